@@ -1,0 +1,314 @@
+"""Settings: paths, connection, lists, maps, thresholds.
+
+Every value can be set by an environment variable ``IBLNM_<NAME>`` (nested:
+``IBLNM_THRESHOLDS__MIN_TRIALS=100``) or in a file ``.env``; importing this module
+reads nothing and creates nothing. The upper-case names (`SESSIONS_FPATH`,
+`RESPONSE_EVENTS`, ...) are views on the current settings, for notebooks.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+TRIAL_EVENTS = ("stimOn_times", "firstMovement_times", "feedback_times")
+
+_SESSION_TYPE_WORDS = {
+    "habituationChoiceWorld": "habituation",
+    "trainingChoiceWorld": "training",
+    "advancedChoiceWorld": "advanced",
+    "neuromodulatorChoiceWorld": "neuromodulator",
+    "biasedChoiceWorld": "biased",
+    "ephysChoiceWorld": "ephys",
+    "passiveChoiceWorld": "passive",
+    "Histology": "histology",
+}
+_STRAIN_TO_NM = {
+    "Ai148xSERTCre": "5HT",
+    "Ai95xSERTCre": "5HT",
+    "Ai148xDATCre": "DA",
+    "Ai148xDbhCre": "NE",
+    "Ai148xDbh-Cre": "NE",
+    "Ai148xTHCre": "NE",
+    "Ai148xChATCre": "ACh",
+}
+_LINE_TO_NM = {
+    "Ai148xSert": "5HT",
+    "Ai148xDat": "DA",
+    "Ai148xDbh": "NE",
+    "Ai148xTh": "NE",
+    "Ai148xChat": "ACh",
+    "Ai148-G6f-cdh x Chat-cre": "ACh",
+    "Ai148cdhxChat": "ACh",
+}
+_STRAINS = (
+    "B6.Cg",
+    "B6.129S2",
+    "B6J.Cg-Gt",
+    "B6.Cg-Igs7",
+    "C57BL/6J",
+    "B6.129(Cg)-Slc6a4",
+    "B6.SJL-Slc6a3t",
+    "B6;129S6-Chat",
+    "B6.Cg-Dbh",
+)
+_LINES = (
+    "Ai148xSert",
+    "Ai148xDat",
+    "Ai148xDbh",
+    "Ai148xTh",
+    "Ai148xChat",
+    "Ai148cdhxChat",
+)
+_EXCLUDED_SUBJECTS = (
+    "SP066",
+    *(f"SP{n:03d}" for n in range(72, 77)),
+    "VIV-45585",
+    "VIV-45598",
+    "VIV-47615",
+    "VIV-47627",
+    "photometry_test_subject_A",
+    "photometry_test_subject_B",
+)
+_DATASET_CATEGORIES = {
+    "raw_task": (
+        "raw_behavior_data/_iblrig_taskData.raw.jsonable",
+        "raw_task_data_*/_iblrig_taskData.raw.jsonable",
+    ),
+    "raw_video": ("raw_video_data/_iblrig_leftCamera.raw.mp4",),
+    "raw_photometry_channels": (
+        "raw_photometry_data/_neurophotometrics_fpData.channels.csv",
+    ),
+    "raw_photometry_signals": ("raw_photometry_data/_neurophotometrics_fpData.raw.pqt",),
+    "raw_wheel": (
+        "raw_behavior_data/_iblrig_encoderPositions.raw.ssv",
+        "raw_task_data_*/_iblrig_encoderPositions.raw.ssv",
+    ),
+    "extracted_task": ("alf/_ibl_trials.table.pqt", "alf/task_*/_ibl_trials.table.pqt"),
+    "extracted_wheel": ("alf/_ibl_wheel.position.npy", "alf/task_*/_ibl_wheel.position.npy"),
+    "extracted_photometry_signal": ("alf/photometry/photometry.signal.pqt",),
+    "extracted_photometry_locations": ("alf/photometry/photometryROI.locations.pqt",),
+}
+_TARGET_NM = {
+    "VTA": "DA",
+    "SNc": "DA",
+    "DR": "5HT",
+    "MR": "5HT",
+    "LC": "NE",
+    "NBM": "ACh",
+    "SI": "ACh",
+    "PPT": "ACh",
+}
+_TARGET_COLORS = {
+    "MR-5HT": "#df67fa",
+    "DR-5HT": "#b867fa",
+    "VTA-DA": "#ff413d",
+    "SNc-DA": "#ff653d",
+    "LC-NE": "#3f88fa",
+    "NBM-ACh": "#40afa1",
+    "SI-ACh": "#40afa1",
+    "PPT-ACh": "#00974e",
+}
+_SESSION_TYPE_COLORS = {
+    "habituation": "darkgray",
+    "training": "cornflowerblue",
+    "biased": "mediumpurple",
+    "ephys": "hotpink",
+}
+
+
+def _default_root() -> Path:
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
+
+
+class Thresholds(BaseModel):
+    """Limits of the rules; each rule's message names its value and this limit."""
+
+    min_trials: int = 90
+    min_event_completeness: float = 0.9
+    min_block_length: int = 10
+    n_unbiased_trials: int = 90
+    max_negative_reaction_fraction: float = 0.05
+    min_unique_fraction: float = 0.05
+    min_iso_r2: float = 0.0
+    max_iso_slope_disagreement: float = 0.5
+    max_video_length_difference_s: float = 120.0
+    min_training_fraction_correct: float = 0.70
+    early_sample_tolerance_s: float = 1e-3
+
+
+class SignalSettings(BaseModel):
+    """Parameters of photometry processing; rates in Hz, times in seconds."""
+
+    fs: float = 30.0
+    task_padding_s: float = 5.0
+    max_gap_s: float = 0.1
+    lowpass_order: int = 3
+    lowpass_hz: float = 0.01
+    filter_edge_s: float = 50.0
+    qc_window_s: float = 120.0
+    qc_step_s: float = 60.0
+    max_tau_durations: float = 10.0
+    response_window: tuple[float, float] = (-1.0, 1.0)
+    baseline_window: tuple[float, float] = (-0.1, 0.0)
+    early_window: tuple[float, float] = (0.1, 0.35)
+    late_window: tuple[float, float] = (0.35, 0.6)
+
+
+class WheelSettings(BaseModel):
+    """Parameters of wheel extraction; rate in Hz, duration in seconds."""
+
+    fs: float = 100.0
+    max_trial_s: float = 60.0
+
+
+class Settings(BaseSettings):
+    """All settings of a pipeline; see the module's docstring for how to set them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="IBLNM_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+    )
+
+    root: Path = Field(default_factory=_default_root)
+    project: str = "ibl_fibrephotometry"
+    one_mode: Literal["local", "remote"] = "local"
+    one_cache_dir: Path | None = None
+    alyx_url: str | None = None
+    alyx_user: str | None = None
+    alyx_password: SecretStr | None = None
+    alyx_token_file: Path | None = None
+
+    demo_seed: int = 0
+    right_is_positive_ml: bool = True
+
+    thresholds: Thresholds = Thresholds()
+    signal: SignalSettings = SignalSettings()
+    wheel: WheelSettings = WheelSettings()
+    response_events: tuple[str, ...] = TRIAL_EVENTS
+    analysis_contrasts: tuple[float, ...] = (0.0, 6.25, 12.5, 25.0, 100.0)
+
+    session_type_words: dict[str, str] = _SESSION_TYPE_WORDS
+    rejected_protocol_words: tuple[str, ...] = ("RPE", "DELAY", "delay")
+    analysed_session_types: tuple[str, ...] = ("training", "biased", "ephys")
+    region_fixes: dict[str, str] = {"DRN": "DR", "SNC": "SNc"}
+    target_neuromodulator: dict[str, str] = _TARGET_NM
+    analysed_targets: tuple[str, ...] = ("VTA-DA", "SNc-DA", "DR-5HT", "LC-NE", "NBM-ACh")
+    strain_neuromodulator: dict[str, str] = _STRAIN_TO_NM
+    line_neuromodulator: dict[str, str] = _LINE_TO_NM
+    valid_strains: tuple[str, ...] = _STRAINS
+    valid_lines: tuple[str, ...] = _LINES
+    excluded_subjects: tuple[str, ...] = _EXCLUDED_SUBJECTS
+    dataset_categories: dict[str, tuple[str, ...]] = _DATASET_CATEGORIES
+    target_colors: dict[str, str] = _TARGET_COLORS
+    session_type_colors: dict[str, str] = _SESSION_TYPE_COLORS
+    qc_scores: dict[str, float] = {"PASS": 1.0, "WARNING": 0.66, "CRITICAL": 0.33, "FAIL": 0.0}
+
+    @property
+    def metadata_dir(self) -> Path:
+        return self.root / "metadata"
+
+    @property
+    def data_dir(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def results_dir(self) -> Path:
+        return self.root / "results"
+
+    @property
+    def figures_dir(self) -> Path:
+        return self.root / "figures"
+
+    @property
+    def sessions_h5_dir(self) -> Path:
+        return self.data_dir / "sessions"
+
+    @property
+    def fibers_fpath(self) -> Path:
+        return self.metadata_dir / "fibers.csv"
+
+    @property
+    def demo_dir(self) -> Path:
+        return self.root / ".demo"
+
+    @property
+    def cache_dir(self) -> Path:
+        """Folder of the ONE cache: the configured one, else the demo archive."""
+        return self.one_cache_dir or self.demo_dir
+
+    @property
+    def is_demo(self) -> bool:
+        return self.one_mode == "local" and self.one_cache_dir is None
+
+    @property
+    def valid_targets(self) -> tuple[str, ...]:
+        """Target-NM labels, for example ``VTA-DA``."""
+        return tuple(f"{region}-{nm}" for region, nm in self.target_neuromodulator.items())
+
+
+@cache
+def get_settings() -> Settings:
+    """Settings of this process, read once; `get_settings.cache_clear()` reads them anew."""
+    return Settings()
+
+
+def _target_position(settings: Settings) -> dict[str, int]:
+    return {target: i for i, target in enumerate(settings.target_colors)}
+
+
+def _neuromodulator_cmaps(_: Settings) -> dict[str, str]:
+    return {"DA": "Reds", "5HT": "Purples", "NE": "Blues", "ACh": "Greens"}
+
+
+def _session_schema(_: Settings) -> dict[str, str]:
+    from iblnm.schemas import SESSIONS
+
+    return {column.name: column.dtype for column in SESSIONS.columns}
+
+
+_VIEWS: dict[str, Any] = {
+    "PROJECT_ROOT": lambda s: s.root,
+    "SESSIONS_FPATH": lambda s: s.metadata_dir / "sessions.pqt",
+    "SESSIONS_H5_DIR": lambda s: s.sessions_h5_dir,
+    "QCPHOTOMETRY_FPATH": lambda s: s.data_dir / "qc_photometry.pqt",
+    "PERFORMANCE_FPATH": lambda s: s.data_dir / "performance.pqt",
+    "FIBERS_FPATH": lambda s: s.fibers_fpath,
+    "RESPONSE_EVENTS": lambda s: list(s.response_events),
+    "TARGET_FS": lambda s: s.signal.fs,
+    "RESPONSE_WINDOW": lambda s: s.signal.response_window,
+    "BASELINE_WINDOW": lambda s: s.signal.baseline_window,
+    "RESPONSE_WINDOWS": lambda s: {
+        "early": s.signal.early_window,
+        "late": s.signal.late_window,
+    },
+    "ANALYSIS_CONTRASTS": lambda s: list(s.analysis_contrasts),
+    "SESSION_SCHEMA": _session_schema,
+    "SUBJECTS_TO_EXCLUDE": lambda s: list(s.excluded_subjects),
+    "VALID_STRAINS": lambda s: list(s.valid_strains),
+    "VALID_LINES": lambda s: list(s.valid_lines),
+    "VALID_TARGETS": lambda s: list(s.target_neuromodulator),
+    "VALID_NEUROMODULATORS": lambda s: sorted(set(s.target_neuromodulator.values())),
+    "LENGTH_MISMATCH_THRESHOLD": lambda s: s.thresholds.max_video_length_difference_s,
+    "NM_CMAPS": _neuromodulator_cmaps,
+    "TARGETNM_COLORS": lambda s: dict(s.target_colors),
+    "TARGETNM2POSITION": _target_position,
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _VIEWS:
+        return _VIEWS[name](get_settings())
+    raise AttributeError(f"module 'iblnm.config' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_VIEWS])

@@ -1,0 +1,1 @@
+"""The Dagster asset graph around `iblnm`: orchestration only, no science."""
