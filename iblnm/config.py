@@ -80,9 +80,7 @@ _DATASET_CATEGORIES = {
         "raw_task_data_*/_iblrig_taskData.raw.jsonable",
     ),
     "raw_video": ("raw_video_data/_iblrig_leftCamera.raw.mp4",),
-    "raw_photometry_channels": (
-        "raw_photometry_data/_neurophotometrics_fpData.channels.csv",
-    ),
+    "raw_photometry_channels": ("raw_photometry_data/_neurophotometrics_fpData.channels.csv",),
     "raw_photometry_signals": ("raw_photometry_data/_neurophotometrics_fpData.raw.pqt",),
     "raw_wheel": (
         "raw_behavior_data/_iblrig_encoderPositions.raw.ssv",

@@ -1,0 +1,398 @@
+"""One schema per table: name, type, unit, description, nullable, range of every column.
+
+A `Table` is the single definition: it gives the pandera schema that files are held to, the
+column schema and the dagster-pandas type that the web page shows, and the documentation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from iblnm.errors import MalformedFileError
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+
+LIST = "list"
+_PANDAS_TYPES = {
+    "str": "string",
+    "int": "Int64",
+    "float": "float64",
+    "bool": "boolean",
+    LIST: "object",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Parameters
+    ----------
+    name : str
+    dtype : {'str', 'int', 'float', 'bool', 'list'}
+        ``list`` is a parquet list; missing text is null, never ``''`` or ``'nan'``.
+    description : str
+    unit : str
+        Empty for a pure number or a text.
+    nullable : bool
+    ge, le : float, optional
+        Smallest and largest value allowed.
+    isin : tuple of str, optional
+        Values allowed.
+    """
+
+    name: str
+    dtype: str
+    description: str
+    unit: str = ""
+    nullable: bool = True
+    ge: float | None = None
+    le: float | None = None
+    isin: tuple[str, ...] | None = None
+
+    @property
+    def pandas_dtype(self) -> str:
+        return _PANDAS_TYPES[self.dtype]
+
+    @property
+    def text(self) -> str:
+        return f"{self.description} [{self.unit}]" if self.unit else self.description
+
+
+@dataclass(frozen=True)
+class Table:
+    """Schema of one table; extra columns are refused.
+
+    Parameters
+    ----------
+    name : str
+    description : str
+    columns : tuple of Column
+    key : tuple of str
+        Columns that identify a row.
+    """
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ("eid",)
+
+    @cached_property
+    def pandera(self) -> pa.DataFrameSchema:
+        """The pandera schema of the table."""
+        import pandera.pandas as pa
+
+        def checks(column: Column) -> list[pa.Check]:
+            found = []
+            if column.ge is not None:
+                found.append(pa.Check.ge(column.ge))
+            if column.le is not None:
+                found.append(pa.Check.le(column.le))
+            if column.isin is not None:
+                found.append(pa.Check.isin(column.isin))
+            return found
+
+        return pa.DataFrameSchema(
+            {
+                column.name: pa.Column(
+                    None if column.dtype == LIST else column.pandas_dtype,
+                    checks(column),
+                    nullable=column.nullable,
+                    description=column.text,
+                )
+                for column in self.columns
+            },
+            name=self.name,
+            strict=True,
+            unique=list(self.key),
+            description=self.description,
+        )
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    def conform(self, df: pd.DataFrame) -> pd.DataFrame:
+        """Bring a frame to the table's columns, order and types; absent columns become null.
+
+        Parameters
+        ----------
+        df : DataFrame
+            Columns that the table does not know are dropped.
+
+        Returns
+        -------
+        DataFrame
+            New frame with a range index.
+
+        Raises
+        ------
+        MalformedFileError
+            If a value cannot take the column's type.
+        """
+        data: dict[str, Any] = {}
+        for column in self.columns:
+            values = df[column.name] if column.name in df else pd.Series(None, index=df.index)
+            try:
+                data[column.name] = _cast(values, column).reset_index(drop=True)
+            except (TypeError, ValueError) as error:
+                raise MalformedFileError(
+                    f"table {self.name}, column {column.name}: {error}; "
+                    f"values of type {column.dtype} are expected"
+                ) from error
+        return pd.DataFrame(data, columns=self.names)
+
+    def validate(self, df: pd.DataFrame) -> pd.DataFrame:
+        """Conform a frame and hold it to the pandera schema.
+
+        Raises
+        ------
+        MalformedFileError
+            Naming table, column, value and limit.
+        """
+        import pandera.errors
+
+        conformed = self.conform(df)
+        try:
+            return self.pandera.validate(conformed, lazy=True)
+        except pandera.errors.SchemaErrors as error:
+            cases = error.failure_cases.head(5)
+            found = "; ".join(
+                f"{case.column}: {case.check}, found {case.failure_case!r}"
+                for case in cases.itertuples()
+            )
+            raise MalformedFileError(f"table {self.name}: {found}") from error
+
+    def empty(self) -> pd.DataFrame:
+        """The table without rows."""
+        return self.conform(pd.DataFrame(columns=self.names))
+
+
+def _cast(values: pd.Series, column: Column) -> pd.Series:
+    if column.dtype == LIST:
+        return pd.Series([_as_list(value) for value in values], index=values.index, dtype=object)
+    if column.dtype == "str":
+        return values.astype("string").replace({"": pd.NA, "nan": pd.NA, "None": pd.NA})
+    if column.dtype in ("int", "bool"):
+        return pd.to_numeric(values).astype(column.pandas_dtype)
+    return pd.to_numeric(values).astype("float64")
+
+
+def _as_list(value: Any) -> list | None:
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return None
+    return list(value)
+
+
+_EID = Column("eid", "str", "Session identifier on Alyx (UUID)", nullable=False)
+_SUBJECT = Column("subject", "str", "Mouse name", nullable=False)
+_SESSION_TYPE = Column("session_type", "str", "Task of the session")
+_REGION = Column("brain_region", "str", "Recording target", nullable=False)
+_FIBER = Column("fiber_idx", "int", "Fibre of the session, from 0", nullable=False, ge=0)
+
+SESSIONS = Table(
+    "sessions",
+    "One row per session: metadata, genetics, recording targets and datasets",
+    (
+        _EID,
+        _SUBJECT,
+        Column("start_time", "str", "Start of the session, ISO 8601"),
+        Column("end_time", "str", "End of the session, ISO 8601"),
+        Column("number", "int", "Number of the session on its day", ge=0),
+        Column("task_protocol", "str", "Task protocol as registered"),
+        Column("projects", LIST, "Projects of the session"),
+        Column("users", LIST, "Experimenters (hashed on export)"),
+        Column("lab", "str", "Recording lab"),
+        _SESSION_TYPE,
+        Column("NM", "str", "Neuromodulator", isin=("DA", "5HT", "NE", "ACh")),
+        Column("brain_region", LIST, "Recording targets, one per fibre"),
+        Column("recording_name", LIST, "Name of each fibre in the session file"),
+        Column("hemisphere", LIST, "Side of each fibre: l, r or null"),
+        Column("target_NM", LIST, "Target and neuromodulator of each fibre"),
+        Column("roi", LIST, "Signal column of each fibre"),
+        Column("n_recordings", "int", "Number of fibres", ge=0),
+        Column("region_source", "str", "Where the regions were read"),
+        Column("hemisphere_suffix", LIST, "Side in the region's name"),
+        Column("hemisphere_fibers", LIST, "Side in the fibre table"),
+        Column("hemisphere_alyx", LIST, "Side of the insertion on Alyx"),
+        Column("n_insertions", "int", "Fibre insertions registered on Alyx", ge=0),
+        Column("day_n", "int", "Days since the subject's first session", "d", ge=0),
+        Column("session_n", "float", "Index of the session within its subject", ge=1),
+        Column("session_length", "float", "Duration of the session", "s"),
+        Column("strain", "str", "Mouse strain"),
+        Column("line", "str", "Mouse line"),
+        Column("genotype", LIST, "Genotype"),
+        Column("datasets", LIST, "Relative paths of the session's datasets"),
+        Column("dataset_sizes", LIST, "Recorded size of each dataset [bytes]"),
+        Column("dataset_hashes", LIST, "Recorded hash of each dataset"),
+        Column("dataset_revisions", LIST, "Revision of each dataset"),
+        Column("revision", "str", "Latest revision among the datasets"),
+        Column("url", "str", "Address of the session on Alyx"),
+        Column("qc", "str", "Quality verdict on Alyx"),
+        Column("extended_qc", "str", "Extended quality control of Alyx, as JSON"),
+        Column("session_json", "str", "Free-form JSON of the session on Alyx"),
+        Column("has_record", "bool", "Whether an Alyx record was found"),
+    ),
+)
+
+PHOTOMETRY_REFERENCE = Table(
+    "photometry",
+    "Verified reference to a session's photometry signal: one row per signal column",
+    (
+        _EID,
+        Column("signal_path", "str", "Signal file", nullable=False),
+        Column("locations_path", "str", "File that names the regions"),
+        Column("signal_hash", "str", "Hash of the signal file"),
+        Column("signal_size", "int", "Size of the signal file", "bytes", ge=0),
+        Column("signal_revision", "str", "Revision of the signal file"),
+        Column("raw_path", "str", "Raw frames, if registered"),
+        Column("column", "str", "Signal column", nullable=False),
+        Column("recording_name", "str", "Name of the fibre; null if no region maps to it"),
+        Column("brain_region", "str", "Recording target"),
+        Column("hemisphere", "str", "Side of the fibre", isin=("l", "r")),
+        Column("fiber_idx", "int", "Fibre of the session, from 0", ge=0),
+        Column("bands", LIST, "Excitation channels"),
+        Column("rate_hz", "float", "Sampling rate per band", "Hz", ge=0),
+        Column("n_samples", "int", "Samples per band", ge=0),
+        Column("first_sample_s", "float", "First sample, session clock", "s"),
+        Column("last_sample_s", "float", "Last sample, session clock", "s"),
+        Column("valid_column", "str", "Column that marks valid samples"),
+        Column("task_start_s", "float", "Start of the first trial", "s"),
+        Column("task_end_s", "float", "End of the last trial", "s"),
+        Column("first_stim_on_s", "float", "First stimulus", "s"),
+        Column("last_feedback_s", "float", "Last feedback", "s"),
+        Column("unmapped_columns", LIST, "Signal columns that map to no single region"),
+    ),
+    key=("eid", "column"),
+)
+
+QC_PHOTOMETRY = Table(
+    "qc_photometry",
+    "Signal quality: one row per session, region and band",
+    (
+        _EID,
+        _REGION,
+        Column("band", "str", "Excitation channel", nullable=False),
+        _FIBER,
+        Column("n_unique_samples", "float", "Fraction of unique raw values", ge=0, le=1),
+        Column("n_band_inversions", "float", "Consecutive frames of the same LED", ge=0),
+        Column("n_early_samples", "float", "Frames earlier than the median interval", ge=0),
+        Column("ar_score", "float", "R² of an AR(2) fit, mean over windows", le=1),
+        Column("median_absolute_deviance", "float", "MAD of the detrended signal", "a.u.", ge=0),
+        Column("percentile_asymmetry", "float", "|P75−P50| / |P50−P25|, mean over windows", ge=0),
+        Column("percentile_distance", "float", "P95−P50, mean over windows", "z", ge=0),
+        Column("bleaching_tau", "float", "Time constant of bleaching (GCaMP)", "s", ge=0),
+        Column("iso_correlation", "float", "R² of GCaMP on isosbestic (GCaMP)", le=1),
+        Column("note", "str", "Why a value is missing"),
+    ),
+    key=("eid", "brain_region", "band"),
+)
+
+
+def _psychometric_columns(block: str, label: str) -> tuple[Column, ...]:
+    return (
+        Column(f"psych_{block}_bias", "float", f"Bias, {label}", "% contrast"),
+        Column(f"psych_{block}_threshold", "float", f"Threshold, {label}", "% contrast", ge=0),
+        Column(f"psych_{block}_lapse_left", "float", f"Lapse, left stimuli, {label}", ge=0, le=1),
+        Column(
+            f"psych_{block}_lapse_right", "float", f"Lapse, right stimuli, {label}", ge=0, le=1
+        ),
+        Column(f"psych_{block}_r_squared", "float", f"R² over contrasts, {label}", le=1),
+        Column(f"psych_{block}_n_trials", "int", f"Trials of the fit, {label}", ge=0),
+        Column(f"psych_{block}_at_bound", "bool", f"A parameter lies on its bound, {label}"),
+    )
+
+
+PERFORMANCE = Table(
+    "performance",
+    "Behaviour: one row per session",
+    (
+        _EID,
+        Column("n_trials", "int", "Trials", nullable=False, ge=0),
+        Column("fraction_correct", "float", "Correct among trials with a choice", ge=0, le=1),
+        Column("fraction_correct_easy", "float", "The same, contrast ≥ 50 %", ge=0, le=1),
+        Column("nogo_fraction", "float", "Trials without a choice", ge=0, le=1),
+        Column("contrasts", LIST, "Contrasts shown [%]"),
+        *_psychometric_columns("50", "blocks with p(left) = 0.5"),
+        *_psychometric_columns("20", "blocks with p(left) = 0.2"),
+        *_psychometric_columns("80", "blocks with p(left) = 0.8"),
+        Column("bias_shift", "float", "Bias at p(left) = 0.8 minus bias at 0.2", "% contrast"),
+    ),
+)
+
+TRIAL_TIMING = Table(
+    "trial_timing",
+    "One row per trial: its conditions and times",
+    (
+        _EID,
+        Column("trial", "int", "Trial, from 0", nullable=False, ge=0),
+        Column("reaction_time", "float", "First movement − stimulus", "s"),
+        Column("movement_time", "float", "Feedback − first movement", "s"),
+        Column("response_time", "float", "Feedback − stimulus", "s"),
+        Column("signed_contrast", "float", "Contrast, negative on the left", "%", ge=-100, le=100),
+        Column("contrast", "float", "Contrast", "%", ge=0, le=100),
+        Column("stim_side", "str", "Side of the stimulus", isin=("left", "right")),
+        Column("choice", "float", "−1 right, 0 none, 1 left (ALF)", ge=-1, le=1),
+        Column("choice_side", "str", "Side chosen", isin=("left", "right", "none")),
+        Column("feedbackType", "float", "1 reward, −1 error", ge=-1, le=1),
+        Column("probabilityLeft", "float", "Prior of a left stimulus", ge=0, le=1),
+    ),
+    key=("eid", "trial"),
+)
+
+VIDEO = Table(
+    "video",
+    "Left camera: one row per session",
+    (
+        _EID,
+        _SUBJECT,
+        _SESSION_TYPE,
+        Column("video_qc_score", "float", "Mean of the quality values; −1 with an error"),
+        Column("qc_timestamps", "str", "Alyx: frame times"),
+        Column("qc_dropped_frames", "str", "Alyx: dropped frames"),
+        Column("qc_pin_state", "str", "Alyx: synchronisation pin"),
+        Column("qc_focus", "str", "Alyx: focus"),
+        Column("qc_position", "str", "Alyx: camera position"),
+        Column("qc_brightness", "str", "Alyx: brightness"),
+        Column("qc_resolution", "str", "Alyx: resolution"),
+        Column("qc_wheel_alignment", "str", "Alyx: alignment with the wheel"),
+        Column("timestamps_loadable", "bool", "Whether the frame times could be read"),
+        Column("session_length", "float", "Duration of the session", "s"),
+        Column("video_length", "float", "Duration of the video", "s", ge=0),
+        Column("length_discrepancy", "float", "Session minus video", "s"),
+        Column("framerate_from_tpts", "float", "1 / median frame interval", "Hz", ge=0),
+        Column("note", "str", "Why a value is missing"),
+    ),
+)
+
+ERRORS = Table(
+    "errors",
+    "What is wrong now: one row per session and failed check or asset",
+    (
+        _EID,
+        Column("error_type", "str", "Name of the exception", nullable=False),
+        Column("error_message", "str", "What is wrong, with value and limit"),
+        Column("traceback", "str", "Where an unexpected error came from"),
+        Column("asset", "str", "Asset concerned"),
+        Column("severity", "str", "Severity", isin=("BLOCK", "ERROR", "WARN", "FAILURE")),
+    ),
+    key=("eid", "error_type", "asset"),
+)
+
+TABLES = {
+    table.name: table
+    for table in (
+        SESSIONS,
+        PHOTOMETRY_REFERENCE,
+        QC_PHOTOMETRY,
+        PERFORMANCE,
+        TRIAL_TIMING,
+        VIDEO,
+        ERRORS,
+    )
+}
