@@ -1,0 +1,341 @@
+"""One pair of handlers per group of a session file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from iblnm.errors import UnreadableFileError
+from iblnm.storage._values import (
+    is_null,
+    read_attrs,
+    read_column,
+    read_list,
+    read_values,
+    write_attrs,
+    write_values,
+)
+from iblnm.storage.names import validate_name
+
+if TYPE_CHECKING:
+    import h5py
+    import xarray as xr
+
+REGION_ATTRS = ("fiber_idx", "hemisphere", "target_NM", "brain_region")
+_COLUMNS = "_columns"
+_EVENTS = "_events"
+_PHOTOMETRY = ("qc", "preprocessed", "responses")
+
+
+def child(parent: h5py.Group, path: str) -> h5py.Group | h5py.Dataset | None:
+    """Member of a group, or None; only what lies in this file, links elsewhere are refused."""
+    import h5py
+
+    found: Any = parent
+    for name in path.split("/"):
+        link = found.get(name, getlink=True)
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            raise UnreadableFileError(
+                f"{found.name}/{name} is a link out of its group; links are not followed",
+                path=parent.file.filename,
+            )
+        found = found[name]
+    return found
+
+
+# tables ------------------------------------------------------------------------------------
+
+
+def _write_table(group: h5py.Group, df: pd.DataFrame, dimension: str) -> None:
+    group.attrs[_COLUMNS] = json.dumps([str(column) for column in df.columns])
+    scale = group.create_dataset(dimension, data=np.asarray(df.index, dtype=np.int64))
+    scale.make_scale(dimension)
+    for column in df.columns:
+        dataset = write_values(group, validate_name(str(column)), df[column])
+        dataset.dims[0].attach_scale(scale)
+
+
+def _read_table(group: h5py.Group, dimension: str) -> pd.DataFrame:
+    columns = json.loads(group.attrs[_COLUMNS])
+    index = pd.Index(child(group, dimension)[()])
+    df = pd.DataFrame({name: read_column(child(group, name)) for name in columns}, columns=columns)
+    if index.equals(pd.RangeIndex(len(df))):
+        return df
+    return df.set_index(index)
+
+
+def _save_trials(file: h5py.File, df: pd.DataFrame) -> list[h5py.Group]:
+    group = file.create_group("trials")
+    _write_table(group, df, "trial")
+    return [group]
+
+
+def _load_trials(file: h5py.File) -> pd.DataFrame:
+    return _read_table(child(file, "trials"), "trial")
+
+
+def _save_errors(file: h5py.File, df: pd.DataFrame) -> list[h5py.Group]:
+    group = file.create_group("errors")
+    _write_table(group, df.reset_index(drop=True), "error")
+    return [group]
+
+
+def _load_errors(file: h5py.File) -> pd.DataFrame:
+    return _read_table(child(file, "errors"), "error")
+
+
+# metadata ----------------------------------------------------------------------------------
+
+
+def _save_metadata(file: h5py.File, row: pd.DataFrame | pd.Series | Mapping) -> list[h5py.Group]:
+    if isinstance(row, pd.DataFrame):
+        if len(row) != 1:
+            raise ValueError(f"metadata is one row; {len(row)} were given")
+        row = row.iloc[0]
+    group = file.create_group("metadata")
+    fields = dict(row.items())
+    group.attrs[_COLUMNS] = json.dumps([str(name) for name in fields])
+    scalars = {}
+    for name, value in fields.items():
+        if isinstance(value, list | tuple | np.ndarray):
+            write_values(group, validate_name(name), list(value)).make_scale(name)
+        else:
+            scalars[validate_name(name)] = value
+    write_attrs(group, scalars)
+    return [group]
+
+
+def _load_metadata(file: h5py.File) -> pd.DataFrame:
+    group = child(file, "metadata")
+    scalars = read_attrs(group)
+    row = {}
+    for name in json.loads(group.attrs[_COLUMNS]):
+        row[name] = [scalars[name] if name in scalars else read_list(child(group, name))]
+    return pd.DataFrame(row)
+
+
+# photometry --------------------------------------------------------------------------------
+
+
+def _region_group(file: h5py.File, name: str, attrs: Mapping[str, Any]) -> h5py.Group:
+    group = file.require_group("photometry").require_group(validate_name(name))
+    known = {key: attrs[key] for key in REGION_ATTRS if not is_null(attrs.get(key))}
+    write_attrs(group, known)
+    return group
+
+
+def _regions(file: h5py.File, part: str, regions: Iterable[str] | None) -> dict[str, h5py.Group]:
+    photometry = child(file, "photometry")
+    if photometry is None:
+        return {}
+    names = list(photometry) if regions is None else [validate_name(name) for name in regions]
+    found = {name: child(photometry, f"{name}/{part}") for name in names}
+    return {name: group for name, group in found.items() if group is not None}
+
+
+def _save_qc(file: h5py.File, qc: pd.DataFrame) -> list[h5py.Group]:
+    groups = []
+    # the position in the whole table brings the rows back in their order
+    ordered = qc.reset_index(drop=True)
+    for name, rows in ordered.groupby("brain_region", sort=False):
+        attrs = {"fiber_idx": rows["fiber_idx"].iloc[0]} if "fiber_idx" in rows else {}
+        group = _region_group(file, name, attrs).create_group("qc")
+        _write_table(group, rows, "row")
+        groups.append(group)
+    return groups
+
+
+def _load_qc(file: h5py.File, regions: Iterable[str] | None = None) -> pd.DataFrame:
+    parts = [_read_table(group, "row") for group in _regions(file, "qc", regions).values()]
+    if not parts:
+        return pd.DataFrame()
+    return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+
+
+def _save_preprocessed(file: h5py.File, data: Mapping[str, xr.Dataset]) -> list[h5py.Group]:
+    groups = []
+    for name, recording in data.items():
+        group = _region_group(file, name, recording.attrs).create_group("preprocessed")
+        times = write_values(group, "times", np.asarray(recording["time"], dtype=np.float64))
+        times.make_scale("times")
+        for variable in recording.data_vars:
+            dataset = write_values(group, validate_name(variable), recording[variable].to_numpy())
+            dataset.dims[0].attach_scale(times)
+        group.attrs[_COLUMNS] = json.dumps(list(recording.data_vars))
+        write_attrs(group, recording.attrs)
+        groups.append(group)
+    return groups
+
+
+def _load_preprocessed(
+    file: h5py.File, regions: Iterable[str] | None = None
+) -> dict[str, xr.Dataset]:
+    import xarray as xr
+
+    return {
+        name: xr.Dataset(
+            {
+                variable: ("time", read_values(child(group, variable)))
+                for variable in json.loads(group.attrs[_COLUMNS])
+            },
+            coords={"time": read_values(child(group, "times"))},
+            attrs=read_attrs(group),
+        )
+        for name, group in _regions(file, "preprocessed", regions).items()
+    }
+
+
+def _save_responses(file: h5py.File, data: Mapping[str, xr.DataArray]) -> list[h5py.Group]:
+    groups = []
+    for name, responses in data.items():
+        group = _region_group(file, name, responses.attrs).create_group("responses")
+        responses = responses.transpose("event", "trial", "time")
+        scales = _write_trial_time(group, responses)
+        events = [validate_name(str(event)) for event in responses["event"].to_numpy()]
+        for event, values in zip(events, responses.to_numpy(), strict=True):
+            _attach(write_values(group, event, values), scales)
+        group.attrs[_EVENTS] = json.dumps(events)
+        write_attrs(group, {**_sampling(responses["time"].to_numpy()), **responses.attrs})
+        groups.append(group)
+    return groups
+
+
+def _load_responses(
+    file: h5py.File, regions: Iterable[str] | None = None
+) -> dict[str, xr.DataArray]:
+    import xarray as xr
+
+    loaded = {}
+    for name, group in _regions(file, "responses", regions).items():
+        events = json.loads(group.attrs[_EVENTS])
+        trials, times = read_values(child(group, "trials")), read_values(child(group, "times"))
+        values = np.empty((len(events), len(trials), len(times)))
+        for i, event in enumerate(events):
+            values[i] = read_values(child(group, event))
+        loaded[name] = xr.DataArray(
+            values,
+            dims=("event", "trial", "time"),
+            coords={"event": events, "trial": trials, "time": times},
+            attrs=read_attrs(group),
+        )
+    return loaded
+
+
+def _sampling(times: np.ndarray) -> dict[str, Any]:
+    if len(times) < 2:
+        return {}
+    step = float(np.median(np.diff(times)))
+    window = [round(float(times[0]), 9), round(float(times[-1]) + step, 9)]
+    return {"fs": round(1 / step, 9), "response_window": window}
+
+
+def _write_trial_time(group: h5py.Group, array: xr.DataArray) -> tuple[h5py.Dataset, ...]:
+    scales = []
+    for dimension, dtype in (("trial", np.int64), ("time", np.float64)):
+        values = array[dimension].to_numpy() if dimension in array.coords else None
+        if values is None:
+            values = np.arange(array.sizes[dimension])
+        scale = group.create_dataset(f"{dimension}s", data=np.asarray(values, dtype=dtype))
+        scale.make_scale(f"{dimension}s")
+        scales.append(scale)
+    return tuple(scales)
+
+
+def _attach(dataset: h5py.Dataset, scales: Iterable[h5py.Dataset]) -> None:
+    for dimension, scale in zip(dataset.dims, scales, strict=True):
+        dimension.attach_scale(scale)
+
+
+# wheel -------------------------------------------------------------------------------------
+
+
+def _save_wheel(file: h5py.File, velocity: xr.DataArray) -> list[h5py.Group]:
+    group = file.create_group("wheel/responses")
+    velocity = velocity.transpose("trial", "time")
+    scales = _write_trial_time(group, velocity)
+    _attach(write_values(group, "velocity", velocity.to_numpy().astype(np.float32)), scales)
+    write_attrs(group, velocity.attrs)
+    return [group]
+
+
+def _load_wheel(file: h5py.File) -> xr.DataArray:
+    import xarray as xr
+
+    group = child(file, "wheel/responses")
+    return xr.DataArray(
+        read_values(child(group, "velocity")),
+        dims=("trial", "time"),
+        coords={
+            "trial": read_values(child(group, "trials")),
+            "time": read_values(child(group, "times")),
+        },
+        attrs=read_attrs(group),
+        name="velocity",
+    )
+
+
+# registry ----------------------------------------------------------------------------------
+
+SAVE_HANDLERS: dict[str, Callable[..., list[h5py.Group]]] = {
+    "metadata": _save_metadata,
+    "errors": _save_errors,
+    "photometry/qc": _save_qc,
+    "photometry/preprocessed": _save_preprocessed,
+    "photometry/responses": _save_responses,
+    "trials": _save_trials,
+    "wheel": _save_wheel,
+}
+LOAD_HANDLERS: dict[str, Callable[..., Any]] = {
+    "metadata": _load_metadata,
+    "errors": _load_errors,
+    "photometry/qc": _load_qc,
+    "photometry/preprocessed": _load_preprocessed,
+    "photometry/responses": _load_responses,
+    "trials": _load_trials,
+    "wheel": _load_wheel,
+}
+
+
+def stored_groups(file: h5py.File, key: str) -> list[h5py.Group]:
+    """The HDF5 groups in which a key is stored in this file."""
+    if key.startswith("photometry/"):
+        return list(_regions(file, key.removeprefix("photometry/"), None).values())
+    found = child(file, "wheel/responses" if key == "wheel" else key)
+    return [] if found is None else [found]
+
+
+def remove(file: h5py.File, key: str) -> None:
+    """Delete everything that is stored under a key."""
+    for group in stored_groups(file, key):
+        del file[group.name]
+
+
+def remove_empty_regions(file: h5py.File) -> None:
+    """Delete regions in which nothing is stored any more."""
+    photometry = child(file, "photometry")
+    if photometry is None:
+        return
+    for name in [name for name, group in photometry.items() if not len(group)]:
+        del photometry[name]
+    if not len(photometry):
+        del file["photometry"]
+
+
+def live_size(file: h5py.File) -> int:
+    """Bytes of all datasets of a file, text not counted."""
+    import h5py
+
+    sizes = []
+
+    def add(_: str, member: Any) -> None:
+        if isinstance(member, h5py.Dataset):
+            sizes.append(member.id.get_storage_size())
+
+    file.visititems(add)
+    return sum(sizes)
