@@ -1,0 +1,39 @@
+# Everything runs in the environment .venv, which `make install` creates.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+unexport PYTHONDONTWRITEBYTECODE
+.PHONY: help install demo dev test lint coverage benchmarks reset
+
+help:
+	@echo "make demo     build the demo archive, process it, print a summary"
+	@echo "make dev      open the web page on http://127.0.0.1:3000"
+	@echo "make test     run the tests"
+	@echo "make lint     check style"
+	@echo "make reset    delete all outputs"
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	-$(BIN)/python -m compileall -q -j 2 $(VENV)/lib iblnm iblnm_dagster > /dev/null 2>&1
+	touch $@
+
+install: $(BIN)/.installed
+
+demo: install
+	$(BIN)/iblnm demo
+
+dev: install
+	$(BIN)/iblnm dev
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+coverage: install
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+reset: install
+	$(BIN)/iblnm reset

@@ -1,0 +1,66 @@
+"""Tables over all sessions, built from what is stored for each."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pandas as pd
+
+from iblnm.schemas import QC_PHOTOMETRY, SESSIONS, TRIAL_TIMING
+from iblnm.storage.store import SessionStore
+
+
+def sessions_table(store: SessionStore) -> pd.DataFrame:
+    """All sessions in order of start time, numbered within their subject.
+
+    Returns
+    -------
+    DataFrame
+        Schema `SESSIONS`. ``day_n`` counts days from the subject's first session and
+        ``session_n`` ranks its sessions densely by start time, both over the sessions of
+        this table. Names of users are replaced by the first 12 digits of their SHA-256.
+    """
+    sessions = store.collect("session")
+    start = pd.to_datetime(sessions["start_time"], errors="coerce")
+    first = start.groupby(sessions["subject"]).transform("min")
+    sessions["day_n"] = (start.dt.normalize() - first.dt.normalize()).dt.days
+    sessions["session_n"] = start.groupby(sessions["subject"]).rank(method="dense")
+    sessions["users"] = [
+        None if users is None else [_pseudonym(user) for user in users]
+        for users in sessions["users"]
+    ]
+    order = ["start_time", "eid"]
+    return SESSIONS.validate(sessions.sort_values(order, na_position="last"))
+
+
+def qc_photometry_table(store: SessionStore) -> pd.DataFrame:
+    """Quality metrics of all sessions; schema `QC_PHOTOMETRY`."""
+    return _stack([table for _, table in store.iterate("photometry_qc")], QC_PHOTOMETRY)
+
+
+def trial_timing_table(store: SessionStore) -> pd.DataFrame:
+    """Conditions and times of all trials of all sessions; schema `TRIAL_TIMING`."""
+    from iblnm.task import trial_timing
+
+    conditions = [
+        name
+        for name in TRIAL_TIMING.names
+        if name not in ("eid", "trial", "reaction_time", "movement_time", "response_time")
+    ]
+    tables = []
+    for eid, trials in store.iterate("trials"):
+        timing = trial_timing(trials).reset_index(drop=True)
+        timing["trial"] = range(len(timing))
+        timing[conditions] = trials[conditions].reset_index(drop=True)
+        tables.append(TRIAL_TIMING.conform(timing.assign(eid=eid)))
+    return _stack(tables, TRIAL_TIMING)
+
+
+def _stack(tables: list[pd.DataFrame], schema) -> pd.DataFrame:
+    if not tables:
+        return schema.empty()
+    return schema.validate(pd.concat(tables, ignore_index=True))
+
+
+def _pseudonym(user: str) -> str:
+    return hashlib.sha256(user.encode()).hexdigest()[:12]

@@ -1,0 +1,285 @@
+"""The stages of the pipeline for one session: each reads its inputs and composes the science.
+
+A stage returns a `Result`. A result without a value says that the session has no such
+data; that is no error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from iblnm.config import Settings
+from iblnm.schemas import PERFORMANCE, PHOTOMETRY_REFERENCE, QC_PHOTOMETRY, SESSIONS, VIDEO
+from iblnm.storage.provenance import Provenance
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage made.
+
+    Parameters
+    ----------
+    value : object or None
+        None when the session has no such data; `note` says why.
+    provenance : Provenance
+        Software, parameters and inputs.
+    numbers : dict
+        Figures worth showing beside the asset.
+    note : str
+    """
+
+    value: Any
+    provenance: Provenance = field(default_factory=Provenance)
+    numbers: dict[str, float | int | str] = field(default_factory=dict)
+    note: str = ""
+
+
+def has_data(session: pd.Series, category: str, settings: Settings) -> bool:
+    """Whether the session lists a dataset of a category of the settings."""
+    return bool(_listed(session, (category,), settings))
+
+
+def session_metadata(one: Any, eid: str, settings: Settings) -> Result:
+    """Metadata, recording targets and dataset list of one session, from the archive."""
+    from iblnm.io.sessions import fetch_session
+
+    row = SESSIONS.validate(fetch_session(one, eid, settings))
+    series = row.iloc[0]
+    return Result(
+        row,
+        Provenance(),
+        {
+            "subject": series.subject,
+            "recordings": int(series.n_recordings),
+            "datasets": len(series.datasets),
+        },
+    )
+
+
+def trials_table(one: Any, session: pd.Series, settings: Settings) -> Result:
+    """Trials with sides, contrasts and times; blocks repaired where the session's JSON allows."""
+    from iblnm.io.records import parse_json
+    from iblnm.io.trials import load_trials_table
+
+    from iblnm.task import add_trial_columns, repair_blocks
+
+    if not has_data(session, "extracted_task", settings):
+        return Result(None, note="no extracted trials are listed for the session")
+    trials = add_trial_columns(load_trials_table(one, session.eid))
+    note = ""
+    if session.session_type in ("biased", "ephys"):
+        repair = repair_blocks(trials, parse_json(session.session_json))
+        trials, note = repair.trials, repair.note
+    return Result(
+        trials,
+        _provenance(session, ("extracted_task",), settings, {"block_repair": note}),
+        {"trials": len(trials)},
+        note,
+    )
+
+
+def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Result:
+    """Verified reference to the signal: files, hashes, rates, bands, regions, time windows."""
+    from iblnm.io.photometry import photometry_reference as read_reference
+
+    if not has_data(session, "extracted_photometry_signal", settings):
+        return Result(None, note="no extracted photometry signal is listed for the session")
+    reference = PHOTOMETRY_REFERENCE.validate(read_reference(one, session.eid, session, settings))
+    first = reference.iloc[0]
+    categories = ("extracted_photometry_signal", "extracted_photometry_locations")
+    return Result(
+        reference,
+        _provenance(session, categories, settings),
+        {
+            "signals": len(reference),
+            "bands": ", ".join(first.bands),
+            "rate [Hz]": float(first.rate_hz),
+            "samples per band": int(first.n_samples),
+        },
+    )
+
+
+def photometry_quality(reference: pd.DataFrame, settings: Settings) -> Result:
+    """Quality metrics per region and band, from the signal and the raw frames."""
+    from iblnm.io.photometry import load_photometry, read_raw_frames
+    from iblnm.signal.qc import qc_table, raw_frame_metrics
+
+    bands = load_photometry(reference, padding_s=settings.signal.task_padding_s)
+    raw_path = reference.raw_path.iloc[0]
+    raw = None
+    if not pd.isna(raw_path):
+        frames = read_raw_frames(raw_path)
+        raw = raw_frame_metrics(
+            frames["times"].to_numpy(),
+            frames["led"].to_numpy(),
+            tolerance_s=settings.thresholds.early_sample_tolerance_s,
+        )
+    mapped = reference.dropna(subset=["recording_name"])
+    fiber_idx = {row.recording_name: int(row.fiber_idx) for row in mapped.itertuples()}
+    table = QC_PHOTOMETRY.validate(
+        qc_table(
+            bands,
+            eid=str(reference.eid.iloc[0]),
+            fiber_idx=fiber_idx,
+            raw=raw,
+            settings=settings.signal,
+        )
+    )
+    return Result(
+        table,
+        _reference_provenance(reference, settings.signal.model_dump()),
+        {"rows": len(table), "lowest unique fraction": float(table.n_unique_samples.min())},
+        "" if raw else "no raw frames are registered: band inversions and early samples unknown",
+    )
+
+
+def preprocessed_signal(reference: pd.DataFrame, settings: Settings) -> Result:
+    """Bleach- and isosbestic-corrected signal of each fibre, at 30 Hz, z-scored last."""
+    from iblnm.io.photometry import load_photometry
+    from iblnm.signal.preprocess import preprocess_photometry
+
+    bands = load_photometry(reference, padding_s=settings.signal.task_padding_s)
+    recordings = preprocess_photometry(bands, settings.signal)
+    first = next(iter(recordings.values()))
+    return Result(
+        recordings,
+        _reference_provenance(reference, settings.signal.model_dump()),
+        {
+            "recordings": len(recordings),
+            "correction": first.attrs["correction"],
+            "samples": int(first.sizes["time"]),
+        },
+    )
+
+
+def peri_event_responses(
+    recordings: dict[str, Any], trials: pd.DataFrame, settings: Settings
+) -> Result:
+    """Peri-event tensor of each fibre; an event that too many trials lack is left out."""
+    from iblnm.signal.perievent import extract_responses
+
+    limit = settings.thresholds.min_event_completeness
+    events = [event for event in settings.response_events if trials[event].notna().mean() >= limit]
+    left_out = [event for event in settings.response_events if event not in events]
+    note = f"left out, missing in too many trials: {', '.join(left_out)}" if left_out else ""
+    if not events:
+        return Result(None, note=note)
+    responses = {
+        name: extract_responses(
+            recording["time"].to_numpy(),
+            recording["signal"].to_numpy(),
+            trials,
+            events=events,
+            window=settings.signal.response_window,
+            fs=settings.signal.fs,
+            region=name,
+        )
+        for name, recording in recordings.items()
+    }
+    parameters = {"window": settings.signal.response_window, "fs": settings.signal.fs}
+    return Result(
+        responses,
+        Provenance(parameters=parameters),
+        {"recordings": len(responses), "events": ", ".join(events), "trials": len(trials)},
+        note,
+    )
+
+
+def task_performance(trials: pd.DataFrame, session: pd.Series, settings: Settings) -> Result:
+    """Fractions correct and psychometric fits of one session."""
+    from iblnm.task import session_performance
+
+    row = session_performance(
+        trials,
+        session_type=session.session_type,
+        eid=session.eid,
+        thresholds=settings.thresholds,
+    )
+    table = PERFORMANCE.validate(pd.DataFrame([row]))
+    numbers = {
+        name: float(row[name])
+        for name in ("fraction_correct", "psych_50_bias", "psych_50_threshold")
+        if np.isfinite(row[name])
+    }
+    return Result(table, Provenance(), {"trials": int(row["n_trials"]), **numbers})
+
+
+def wheel_velocity(
+    one: Any, session: pd.Series, trials: pd.DataFrame, settings: Settings
+) -> Result:
+    """Wheel velocity of each trial, from the stimulus to the feedback."""
+    from iblnm.io.wheel import load_wheel
+    from iblnm.signal.wheel import trial_wheel_velocity
+
+    if not has_data(session, "extracted_wheel", settings):
+        return Result(None, note="no extracted wheel is listed for the session")
+    times, position = load_wheel(one, session.eid)
+    velocity = trial_wheel_velocity(
+        times, position, trials, fs=settings.wheel.fs, max_trial_s=settings.wheel.max_trial_s
+    )
+    return Result(
+        velocity,
+        _provenance(session, ("extracted_wheel",), settings, settings.wheel.model_dump()),
+        {
+            "trials with velocity": int(np.isfinite(velocity.values).any(axis=1).sum()),
+            "capped trials": int(velocity.attrs["n_capped"]),
+        },
+    )
+
+
+def video_quality(one: Any, session: pd.Series, settings: Settings) -> Result:
+    """Length and quality verdicts of the left camera."""
+    from iblnm.io.video import video_qc
+
+    if not has_data(session, "raw_video", settings):
+        return Result(None, note="no video is listed for the session")
+    table = VIDEO.validate(video_qc(one, session.eid, session, settings))
+    score = table.video_qc_score.iloc[0]
+    return Result(table, Provenance(), {} if pd.isna(score) else {"score": float(score)})
+
+
+def _listed(session: pd.Series, categories: tuple[str, ...], settings: Settings) -> list[int]:
+    patterns = [p for category in categories for p in settings.dataset_categories[category]]
+    return [
+        i
+        for i, path in enumerate(session.datasets)
+        if any(fnmatch(_without_revision(path), pattern) for pattern in patterns)
+    ]
+
+
+def _without_revision(path: str) -> str:
+    return "/".join(part for part in path.split("/") if not part.startswith("#"))
+
+
+def _provenance(
+    session: pd.Series,
+    categories: tuple[str, ...],
+    settings: Settings,
+    parameters: dict[str, Any] | None = None,
+) -> Provenance:
+    inputs = [
+        {
+            "name": session.datasets[i],
+            "revision": session.dataset_revisions[i],
+            "size": session.dataset_sizes[i],
+            "hash": session.dataset_hashes[i],
+        }
+        for i in _listed(session, categories, settings)
+    ]
+    return Provenance(parameters=parameters or {}, inputs=inputs)
+
+
+def _reference_provenance(reference: pd.DataFrame, parameters: dict[str, Any]) -> Provenance:
+    first = reference.iloc[0]
+    signal = {
+        "name": "alf/photometry/photometry.signal.pqt",
+        "revision": None if pd.isna(first.signal_revision) else first.signal_revision,
+        "size": None if pd.isna(first.signal_size) else int(first.signal_size),
+        "hash": None if pd.isna(first.signal_hash) else first.signal_hash,
+    }
+    return Provenance(parameters=parameters, inputs=[signal])

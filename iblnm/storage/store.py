@@ -1,0 +1,91 @@
+"""Reading what the pipeline stored, session by session or all sessions together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from iblnm.config import Settings
+from iblnm.schemas import PERFORMANCE, PHOTOMETRY_REFERENCE, SESSIONS, VIDEO, Table
+from iblnm.storage.names import validate_eid
+
+PARQUET_ASSETS: dict[str, tuple[str, Table]] = {
+    "session": ("metadata/sessions", SESSIONS),
+    "photometry": ("data/photometry", PHOTOMETRY_REFERENCE),
+    "performance": ("data/performance", PERFORMANCE),
+    "video_qc": ("metadata/video", VIDEO),
+}
+H5_ASSETS: dict[str, str] = {
+    "trials": "trials",
+    "photometry_qc": "photometry/qc",
+    "preprocessed": "photometry/preprocessed",
+    "responses": "photometry/responses",
+    "wheel_velocity": "wheel",
+}
+
+
+class SessionStore:
+    """The stored assets of all sessions under one root.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+
+    def __init__(self, settings: Settings):
+        self._root = settings.root
+        self._h5_dir = settings.sessions_h5_dir
+
+    def h5_path(self, eid: str) -> Path:
+        """Session file of an eid."""
+        return self._h5_dir / f"{validate_eid(eid)}.h5"
+
+    def load(self, asset: str, eid: str) -> Any:
+        """Stored value of one session's asset, or None if it was never stored.
+
+        Raises
+        ------
+        UnreadableFileError
+            The file is there but damaged.
+        """
+        from iblnm.storage.h5 import list_groups, read_group
+        from iblnm.storage.parquet import read_table
+
+        if asset in PARQUET_ASSETS:
+            folder, table = PARQUET_ASSETS[asset]
+            path = self._root / folder / f"{validate_eid(eid)}.pqt"
+            return read_table(path, table) if path.exists() else None
+        path = self.h5_path(eid)
+        group = H5_ASSETS[asset]
+        if not path.exists() or group not in list_groups(path):
+            return None
+        return read_group(path, group)
+
+    def eids(self, asset: str) -> list[str]:
+        """Eids with a stored value, sorted; for HDF5 assets, those with a session file."""
+        if asset in PARQUET_ASSETS:
+            paths = (self._root / PARQUET_ASSETS[asset][0]).glob("*.pqt")
+        else:
+            paths = self._h5_dir.glob("*.h5")
+        return sorted(path.stem for path in paths)
+
+    def collect(self, asset: str) -> pd.DataFrame:
+        """Rows of all sessions of an asset that is stored in parquet, ordered by eid."""
+        import pyarrow.dataset as ds
+
+        folder, table = PARQUET_ASSETS[asset]
+        paths = sorted((self._root / folder).glob("*.pqt"))
+        if not paths:
+            return table.empty()
+        frame = ds.dataset([str(path) for path in paths], format="parquet").to_table().to_pandas()
+        return table.conform(frame)
+
+    def iterate(self, asset: str) -> Iterator[tuple[str, Any]]:
+        """Pairs (eid, value) of an asset, one session in memory at a time."""
+        for eid in self.eids(asset):
+            value = self.load(asset, eid)
+            if value is not None:
+                yield eid, value

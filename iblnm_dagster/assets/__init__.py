@@ -1,0 +1,17 @@
+"""The assets of the graph, one module per domain."""
+
+from __future__ import annotations
+
+from dagster import AssetsDefinition
+
+from iblnm_dagster.assets import behavior, catalog, photometry, sessions, trials, video, wheel
+
+SESSION_ASSETS: list[AssetsDefinition] = [
+    *sessions.ASSETS,
+    *trials.ASSETS,
+    *photometry.ASSETS,
+    *behavior.ASSETS,
+    *wheel.ASSETS,
+    *video.ASSETS,
+]
+CATALOG_ASSETS: list[AssetsDefinition] = list(catalog.ASSETS)

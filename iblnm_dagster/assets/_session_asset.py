@@ -1,0 +1,121 @@
+"""The decorator of per-session assets: partition, storage, failures, skipping, provenance."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from dagster import (
+    AssetsDefinition,
+    Backoff,
+    Failure,
+    Jitter,
+    MetadataValue,
+    Output,
+    RetryPolicy,
+    TableColumn,
+    TableColumnConstraints,
+    TableSchema,
+    asset,
+)
+
+from iblnm.errors import DataError
+from iblnm.schemas import Table
+from iblnm_dagster.partitions import SESSION_PARTITIONS
+
+NETWORK_RETRIES = RetryPolicy(
+    max_retries=3, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS
+)
+
+
+def column_schema(table: Table) -> TableSchema:
+    """The table's schema as the page shows it."""
+    return TableSchema(
+        columns=[
+            TableColumn(
+                column.name,
+                column.dtype,
+                column.text,
+                TableColumnConstraints(nullable=column.nullable),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+def session_asset(
+    *,
+    group: str,
+    io_manager_key: str,
+    metadata: Mapping[str, Any],
+    table: Table | None = None,
+    network: bool = False,
+    kinds: Sequence[str] = (),
+) -> Callable[[Callable[..., Any]], AssetsDefinition]:
+    """Make an asset with one partition per session from a function.
+
+    The function returns a `Result`; an empty one means that the session has no such data,
+    and leaves the partition missing instead of failed. A `DataError` fails the session's
+    asset at once: retrying cannot mend data.
+
+    Parameters
+    ----------
+    group : str
+        Group of the asset on the page.
+    io_manager_key : str
+        Where the asset is stored.
+    metadata : mapping
+        Definition metadata, read by the IO manager.
+    table : Table, optional
+        Schema of the stored table.
+    network : bool
+        Whether the asset talks to the archive and is retried on transient faults.
+    kinds : sequence of str
+        Labels on the page.
+    """
+    definition = dict(metadata)
+    if table is not None:
+        definition |= {"table": table.name, "dagster/column_schema": column_schema(table)}
+
+    def decorate(fn: Callable[..., Any]) -> AssetsDefinition:
+        @functools.wraps(fn)
+        def compute(context, **inputs: Any) -> Iterator[Output]:
+            try:
+                result = fn(context, **inputs)
+            except DataError as error:
+                raise Failure(
+                    description=str(error),
+                    metadata={"error_type": type(error).__name__},
+                    allow_retries=False,
+                ) from error
+            if result.value is None:
+                context.log.info(f"nothing to store: {result.note}")
+                return
+            yield Output(result.value, metadata=_materialisation_metadata(result))
+
+        compute.__signature__ = inspect.signature(fn)
+        compute.__annotations__ = {}
+        return asset(
+            name=fn.__name__,
+            description=inspect.getdoc(fn),
+            partitions_def=SESSION_PARTITIONS,
+            output_required=False,
+            io_manager_key=io_manager_key,
+            group_name=group,
+            metadata=definition,
+            kinds=set(kinds),
+            retry_policy=NETWORK_RETRIES if network else None,
+        )(compute)
+
+    return decorate
+
+
+def _materialisation_metadata(result: Any) -> dict[str, Any]:
+    metadata: dict[str, Any] = dict(result.numbers)
+    metadata["provenance"] = MetadataValue.json(json.loads(result.provenance.to_json()))
+    if result.note:
+        metadata["note"] = result.note
+    return metadata

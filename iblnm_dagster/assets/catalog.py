@@ -1,0 +1,113 @@
+"""Tables over all sessions."""
+
+from collections.abc import Callable
+
+import pandas as pd
+from dagster import AssetExecutionContext, AssetsDefinition, ResourceParam, asset
+from dagster_pandas import PandasColumn, create_dagster_pandas_dataframe_type
+from dagster_pandas.constraints import ColumnDTypeInSetConstraint
+
+from iblnm.schemas import (
+    ERRORS,
+    PERFORMANCE,
+    QC_PHOTOMETRY,
+    SESSIONS,
+    TRIAL_TIMING,
+    VIDEO,
+    Table,
+)
+from iblnm.storage.store import SessionStore
+from iblnm_dagster.assets._session_asset import column_schema
+
+
+def dataframe_type(table: Table):
+    """Dagster type of a table, from the same schema as its file."""
+    return create_dagster_pandas_dataframe_type(
+        name=f"{table.name}_table",
+        description=table.description,
+        columns=[
+            PandasColumn(
+                column.name, constraints=[ColumnDTypeInSetConstraint({column.pandas_dtype})]
+            )
+            for column in table.columns
+        ],
+    )
+
+
+def catalog_asset(
+    *, file: str, table: Table, deps: list[str]
+) -> Callable[[Callable], AssetsDefinition]:
+    """Make an unpartitioned asset that is one parquet table over all sessions."""
+
+    def decorate(fn: Callable) -> AssetsDefinition:
+        return asset(
+            name=fn.__name__,
+            description=f"{table.description}.",
+            deps=deps,
+            group_name="catalogue",
+            io_manager_key="table",
+            dagster_type=dataframe_type(table),
+            kinds={"parquet"},
+            metadata={
+                "file": file,
+                "table": table.name,
+                "dagster/column_schema": column_schema(table),
+            },
+        )(fn)
+
+    return decorate
+
+
+@catalog_asset(file="metadata/sessions.pqt", table=SESSIONS, deps=["session"])
+def sessions(store: ResourceParam[SessionStore]):
+    from iblnm.data.catalog import sessions_table
+
+    return sessions_table(store)
+
+
+@catalog_asset(file="data/qc_photometry.pqt", table=QC_PHOTOMETRY, deps=["photometry_qc"])
+def qc_photometry(store: ResourceParam[SessionStore]):
+    from iblnm.data.catalog import qc_photometry_table
+
+    return qc_photometry_table(store)
+
+
+@catalog_asset(file="data/performance.pqt", table=PERFORMANCE, deps=["performance"])
+def performance_table(store: ResourceParam[SessionStore]):
+    return PERFORMANCE.validate(store.collect("performance"))
+
+
+@catalog_asset(file="data/trial_timing.pqt", table=TRIAL_TIMING, deps=["trials"])
+def trial_timing(store: ResourceParam[SessionStore]):
+    from iblnm.data.catalog import trial_timing_table
+
+    return trial_timing_table(store)
+
+
+@catalog_asset(file="metadata/video.pqt", table=VIDEO, deps=["video_qc"])
+def video(store: ResourceParam[SessionStore]):
+    return VIDEO.validate(store.collect("video_qc"))
+
+
+@catalog_asset(
+    file="metadata/errors.pqt",
+    table=ERRORS,
+    deps=[
+        "session",
+        "trials",
+        "photometry",
+        "photometry_qc",
+        "preprocessed",
+        "responses",
+        "performance",
+        "wheel_velocity",
+        "video_qc",
+    ],
+)
+def errors(context: AssetExecutionContext) -> pd.DataFrame:
+    from iblnm_dagster.outcomes import current_errors
+
+    return ERRORS.validate(current_errors(context.instance))
+
+
+ASSETS = [sessions, qc_photometry, performance_table, trial_timing, video, errors]

@@ -1,0 +1,213 @@
+"""Many sessions in warm worker processes: same runs, same events, same page, less overhead."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from iblnm.config import Settings
+from iblnm_dagster.worker import BROKEN, SKIPPED, SessionOutcome, Worker
+
+_MAX_DEATHS = 3
+
+
+@dataclass
+class BatchReport:
+    """How a batch ended.
+
+    Parameters
+    ----------
+    outcomes : list of SessionOutcome
+    seconds : float
+        Wall time, start of the workers included.
+    working_seconds : float
+        Wall time from the first session's start.
+    interrupted : bool
+    peak_worker_mib : float
+        Largest resident memory of a worker.
+    """
+
+    outcomes: list[SessionOutcome] = field(default_factory=list)
+    seconds: float = 0.0
+    working_seconds: float = 0.0
+    interrupted: bool = False
+    peak_worker_mib: float = 0.0
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Sessions per status."""
+        return Counter(outcome.status for outcome in self.outcomes)
+
+    @property
+    def sessions_per_hour(self) -> float:
+        """Rate of the workers once started."""
+        ran = sum(outcome.status != SKIPPED for outcome in self.outcomes)
+        return 3600 * ran / self.working_seconds if self.working_seconds else 0.0
+
+
+@dataclass
+class _Slot:
+    process: BaseProcess
+    connection: Connection
+    eid: str | None = None
+
+
+def run_batch(
+    settings: Settings,
+    eids: Sequence[str],
+    *,
+    workers: int = 2,
+    assets: tuple[str, ...] | None = None,
+    check: str | None = None,
+    checks: bool = True,
+    progress: bool = True,
+) -> BatchReport:
+    """Run sessions in worker processes and wait for all of them.
+
+    Ctrl-C lets every worker finish its session and starts no more. A worker that dies
+    (killed, out of memory) costs the session in its hands, not the batch.
+
+    Parameters
+    ----------
+    settings : Settings
+    eids : sequence of str
+        Sessions, all known to the instance.
+    workers : int
+        Processes.
+    assets, check, checks
+        As for `Worker`.
+    progress : bool
+        Whether to show a progress bar.
+    """
+    report = BatchReport()
+    if not eids:
+        return report
+    from tqdm import tqdm
+
+    started = time.perf_counter()
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    waiting = deque(eids)
+    context = multiprocessing.get_context("spawn")
+    options = {"assets": assets, "check": check, "checks": checks}
+    slots = [_start(context, settings, options) for _ in range(min(workers, len(eids)))]
+    deaths = 0
+    interrupts = _Interrupts()
+    bar = tqdm(total=len(eids), unit="session", disable=not progress, smoothing=0.1)
+    first: float | None = None
+    with interrupts, bar:
+        while slots:
+            if interrupts.seen and waiting:
+                waiting.clear()
+                report.interrupted = True
+                bar.write("Finishing the sessions in hand; no more are started.")
+            for slot in _ready(slots):
+                message = _receive(slot)
+                if message is None:
+                    deaths += 1
+                    slots.remove(slot)
+                    if slot.eid is not None:
+                        report.outcomes.append(_died(slot))
+                        bar.update()
+                    if waiting and deaths < _MAX_DEATHS:
+                        slots.append(_start(context, settings, options))
+                    continue
+                outcome, memory = message
+                report.peak_worker_mib = max(report.peak_worker_mib, memory)
+                if outcome is not None:
+                    report.outcomes.append(outcome)
+                    bar.update()
+                elif first is None:
+                    first = time.perf_counter()
+                slot.eid = waiting.popleft() if waiting else None
+                slot.connection.send(slot.eid)
+                if slot.eid is None:
+                    slot.process.join()
+                    slots.remove(slot)
+    report.outcomes += [
+        SessionOutcome(eid, BROKEN, problems=["never started: too many workers died"])
+        for eid in waiting
+    ]
+    report.seconds = time.perf_counter() - started
+    report.working_seconds = time.perf_counter() - first if first else 0.0
+    return report
+
+
+def _start(context, settings: Settings, options: dict) -> _Slot:
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, settings, options), daemon=True)
+    process.start()
+    theirs.close()
+    return _Slot(process, ours)
+
+
+def _work(connection: Connection, settings: Settings, options: dict) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from iblnm_dagster.instance import open_instance
+
+    with open_instance(settings) as instance:
+        worker = Worker(settings, instance, **options)
+        outcome = None
+        while True:
+            connection.send((outcome, _memory_mib()))
+            eid = connection.recv()
+            if eid is None:
+                return
+            outcome = worker.run(eid)
+
+
+def _memory_mib() -> float:
+    if sys.platform == "win32":
+        return float("nan")
+    import resource
+
+    kibibytes_per_unit = 1 / 1024 if sys.platform == "darwin" else 1
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kibibytes_per_unit / 1024
+
+
+def _ready(slots: list[_Slot]) -> list[_Slot]:
+    by_object = {slot.connection: slot for slot in slots}
+    return [by_object[item] for item in wait(list(by_object), timeout=0.5)]
+
+
+def _receive(slot: _Slot) -> tuple[SessionOutcome | None, float] | None:
+    try:
+        return slot.connection.recv()
+    except (EOFError, ConnectionResetError):
+        slot.process.join()
+        return None
+
+
+def _died(slot: _Slot) -> SessionOutcome:
+    return SessionOutcome(
+        slot.eid or "",
+        BROKEN,
+        problems=[f"its worker died (exit code {slot.process.exitcode})"],
+    )
+
+
+class _Interrupts:
+    """Counts Ctrl-C instead of raising, while in use."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __enter__(self) -> _Interrupts:
+        self._previous = signal.signal(signal.SIGINT, self._count)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._previous)
+
+    def _count(self, *_: object) -> None:
+        self.seen += 1
+        if self.seen > 1:
+            raise KeyboardInterrupt

@@ -1,0 +1,66 @@
+"""The one place where the graph is assembled."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import BetaWarning, Definitions, PreviewWarning, in_process_executor
+
+from iblnm.config import Settings, get_settings
+from iblnm.storage.store import SessionStore
+from iblnm_dagster.io_managers import (
+    RefusingIOManager,
+    SessionH5IOManager,
+    SessionParquetIOManager,
+    TableIOManager,
+)
+from iblnm_dagster.resources import Archive
+
+
+def build_resources(settings: Settings) -> dict[str, Any]:
+    """Resources of the graph for the given settings."""
+    return {
+        "settings": settings,
+        "archive": Archive(settings),
+        "store": SessionStore(settings),
+        "session_parquet": SessionParquetIOManager(settings),
+        "session_h5": SessionH5IOManager(settings),
+        "table": TableIOManager(settings),
+        "io_manager": RefusingIOManager(),
+    }
+
+
+def build_defs(
+    settings: Settings | None = None,
+    *,
+    resources: Mapping[str, Any] | None = None,
+    checks: bool = True,
+) -> Definitions:
+    """Assemble assets, checks, jobs and resources.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        Default: the settings of this process.
+    resources : mapping, optional
+        Resources that replace the standard ones, by name.
+    checks : bool
+        Whether to include the asset checks.
+    """
+    settings = settings or get_settings()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=PreviewWarning)
+        warnings.simplefilter("ignore", category=BetaWarning)
+        from iblnm_dagster.assets import CATALOG_ASSETS, SESSION_ASSETS
+        from iblnm_dagster.checks import build_session_checks
+        from iblnm_dagster.jobs import process_session, update_catalogue
+
+        return Definitions(
+            assets=[*SESSION_ASSETS, *CATALOG_ASSETS],
+            asset_checks=build_session_checks() if checks else [],
+            jobs=[process_session, update_catalogue],
+            resources={**build_resources(settings), **(resources or {})},
+            executor=in_process_executor,
+        )

@@ -1,0 +1,260 @@
+"""The command `iblnm`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from iblnm.config import Settings, get_settings
+from iblnm.errors import IblnmError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
+def cli() -> None:
+    """Fibre-photometry pipeline of the IBL neuromodulators project.
+
+    Settings come from environment variables IBLNM_* or a file .env; without any, the
+    commands work on the simulated demo archive.
+    """
+
+
+@cli.command()
+@click.option("--workers", default=2, show_default=True, help="Worker processes.")
+def demo(workers: int) -> None:
+    """Build the demo archive, process all its sessions, and print a summary.
+
+    A second run does only what is missing.
+    """
+    settings = get_settings()
+    if not settings.is_demo:
+        raise click.UsageError(
+            "the settings point at another archive (IBLNM_ONE_MODE or IBLNM_ONE_CACHE_DIR is "
+            "set); for that one, use `iblnm batch`"
+        )
+    from iblnm.demo import ensure_archive
+
+    started = time.perf_counter()
+    click.echo(f"Demo archive: {settings.cache_dir}")
+    ensure_archive(settings.cache_dir, seed=settings.demo_seed)
+    _batch(settings, workers=workers)
+    click.echo(f"total time       {time.perf_counter() - started:.0f} s")
+    click.echo("next             make dev (or: dagster dev), then open http://127.0.0.1:3000")
+
+
+@cli.command()
+@click.option("--missing", "which", flag_value="missing", default="missing", help="[default]")
+@click.option("--failed", "which", flag_value="failed", help="Latest run failed or blocked.")
+@click.option("--all", "which", flag_value="all", help="Every known session.")
+@click.option(
+    "--eids",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The sessions of a text file, one eid a line.",
+)
+@click.option(
+    "--assets", help="Only these assets, comma-separated, for example trials,wheel_velocity."
+)
+@click.option("--check", help="Only this check, from what is stored.")
+@click.option("--workers", default=2, show_default=True, help="Worker processes.")
+@click.option("--shard", help="Part i of n (from 1) of the sessions, for a cluster's job array.")
+@click.option("--catalogue/--no-catalogue", default=True, help="Update the tables afterwards.")
+def batch(
+    which: str,
+    eids: Path | None,
+    assets: str | None,
+    check: str | None,
+    workers: int,
+    shard: str | None,
+    catalogue: bool,
+) -> None:
+    """Run many sessions in warm workers.
+
+    New sessions of the archive are discovered first. Ctrl-C finishes the sessions in hand.
+    The exit code is 1 if something broke (an unexpected error, a worker that died), and 0
+    if every session was processed, even where a rule blocked it or its files are damaged.
+    """
+    _batch(
+        get_settings(),
+        which=which,
+        eids=eids,
+        assets=assets,
+        check=check,
+        workers=workers,
+        shard=shard,
+        catalogue=catalogue,
+    )
+
+
+@cli.command()
+def sync() -> None:
+    """Add the archive's new sessions as partitions."""
+    from iblnm_dagster.instance import open_instance
+    from iblnm_dagster.resources import Archive
+    from iblnm_dagster.selection import discover_sessions
+
+    settings = get_settings()
+    with open_instance(settings) as instance:
+        new = discover_sessions(instance, Archive(settings))
+    click.echo(f"{len(new)} new sessions")
+
+
+@cli.command()
+def catalogue() -> None:
+    """Rebuild the tables over all sessions."""
+    from iblnm_dagster.instance import open_instance
+
+    settings = get_settings()
+    with open_instance(settings) as instance:
+        _update_catalogue(settings, instance)
+
+
+@cli.command()
+def summary() -> None:
+    """Print where the sessions stand."""
+    from iblnm_dagster.instance import open_instance
+    from iblnm_dagster.summary import format_summary
+
+    settings = get_settings()
+    with open_instance(settings) as instance:
+        click.echo(format_summary(instance, settings))
+
+
+@cli.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset(yes: bool) -> None:
+    """Delete all outputs and the Dagster history under the root; archives are not touched."""
+    from iblnm_dagster.instance import storage_dir
+
+    settings = get_settings()
+    tracked = settings.metadata_dir / "fibers.csv"
+    doomed = [
+        path
+        for path in (
+            settings.data_dir,
+            settings.results_dir,
+            settings.figures_dir,
+            storage_dir(settings),
+            *sorted(settings.metadata_dir.glob("*")),
+        )
+        if path.exists() and path != tracked and path.name != "labels.csv"
+    ]
+    if not doomed:
+        click.echo(f"nothing to delete under {settings.root}")
+        return
+    click.echo("\n".join(str(path) for path in doomed))
+    if not yes:
+        click.confirm("Delete these?", abort=True)
+    for path in doomed:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def dev(arguments: tuple[str, ...]) -> None:
+    """Open the web page on 127.0.0.1; further arguments go to `dagster dev`."""
+    from iblnm_dagster.instance import open_instance, storage_dir
+
+    settings = get_settings()
+    with open_instance(settings):
+        pass
+    os.chdir(settings.root)
+    os.environ.setdefault("IBLNM_ROOT", str(settings.root))
+    del storage_dir
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-h",
+        "127.0.0.1",
+        "-m",
+        "iblnm_dagster.definitions",
+        *arguments,
+    ]
+    os.execv(sys.executable, command)
+
+
+def _batch(
+    settings: Settings,
+    *,
+    which: str = "missing",
+    eids: Path | None = None,
+    assets: str | None = None,
+    check: str | None = None,
+    workers: int = 2,
+    shard: str | None = None,
+    catalogue: bool = True,
+) -> None:
+    from iblnm_dagster import selection
+    from iblnm_dagster.batch import run_batch
+    from iblnm_dagster.instance import open_instance
+    from iblnm_dagster.outcomes import SESSION_ASSET_NAMES
+    from iblnm_dagster.resources import Archive
+    from iblnm_dagster.summary import format_summary
+
+    names = tuple(name.strip() for name in assets.split(",")) if assets else None
+    unknown = sorted(set(names or ()) - set(SESSION_ASSET_NAMES))
+    if unknown:
+        raise click.UsageError(
+            f"no such asset: {', '.join(unknown)}; there are {', '.join(SESSION_ASSET_NAMES)}"
+        )
+    with open_instance(settings) as instance:
+        new = selection.discover_sessions(instance, Archive(settings))
+        selection.cancel_runs_of_dead_workers(instance)
+        if eids is not None:
+            chosen = selection.listed_sessions(instance, eids)
+        elif which == "failed":
+            chosen = selection.failed_sessions(instance)
+        elif which == "all" or check:
+            chosen = selection.known_sessions(instance)
+        else:
+            chosen = selection.missing_sessions(instance, names)
+        chosen = selection.shard(chosen, shard)
+        click.echo(f"{len(new)} new sessions; {len(chosen)} to run")
+        report = run_batch(settings, chosen, workers=workers, assets=names, check=check)
+        _print_problems(report)
+        if catalogue and (chosen or not _catalogue_exists(settings)):
+            _update_catalogue(settings, instance)
+        click.echo("")
+        click.echo(format_summary(instance, settings, report.sessions_per_hour))
+    if report.counts["broken"]:
+        raise SystemExit(1)
+
+
+def _print_problems(report) -> None:
+    for outcome in report.outcomes:
+        if outcome.status in ("broken", "failed"):
+            for problem in outcome.problems:
+                click.echo(f"{outcome.status}: {outcome.eid}: {problem}", err=True)
+
+
+def _catalogue_exists(settings: Settings) -> bool:
+    return (settings.metadata_dir / "errors.pqt").exists()
+
+
+def _update_catalogue(settings: Settings, instance) -> None:
+    from iblnm_dagster.build import build_defs
+    from iblnm_dagster.jobs import CATALOG_JOB
+
+    job = build_defs(settings).resolve_job_def(CATALOG_JOB)
+    job.execute_in_process(instance=instance)
+
+
+def main() -> None:
+    """Entry point: failures of ours are printed as one line, without a traceback."""
+    try:
+        cli()
+    except IblnmError as error:
+        click.echo(f"iblnm: {error}", err=True)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()

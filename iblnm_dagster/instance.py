@@ -1,0 +1,34 @@
+"""The Dagster instance of a root: the same one for `dagster dev`, the command and the workers."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from dagster import DagsterInstance
+from dagster._core.instance.ref import InstanceRef
+
+from iblnm.config import Settings
+
+
+def storage_dir(settings: Settings) -> Path:
+    """Folder of the instance's databases."""
+    return settings.root / ".dagster"
+
+
+def open_instance(settings: Settings) -> DagsterInstance:
+    """Open the instance of the settings' root, from any working directory.
+
+    A root without a ``dagster.yaml`` (any folder other than a checkout) gets one.
+    """
+    config = settings.root / "dagster.yaml"
+    if not config.exists():
+        settings.root.mkdir(parents=True, exist_ok=True)
+        config.write_bytes((files("iblnm_dagster") / "instance.yaml").read_bytes())
+    folder = storage_dir(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    overrides = {"storage": {"sqlite": {"base_dir": str(folder)}}}
+    reference = InstanceRef.from_dir(
+        str(folder), config_dir=str(settings.root), overrides=overrides
+    )
+    return DagsterInstance.from_ref(reference)

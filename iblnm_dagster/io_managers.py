@@ -1,0 +1,130 @@
+"""Where assets are stored: session files in HDF5, tables in parquet; nothing is pickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dagster import InputContext, IOManager, MetadataValue, OutputContext, UPathIOManager
+from upath import UPath
+
+from iblnm.config import Settings
+from iblnm.schemas import TABLES
+from iblnm.storage.provenance import Provenance
+
+
+class RefusingIOManager(IOManager):
+    """Default of the graph: an asset without a declared place on disk is a mistake."""
+
+    def handle_output(self, context: OutputContext, obj: Any) -> None:
+        raise NotImplementedError(
+            f"{context.get_identifier()} declares no io_manager_key: say where it is stored"
+        )
+
+    def load_input(self, context: InputContext) -> Any:
+        raise NotImplementedError(f"{context.name} comes from an asset without an io_manager_key")
+
+
+class _SessionFiles(UPathIOManager):
+    """Files keyed by eid; the folder is in the asset's definition metadata."""
+
+    def __init__(self, settings: Settings):
+        super().__init__(base_path=UPath(settings.root))
+
+    def load_partitions(self, context: InputContext) -> Any:
+        """Load one session; whole-cohort tables go through the session store instead."""
+        (eid,) = context.asset_partition_keys
+        return self.load_from_path(context, self._get_paths_for_partitions(context)[eid])
+
+    def get_asset_relative_path(self, context: InputContext | OutputContext) -> UPath:
+        return UPath(_metadata_of(context)["folder"])
+
+    def get_path_for_partition(
+        self, context: InputContext | OutputContext, path: UPath, partition: str
+    ) -> UPath:
+        from iblnm.storage.names import validate_eid
+
+        return path / validate_eid(partition)
+
+
+class SessionParquetIOManager(_SessionFiles):
+    """One parquet table per session, replaced whole.
+
+    An asset with ``h5_group`` in its definition metadata is also kept in the session's
+    HDF5 file, under that group.
+    """
+
+    extension = ".pqt"
+
+    def __init__(self, settings: Settings):
+        super().__init__(settings)
+        self._h5_dir = settings.sessions_h5_dir
+
+    def dump_to_path(self, context: OutputContext, obj: Any, path: UPath) -> None:
+        from iblnm.storage.h5 import write_groups
+        from iblnm.storage.parquet import write_table
+
+        definition = _metadata_of(context)
+        provenance = _provenance(context)
+        write_table(obj, Path(path), TABLES[definition["table"]], provenance)
+        if "h5_group" in definition:
+            group = {definition["h5_group"]: obj}
+            write_groups(self._h5_dir / f"{path.stem}.h5", group, provenance)
+
+    def load_from_path(self, context: InputContext, path: UPath) -> Any:
+        from iblnm.storage.parquet import read_table
+
+        return read_table(Path(path), TABLES[_metadata_of(context)["table"]])
+
+
+class SessionH5IOManager(_SessionFiles):
+    """One group of the session's HDF5 file, in an atomic rewrite of the file."""
+
+    extension = ".h5"
+
+    def dump_to_path(self, context: OutputContext, obj: Any, path: UPath) -> None:
+        from iblnm.storage.h5 import write_groups
+
+        group = _metadata_of(context)["h5_group"]
+        write_groups(Path(path), {group: obj}, _provenance(context))
+
+    def load_from_path(self, context: InputContext, path: UPath) -> Any:
+        from iblnm.storage.h5 import read_group
+
+        return read_group(Path(path), _metadata_of(context)["h5_group"])
+
+
+class TableIOManager(IOManager):
+    """A table over all sessions: one parquet file at the path the asset declares."""
+
+    def __init__(self, settings: Settings):
+        self._root = settings.root
+
+    def _path(self, context: InputContext | OutputContext) -> Path:
+        return self._root / _metadata_of(context)["file"]
+
+    def handle_output(self, context: OutputContext, obj: Any) -> None:
+        from iblnm.storage.parquet import write_table
+
+        path = self._path(context)
+        table = TABLES[_metadata_of(context)["table"]]
+        write_table(obj, path, table, Provenance())
+        context.add_output_metadata(
+            {"path": MetadataValue.path(str(path)), "dagster/row_count": len(obj)}
+        )
+
+    def load_input(self, context: InputContext) -> Any:
+        from iblnm.storage.parquet import read_table
+
+        return read_table(self._path(context), TABLES[_metadata_of(context)["table"]])
+
+
+def _metadata_of(context: InputContext | OutputContext) -> dict[str, Any]:
+    if isinstance(context, InputContext) and context.upstream_output is not None:
+        return dict(context.upstream_output.definition_metadata or {})
+    return dict(context.definition_metadata or {})
+
+
+def _provenance(context: OutputContext) -> Provenance:
+    value = context.output_metadata.get("provenance")
+    return Provenance() if value is None else Provenance(**getattr(value, "value", value))

@@ -1,0 +1,29 @@
+"""Resources of the graph: the archive's client and the settings."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from iblnm.config import Settings
+
+
+class Archive:
+    """The ONE archive of the settings; connects at first use.
+
+    ONE clients are not safe to share between processes, and connecting costs more than
+    processing a session, so the definitions of a process hold exactly one.
+    """
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+
+    @cached_property
+    def one(self) -> Any:
+        """The ONE client."""
+        from iblnm.io.connection import connect
+
+        from iblnm.storage.identity import claim_root
+
+        claim_root(self.settings)
+        return connect(self.settings)

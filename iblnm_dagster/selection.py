@@ -1,0 +1,127 @@
+"""Which sessions to run: discovered, missing, failed, listed, sharded."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
+
+from iblnm.errors import DataError
+from iblnm.storage.names import validate_eid
+from iblnm_dagster.jobs import SESSION_JOB
+from iblnm_dagster.partitions import add_sessions, known_sessions
+from iblnm_dagster.resources import Archive
+
+WORKER_TAG = "iblnm/worker"
+UNFINISHED = [
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+_ATTEMPTED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
+
+
+def discover_sessions(instance: DagsterInstance, archive: Archive) -> list[str]:
+    """Add the archive's new sessions as partitions, in order of start time; return them."""
+    from iblnm.io.sessions import list_sessions
+
+    listed = list_sessions(archive.one, archive.settings.project)
+    return add_sessions(instance, listed["eid"])
+
+
+def missing_sessions(instance: DagsterInstance, assets: Sequence[str] | None = None) -> list[str]:
+    """Known sessions whose chain (or the given assets) was never attempted to the end."""
+    known = known_sessions(instance)
+    if not assets:
+        runs = instance.get_run_partition_data(RunsFilter(job_name=SESSION_JOB))
+        done = {run.partition for run in runs if run.status in _ATTEMPTED}
+        return [eid for eid in known if eid not in done]
+    storage = instance.event_log_storage
+    missing: set[str] = set()
+    for name in assets:
+        key = AssetKey(name)
+        attempted = set(
+            storage.get_latest_asset_partition_materialization_attempts_without_materializations(
+                key
+            )
+        )
+        missing |= set(known) - attempted - instance.get_materialized_partitions(key)
+    return [eid for eid in known if eid in missing]
+
+
+def failed_sessions(instance: DagsterInstance) -> list[str]:
+    """Known sessions whose latest run failed or was blocked by a rule."""
+    runs = instance.get_run_partition_data(RunsFilter())
+    failed = {run.partition for run in runs if run.status == DagsterRunStatus.FAILURE}
+    return [eid for eid in known_sessions(instance) if eid in failed]
+
+
+def listed_sessions(instance: DagsterInstance, path: Path) -> list[str]:
+    """Eids of a text file, one a line; every one must be a known session.
+
+    Raises
+    ------
+    DataError
+        Naming the first line that is no eid, or no session of this archive.
+    """
+    known = set(known_sessions(instance))
+    eids = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        text = line.split("#")[0].strip()
+        if not text:
+            continue
+        eid = validate_eid(text)
+        if eid not in known:
+            raise DataError(f"line {number}: {eid} is no session of this archive", path=path)
+        eids.append(eid)
+    return eids
+
+
+def shard(eids: Sequence[str], text: str | None) -> list[str]:
+    """Part ``i/n`` (from 1) of the sessions, the same on every machine.
+
+    Examples
+    --------
+    >>> shard(["a", "b", "c", "d", "e"], "2/2")
+    ['b', 'd']
+    """
+    if text is None:
+        return list(eids)
+    index, _, count = text.partition("/")
+    if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+        raise ValueError(f"--shard is i/n with 1 ≤ i ≤ n, not {text!r}")
+    return list(eids)[int(index) - 1 :: int(count)]
+
+
+def worker_tag() -> str:
+    """Text that names this process across machines."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def cancel_runs_of_dead_workers(instance: DagsterInstance) -> list[str]:
+    """Mark runs as cancelled whose worker on this machine is gone; return their sessions."""
+    sessions = []
+    for run in instance.get_runs(RunsFilter(statuses=UNFINISHED)):
+        host, _, pid = run.tags.get(WORKER_TAG, "").rpartition(":")
+        if host == socket.gethostname() and not _alive(int(pid)):
+            instance.report_run_canceled(run, message="The worker of this run was killed.")
+            sessions.append(run.tags.get("dagster/partition", ""))
+    return sessions
+
+
+def _alive(pid: int) -> bool:
+    if sys.platform == "win32":  # signal 0 is Ctrl-C there
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

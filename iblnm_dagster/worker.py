@@ -1,0 +1,138 @@
+"""A warm worker: resolves the session job once, then runs one session after another."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+from dagster import AssetCheckKey, AssetKey, DagsterInstance, JobDefinition, RunsFilter
+from dagster._utils.error import SerializableErrorInfo
+from iblnm.validation import RULES
+
+from iblnm.config import Settings
+from iblnm_dagster.build import build_defs
+from iblnm_dagster.jobs import SESSION_JOB
+from iblnm_dagster.selection import UNFINISHED, WORKER_TAG, worker_tag
+
+PASSED = "passed"
+BLOCKED = "blocked"
+FAILED = "failed"
+BROKEN = "broken"
+SKIPPED = "skipped"
+_BLOCKING_ERROR = "DagsterAssetCheckFailedError"
+
+
+@dataclass(frozen=True)
+class SessionOutcome:
+    """How one session's run ended.
+
+    Parameters
+    ----------
+    eid : str
+    status : {'passed', 'blocked', 'failed', 'broken', 'skipped'}
+        Blocked: a rule stopped a branch. Failed: a file or record cannot be used. Broken: an
+        unexpected error, or the worker died. Skipped: another run of the session is going on.
+    seconds, cpu_s : float
+        Wall and CPU time of the run.
+    problems : list of str
+        One line per failed step.
+    """
+
+    eid: str
+    status: str
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    problems: list[str] = field(default_factory=list)
+
+
+class Worker:
+    """Runs sessions in this process.
+
+    Parameters
+    ----------
+    settings : Settings
+    instance : DagsterInstance
+    assets : tuple of str, optional
+        Run only these assets (and their checks).
+    check : str, optional
+        Evaluate only this check, from what is stored.
+    checks : bool
+        Whether the rules are evaluated.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance: DagsterInstance,
+        *,
+        assets: tuple[str, ...] | None = None,
+        check: str | None = None,
+        checks: bool = True,
+    ):
+        self._instance = instance
+        self._job = _resolve(build_defs(settings, checks=checks), assets, check)
+        for name in ("dagster", "one", "ibllib"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    def run(self, eid: str) -> SessionOutcome:
+        """Run the job for one session."""
+        going_on = self._instance.get_runs(
+            RunsFilter(statuses=UNFINISHED, tags={"dagster/partition": eid}), limit=1
+        )
+        if going_on:
+            return SessionOutcome(eid, SKIPPED, problems=["another run of it is going on"])
+        wall, cpu = time.perf_counter(), time.process_time()
+        result = self._job.execute_in_process(
+            partition_key=eid,
+            instance=self._instance,
+            raise_on_error=False,
+            tags={WORKER_TAG: worker_tag()},
+        )
+        errors = {
+            event.step_key: event.step_failure_data
+            for event in result.all_events
+            if event.is_step_failure
+        }
+        kinds = {_kind(data) for data in errors.values()}
+        status = next((kind for kind in (BROKEN, FAILED, BLOCKED) if kind in kinds), PASSED)
+        return SessionOutcome(
+            eid,
+            status if errors or result.success else BROKEN,
+            time.perf_counter() - wall,
+            time.process_time() - cpu,
+            [f"{step}: {_message(data)}" for step, data in errors.items()],
+        )
+
+
+def _resolve(defs, assets: tuple[str, ...] | None, check: str | None) -> JobDefinition:
+    if not assets and not check:
+        return defs.resolve_job_def(SESSION_JOB)
+    everything = defs.resolve_implicit_global_asset_job_def()
+    if check:
+        key = AssetCheckKey(AssetKey(RULES[check].asset), check)
+        return everything.get_subset(asset_check_selection={key})
+    keys = {AssetKey(name) for name in assets or ()}
+    graph = defs.resolve_asset_graph()
+    checks = {key for key in graph.asset_check_keys if key.asset_key in keys}
+    return everything.get_subset(asset_selection=keys, asset_check_selection=checks)
+
+
+def _kind(data) -> str:
+    if data.user_failure_data is not None and "error_type" in data.user_failure_data.metadata:
+        return FAILED
+    error: SerializableErrorInfo | None = data.error
+    while error is not None:
+        if error.cls_name == _BLOCKING_ERROR:
+            return BLOCKED
+        error = error.cause
+    return BROKEN
+
+
+def _message(data) -> str:
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return data.user_failure_data.description
+    error = data.error
+    while error.cause is not None:
+        error = error.cause
+    return error.message.strip()
