@@ -64,7 +64,9 @@ def write_table(
         pq.write_table(table.replace_schema_metadata(metadata), temporary)
 
 
-def read_table(path: Path | str, schema: TableSchema | None = None) -> pd.DataFrame:
+def read_table(
+    path: Path | str, schema: TableSchema | None = None, *, eid: str | None = None
+) -> pd.DataFrame:
     """Read a table; list columns hold Python lists, missing values are null.
 
     Parameters
@@ -72,6 +74,8 @@ def read_table(path: Path | str, schema: TableSchema | None = None) -> pd.DataFr
     path : Path
     schema : object with ``validate(df) -> df``, optional
         Applied to what was read.
+    eid : str, optional
+        Session to name in an error.
 
     Returns
     -------
@@ -86,7 +90,7 @@ def read_table(path: Path | str, schema: TableSchema | None = None) -> pd.DataFr
     MalformedFileError
         If the schema refuses its content.
     """
-    table = _open(Path(path))
+    table = _open(Path(path), eid)
     lists = [field.name for field in table.schema if _is_list(field.type)]
     df = table.to_pandas()
     for name in lists:
@@ -101,7 +105,7 @@ def read_provenance(path: Path | str) -> Provenance | None:
     return None if text is None else Provenance.from_json(text.decode())
 
 
-def _open(path: Path) -> pa.Table:
+def _open(path: Path, eid: str | None = None) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -109,9 +113,11 @@ def _open(path: Path) -> pa.Table:
         with pq.ParquetFile(path) as file:
             return file.read()
     except FileNotFoundError as error:
-        raise MissingFileError("no such file", path=path) from error
+        raise MissingFileError("no such file", eid=eid, path=path) from error
     except (pa.ArrowException, OSError) as error:
-        raise UnreadableFileError(f"no readable parquet file: {error}", path=path) from error
+        raise UnreadableFileError(
+            f"no readable parquet file: {error}", eid=eid, path=path
+        ) from error
 
 
 def _is_list(kind: Any) -> bool:

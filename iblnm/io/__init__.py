@@ -1,0 +1,42 @@
+"""All that talks to ONE and Alyx: connection, sessions, trials, photometry, wheel, video.
+
+The names below are imported at first use, since ONE and its dependencies are heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_NAMES = {
+    "connect": "connection",
+    "_get_default_connection": "connection",
+    "dataset_path": "datasets",
+    "list_session_datasets": "datasets",
+    "fiber_tip": "fibers",
+    "read_fibers": "fibers",
+    "load_photometry": "photometry",
+    "photometry_reference": "photometry",
+    "read_raw_frames": "photometry",
+    "records_of": "records",
+    "fetch_session": "sessions",
+    "list_sessions": "sessions",
+    "get_brain_region": "enrich",
+    "get_datasets": "enrich",
+    "get_session_dict": "enrich",
+    "get_subject_info": "enrich",
+    "load_trials_table": "trials",
+    "video_qc": "video",
+    "load_wheel": "wheel",
+}
+__all__ = sorted(_NAMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_NAMES])

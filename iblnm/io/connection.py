@@ -1,0 +1,98 @@
+"""The connection to ONE that the settings describe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from iblnm.config import get_settings
+from iblnm.errors import IblnmError, MissingFileError, UnreadableFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from iblnm.config import Settings
+
+
+def connect(settings: Settings) -> Any:
+    """Open the archive of the settings.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``one_mode`` 'local' opens the folder `cache_dir`; without a configured folder that
+        is the demo archive, which is built first if it is missing. 'remote' connects to
+        `alyx_url` with a password or a token file.
+
+    Returns
+    -------
+    ONE
+        A new client; keep one per process.
+
+    Raises
+    ------
+    MissingFileError
+        If the local folder or its tables do not exist.
+    IblnmError
+        If an address or credentials are missing.
+    """
+    if settings.one_mode == "remote":
+        return _connect_remote(settings)
+    if settings.is_demo:
+        from iblnm.demo import ensure_archive
+
+        ensure_archive(settings.cache_dir, seed=settings.demo_seed)
+    return _open_local(settings.cache_dir)
+
+
+def _get_default_connection() -> Any:
+    """Open the archive of the current settings."""
+    return connect(get_settings())
+
+
+def _open_local(cache_dir: Path) -> Any:
+    for name in ("sessions.pqt", "datasets.pqt"):
+        if not (cache_dir / name).is_file():
+            raise MissingFileError(
+                f"{cache_dir} is no ONE cache: it has no {name}; set IBLNM_ONE_CACHE_DIR to a "
+                "folder with ONE tables, or make them with one.alf.cache.make_parquet_db",
+                path=cache_dir / name,
+            )
+    from one.api import One
+
+    # the factory ONE() would look up Alyx parameters in the user's home for this folder
+    return One(cache_dir=cache_dir, mode="local")
+
+
+def _connect_remote(settings: Settings) -> Any:
+    if not settings.alyx_url:
+        raise IblnmError("IBLNM_ONE_MODE=remote needs IBLNM_ALYX_URL")
+    credentials: dict[str, Any] = {"username": settings.alyx_user}
+    if settings.alyx_token_file is not None:
+        credentials["token"] = _read_token(settings.alyx_token_file)
+    elif settings.alyx_password is not None:
+        credentials["password"] = settings.alyx_password.get_secret_value()
+    else:
+        raise IblnmError(
+            "IBLNM_ONE_MODE=remote needs IBLNM_ALYX_PASSWORD or IBLNM_ALYX_TOKEN_FILE"
+        )
+    from one.api import ONE
+
+    # answers from a REST cache would hide that the server is down, and be stale
+    return ONE(
+        mode="remote",
+        base_url=settings.alyx_url,
+        cache_dir=settings.one_cache_dir,
+        cache_rest=None,
+        silent=True,
+        **credentials,
+    )
+
+
+def _read_token(path: Path) -> str:
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError as error:
+        raise MissingFileError("no such token file", path=path) from error
+    if not token:
+        raise UnreadableFileError("the token file is empty", path=path)
+    return token

@@ -1,0 +1,91 @@
+"""One part of a session's metadata at a time, for notebooks that enrich a table row by row.
+
+`fetch_session` gives all of it at once and is what the pipeline uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from iblnm.config import get_settings
+
+_SESSION_FIELDS = (
+    "subject",
+    "start_time",
+    "end_time",
+    "session_length",
+    "number",
+    "task_protocol",
+    "session_type",
+    "projects",
+    "users",
+    "lab",
+    "url",
+    "qc",
+    "extended_qc",
+    "session_json",
+)
+_SUBJECT_FIELDS = ("strain", "line", "genotype", "NM")
+_REGION_FIELDS = (
+    "brain_region",
+    "recording_name",
+    "hemisphere",
+    "target_NM",
+    "roi",
+    "n_recordings",
+    "region_source",
+    "hemisphere_suffix",
+    "hemisphere_fibers",
+    "hemisphere_alyx",
+)
+_DATASET_FIELDS = ("datasets", "dataset_sizes", "dataset_hashes", "dataset_revisions")
+
+
+def get_session_dict(session: pd.Series, one: Any = None) -> pd.Series:
+    """The session with what its own record says: times, users, lab, quality verdicts.
+
+    Parameters
+    ----------
+    session : Series
+        With ``eid``.
+    one : ONE, optional
+        The archive; the default connection otherwise.
+
+    Returns
+    -------
+    Series
+        A copy with these fields set.
+    """
+    return _with(session, one, _SESSION_FIELDS)
+
+
+def get_subject_info(session: pd.Series, one: Any = None) -> pd.Series:
+    """The session with strain, line, genotype and neuromodulator of its subject."""
+    return _with(session, one, _SUBJECT_FIELDS)
+
+
+def get_brain_region(session: pd.Series, one: Any = None) -> pd.Series:
+    """The session with its recording targets: regions, sides, target-NM, signal columns."""
+    return _with(session, one, _REGION_FIELDS)
+
+
+def get_datasets(session: pd.Series, one: Any = None) -> pd.Series:
+    """The session with the list of its datasets."""
+    return _with(session, one, _DATASET_FIELDS)
+
+
+def _with(session: pd.Series, one: Any, fields: Iterable[str]) -> pd.Series:
+    fetched = _fetch(session, one)
+    values = {**session.to_dict(), **{name: fetched[name] for name in fields}}
+    return pd.Series(values, name=session.name, dtype=object)
+
+
+def _fetch(session: pd.Series, one: Any) -> pd.Series:
+    from iblnm.io.connection import _get_default_connection
+    from iblnm.io.sessions import fetch_session
+
+    archive = _get_default_connection() if one is None else one
+    return fetch_session(archive, session["eid"], get_settings()).iloc[0]

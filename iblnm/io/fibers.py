@@ -1,0 +1,159 @@
+"""The fibre table: where each subject's fibres were implanted."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
+
+if TYPE_CHECKING:
+    from iblnm.config import Settings
+
+FIBER_COLUMNS = (
+    "subject",
+    "targeted_region",
+    "neuromodulator",
+    "X-ml_um",
+    "Y-ap_um",
+    "Z-dv_um",
+    "depth",
+    "theta",
+    "phi",
+    "roll",
+    "expression",
+    "fiber_diameter_um",
+    "fiber_length_mm",
+    "numerical_aperture",
+    "fiber_tip",
+    "surgery_date",
+    "notes",
+)
+REQUIRED_COLUMNS = FIBER_COLUMNS[:9]
+_NUMBERS = ("X-ml_um", "Y-ap_um", "Z-dv_um", "depth", "theta", "phi")
+
+
+def fibers_path(settings: Settings) -> Path | None:
+    """The fibre table in force: that of the root, else that of the archive, else None."""
+    for path in (settings.fibers_fpath, settings.cache_dir / "fibers.csv"):
+        if path.is_file():
+            return path
+    return None
+
+
+def read_fibers(path: Path | str) -> pd.DataFrame:
+    """Read a fibre table.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with at least the first nine of `FIBER_COLUMNS`; coordinates in µm relative to
+        bregma, angles in degrees.
+
+    Returns
+    -------
+    DataFrame
+        One row per fibre; text columns with null for what is missing, numbers as float64.
+
+    Raises
+    ------
+    MissingFileError, UnreadableFileError, MalformedFileError
+        If there is no file, it is no CSV text, or columns are missing or not numeric.
+    """
+    path = Path(path)
+    try:
+        stat = path.stat()
+    except FileNotFoundError as error:
+        raise MissingFileError("no such file", path=path) from error
+    return _read(path, stat.st_size, stat.st_mtime_ns).copy()
+
+
+def subject_fibers(settings: Settings, subject: str) -> pd.DataFrame:
+    """Fibres of one subject in the table in force; empty if there is no table.
+
+    Returns
+    -------
+    DataFrame
+        As `read_fibers`, with ``side``: 'l', 'r' or None.
+    """
+    path = fibers_path(settings)
+    if path is None:
+        return pd.DataFrame({name: [] for name in (*FIBER_COLUMNS, "side")})
+    fibers = read_fibers(path)
+    own = fibers[fibers["subject"] == subject].reset_index(drop=True)
+    sides = [side_of(x, settings.right_is_positive_ml) for x in own["X-ml_um"]]
+    return own.assign(side=pd.Series(sides, index=own.index, dtype=object))
+
+
+def side_of(x_ml_um: float, right_is_positive_ml: bool) -> str | None:
+    """Side of a medio-lateral coordinate; None on the midline or if it is unknown.
+
+    Examples
+    --------
+    >>> side_of(-1500.0, right_is_positive_ml=True)
+    'l'
+    """
+    if not np.isfinite(x_ml_um) or x_ml_um == 0:
+        return None
+    return "r" if (x_ml_um > 0) == right_is_positive_ml else "l"
+
+
+def fiber_tip(
+    entry: Any, depth: float | np.ndarray, theta: float | np.ndarray, phi: float | np.ndarray
+) -> np.ndarray:
+    """Position of a fibre's tip from its entry point and angles.
+
+    Parameters
+    ----------
+    entry : array_like, shape (3,) or (n, 3)
+        x, y, z of the entry [µm].
+    depth : float or array
+        Length from the entry to the tip [µm].
+    theta, phi : float or array
+        Polar angle and azimuth [degrees].
+
+    Returns
+    -------
+    ndarray, shape (3,) or (n, 3)
+        ``entry − depth · (sin θ cos φ, sin θ sin φ, cos θ)``.
+
+    Examples
+    --------
+    >>> fiber_tip((1000.0, -3000.0, 0.0), 4000.0, 0.0, 180.0).tolist()
+    [1000.0, -3000.0, -4000.0]
+    """
+    theta, phi = np.deg2rad(theta), np.deg2rad(phi)
+    direction = np.stack(
+        [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], axis=-1
+    )
+    return np.asarray(entry, dtype=np.float64) - np.asarray(depth)[..., None] * direction
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, size: int, mtime_ns: int) -> pd.DataFrame:
+    del size, mtime_ns
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=True, encoding="utf-8")
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise UnreadableFileError(f"no readable CSV file: {error}", path=path) from error
+    missing = [name for name in REQUIRED_COLUMNS if name not in table]
+    if missing:
+        raise MalformedFileError(
+            f"columns {', '.join(missing)} are missing; "
+            f"expected are {', '.join(REQUIRED_COLUMNS)}",
+            path=path,
+        )
+    for name in _NUMBERS:
+        try:
+            table[name] = pd.to_numeric(table[name]).astype(np.float64)
+        except ValueError as error:
+            raise MalformedFileError(
+                f"column {name}: {error}; numbers are expected", path=path
+            ) from error
+    texts = [name for name in table if name not in _NUMBERS]
+    table[texts] = table[texts].astype(object).where(table[texts].notna(), None)
+    return table

@@ -1,0 +1,197 @@
+"""Records that only Alyx has: sessions, subjects, insertions, trajectories.
+
+Locally they are JSON files beside the ALF tree, ``.alyx/<endpoint>/<id>.json``, in the
+shape of the REST detail; remotely they are asked for. A record that does not exist is None
+(or an empty list), never an error.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Protocol
+
+from iblnm.errors import UnreadableFileError
+from iblnm.storage.names import is_valid_name, validate_eid
+
+_HTTP_NOT_FOUND = 404
+
+
+class Records(Protocol):
+    """Source of Alyx records."""
+
+    def session(self, eid: str) -> dict[str, Any] | None:
+        """Detail of a session."""
+        ...
+
+    def subject(self, nickname: str) -> dict[str, Any] | None:
+        """Detail of a subject."""
+        ...
+
+    def insertions(self, eid: str) -> list[dict[str, Any]]:
+        """Insertions of a session, by name."""
+        ...
+
+    def trajectories(self, insertion: dict[str, Any]) -> list[dict[str, Any]]:
+        """Trajectories of an insertion, also those of its chronic insertion."""
+        ...
+
+
+def records_of(one: Any) -> Records:
+    """Records of an archive.
+
+    Parameters
+    ----------
+    one : ONE
+        In local mode its ``cache_dir`` is read, else its ``alyx`` is asked.
+    """
+    if is_remote(one):
+        return RemoteRecords(one.alyx)
+    return LocalRecords(Path(one.cache_dir) / ".alyx")
+
+
+def is_remote(one: Any) -> bool:
+    """Whether a ONE client asks a server."""
+    return getattr(one, "mode", "local") != "local"
+
+
+def parse_json(value: Any) -> dict[str, Any] | None:
+    """A JSON field as a dict: parsed if it is text, None if it is null.
+
+    Examples
+    --------
+    >>> parse_json('{"LEN_BLOCKS": [90, 20]}')
+    {'LEN_BLOCKS': [90, 20]}
+    """
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, str) or not value.strip():
+        return None
+    try:
+        parsed = json.loads(value)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise UnreadableFileError(f"the session's JSON field is malformed: {error}") from error
+    return parsed if isinstance(parsed, dict) else None
+
+
+class LocalRecords:
+    """Records in JSON files.
+
+    Parameters
+    ----------
+    folder : Path
+        With the subfolders ``sessions``, ``subjects``, ``insertions``, ``trajectories``.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def session(self, eid: str) -> dict[str, Any] | None:
+        return self._read("sessions", validate_eid(eid))
+
+    def subject(self, nickname: str) -> dict[str, Any] | None:
+        # a nickname that could not be a file name has no record here
+        return self._read("subjects", nickname) if is_valid_name(nickname) else None
+
+    def insertions(self, eid: str) -> list[dict[str, Any]]:
+        record = self.session(eid)
+        listed = (record or {}).get("probe_insertion")
+        if listed:
+            found = [self._read("insertions", str(item["id"])) or item for item in listed]
+        else:
+            found = self._matching("insertions", {"session": eid})
+        return sorted(found, key=lambda insertion: str(insertion.get("name")))
+
+    def trajectories(self, insertion: dict[str, Any]) -> list[dict[str, Any]]:
+        wanted = {"probe_insertion": insertion.get("id")}
+        found = self._matching("trajectories", wanted)
+        chronic = insertion.get("chronic_insertion")
+        if chronic:
+            found += self._matching("trajectories", {"chronic_insertion": chronic})
+        return found
+
+    def _matching(self, endpoint: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
+        """Records in which all fields end with these identifiers (they may be addresses)."""
+        folder = self._folder / endpoint
+        if not folder.is_dir():
+            return []
+        found = []
+        for path in sorted(folder.glob("*.json")):
+            # most files are other sessions': parse only those that name the identifier
+            text = _read_text(path)
+            if all(str(value) in text for value in fields.values()):
+                record = _parse(text, path)
+                if all(_identifier(record.get(k)) == str(v) for k, v in fields.items()):
+                    found.append(record)
+        return found
+
+    def _read(self, endpoint: str, name: str) -> dict[str, Any] | None:
+        path = self._folder / endpoint / f"{name}.json"
+        return _parse(_read_text(path), path) if path.is_file() else None
+
+
+class RemoteRecords:
+    """Records asked from Alyx.
+
+    Parameters
+    ----------
+    alyx : AlyxClient
+    """
+
+    def __init__(self, alyx: Any):
+        self._alyx = alyx
+
+    def session(self, eid: str) -> dict[str, Any] | None:
+        return self._read("sessions", validate_eid(eid))
+
+    def subject(self, nickname: str) -> dict[str, Any] | None:
+        return self._read("subjects", nickname)
+
+    def insertions(self, eid: str) -> list[dict[str, Any]]:
+        found = list(self._alyx.rest("insertions", "list", session=eid, no_cache=True))
+        return sorted(found, key=lambda insertion: str(insertion.get("name")))
+
+    def trajectories(self, insertion: dict[str, Any]) -> list[dict[str, Any]]:
+        rest = self._alyx.rest
+        found = list(rest("trajectories", "list", probe_insertion=insertion["id"], no_cache=True))
+        chronic = insertion.get("chronic_insertion")
+        if chronic:
+            found += rest("trajectories", "list", chronic_insertion=chronic, no_cache=True)
+        return found
+
+    def _read(self, endpoint: str, name: str) -> dict[str, Any] | None:
+        import requests
+
+        try:
+            return self._alyx.rest(endpoint, "read", id=name, no_cache=True)
+        except requests.HTTPError as error:
+            if getattr(error.response, "status_code", None) == _HTTP_NOT_FOUND:
+                return None
+            raise
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UnreadableFileError(f"no UTF-8 text: {error}", path=path) from error
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise UnreadableFileError(f"malformed JSON: {error}", path=path) from error
+    if not isinstance(record, dict):
+        raise UnreadableFileError(
+            f"the record is a JSON {type(record).__name__}; an object is expected", path=path
+        )
+    return record
+
+
+def _identifier(value: Any) -> str | None:
+    """Identifier of a related record, which Alyx gives as an id, an address or an object."""
+    if isinstance(value, dict):
+        value = value.get("id") or value.get("url")
+    return None if value is None else re.split(r"[/?]", str(value).rstrip("/"))[-1]

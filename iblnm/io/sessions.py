@@ -1,0 +1,284 @@
+"""Sessions of the project and the metadata of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from iblnm.errors import UnknownSessionError
+from iblnm.io import regions
+from iblnm.io.datasets import list_session_datasets
+from iblnm.io.fibers import subject_fibers
+from iblnm.io.records import is_remote, records_of
+from iblnm.storage.names import validate_eid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from iblnm.config import Settings
+
+# Alyx never gives more rows than this in one answer, and loses rows between pages
+_ALYX_MAX_ROWS = 1000
+_FIRST_DAY = "2000-01-01"
+_LAST_DAY = "2100-01-01"
+
+
+def list_sessions(one: Any, project: str | None = None) -> pd.DataFrame:
+    """Sessions of a project in order of their start.
+
+    Parameters
+    ----------
+    one : ONE
+    project : str, optional
+        Exact name; all sessions by default. In local mode a session without any project is
+        taken as well, since the tables of a local tree often carry none.
+
+    Returns
+    -------
+    DataFrame
+        Columns eid, subject, start_time (ISO text; the date where the time is unknown),
+        date (ISO text), number, lab.
+    """
+    rows = list(_remote_rows(one, project) if is_remote(one) else _local_rows(one, project))
+    columns = ["eid", "subject", "start_time", "date", "number", "lab"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values(["start_time", "number", "eid"], ignore_index=True)
+
+
+def fetch_session(one: Any, eid: str, settings: Settings) -> pd.DataFrame:
+    """Metadata of one session from the archive's tables, its records and its files.
+
+    Parameters
+    ----------
+    one : ONE
+    eid : str
+    settings : Settings
+
+    Returns
+    -------
+    DataFrame
+        One row of the sessions table: what is unknown is None, a list is always a list.
+
+    Raises
+    ------
+    InvalidNameError
+        If the eid is no UUID.
+    UnknownSessionError
+        If the archive does not have the session.
+    UnreadableFileError, MalformedFileError
+        If a record, the experiment description or the locations cannot be used.
+    """
+    eid = validate_eid(eid)
+    records = records_of(one)
+    record = records.session(eid)
+    details = _details(one, eid, record)
+    subject = details["subject"]
+    animal = records.subject(subject) or {}
+    datasets = list_session_datasets(one, eid, refresh=True)
+    row = {
+        "eid": eid,
+        "subject": subject,
+        **_times(details, record),
+        "number": int(details["number"]),
+        "task_protocol": _text(details.get("task_protocol")),
+        "projects": _texts(details.get("projects")),
+        "users": _texts((record or {}).get("users")),
+        "lab": _text(details.get("lab")),
+        "strain": _text(animal.get("strain")),
+        "line": _text(animal.get("line")),
+        "genotype": _texts(animal.get("genotype")),
+        "datasets": datasets["rel_path"].tolist(),
+        "dataset_sizes": [None if pd.isna(v) else int(v) for v in datasets["size"]],
+        "dataset_hashes": datasets["hash"].tolist(),
+        "dataset_revisions": datasets["revision"].tolist(),
+        "revision": max(datasets["revision"], default="") or None,
+        "url": _text((record or {}).get("url")),
+        "qc": _text((record or {}).get("qc")),
+        "extended_qc": _json_text((record or {}).get("extended_qc")),
+        "session_json": _json_text((record or {}).get("json")),
+        "has_record": record is not None,
+    }
+    row["session_type"] = session_type(row["task_protocol"], settings)
+    row.update(_position(one, subject, row["start_time"], row["number"]))
+    row.update(_recordings(one, row, record, settings))
+    return pd.DataFrame({name: [value] for name, value in row.items()})
+
+
+def session_type(task_protocol: str | None, settings: Settings) -> str | None:
+    """Session type of a task protocol; None unless exactly one known word is in it.
+
+    Examples
+    --------
+    >>> from iblnm.config import Settings
+    >>> session_type("_iblrig_tasks_trainingChoiceWorld8.2.0", Settings())
+    'training'
+    """
+    if not task_protocol:
+        return None
+    if any(word in task_protocol for word in settings.rejected_protocol_words):
+        return None
+    found = {kind for word, kind in settings.session_type_words.items() if word in task_protocol}
+    return found.pop() if len(found) == 1 else None
+
+
+def genotype_neuromodulator(
+    strain: str | None, line: str | None, settings: Settings
+) -> str | None:
+    """Neuromodulator that the genotype expresses: by strain, else by line."""
+    by_strain = settings.strain_neuromodulator.get(strain or "")
+    return by_strain or settings.line_neuromodulator.get(line or "")
+
+
+def _recordings(
+    one: Any, row: Mapping[str, Any], record: Mapping[str, Any] | None, settings: Settings
+) -> dict[str, Any]:
+    table = subject_fibers(settings, row["subject"])
+    fibers, source = regions.session_fibers(one, row["eid"], table, settings)
+    records = records_of(one)
+    insertions = [] if record is None else records.insertions(row["eid"])
+    suffix = [fiber.suffix for fiber in fibers]
+    in_table = regions.table_sides(fibers, table, settings)
+    on_alyx = regions.alyx_sides(fibers, insertions, records, settings)
+    names = [fiber.region for fiber in fibers]
+    expressed = genotype_neuromodulator(row["strain"], row["line"], settings)
+    targets = settings.target_neuromodulator
+    nm = [(expressed or targets[region]) if region in targets else None for region in names]
+    of_targets = {value for value in nm if value}
+    return {
+        "NM": expressed or (of_targets.pop() if len(of_targets) == 1 else None),
+        "brain_region": names,
+        "recording_name": regions.recording_names(names),
+        "hemisphere": [a or b or c for a, b, c in zip(suffix, in_table, on_alyx, strict=True)],
+        "target_NM": [
+            f"{region}-{value}" if value else None for region, value in zip(names, nm, strict=True)
+        ],
+        "roi": [fiber.roi for fiber in fibers],
+        "n_recordings": len(fibers),
+        "region_source": source,
+        "hemisphere_suffix": suffix,
+        "hemisphere_fibers": in_table,
+        "hemisphere_alyx": on_alyx,
+        "n_insertions": None if record is None else len(insertions),
+    }
+
+
+def _details(one: Any, eid: str, record: Mapping[str, Any] | None) -> dict[str, Any]:
+    if is_remote(one):
+        if record is None:
+            raise UnknownSessionError("the archive has no such session", eid=eid)
+        return dict(record)
+    from one.alf.exceptions import ALFObjectNotFound
+
+    try:
+        details = dict(one.get_details(eid))
+    except ALFObjectNotFound as error:
+        raise UnknownSessionError("the archive has no such session", eid=eid) from error
+    # the record is the fuller of the two, but the tree's own names find the files
+    known = {key: value for key, value in (record or {}).items() if value not in (None, "", [])}
+    return {**details, **known, "subject": details["subject"], "number": details["number"]}
+
+
+def _times(details: Mapping[str, Any], record: Mapping[str, Any] | None) -> dict[str, Any]:
+    start = _text((record or {}).get("start_time")) or _text(details.get("date"))
+    end = _text((record or {}).get("end_time"))
+    length = None
+    if start and end:
+        try:
+            seconds = datetime.fromisoformat(end) - datetime.fromisoformat(start)
+            length = seconds.total_seconds()
+        except (ValueError, TypeError):  # no ISO text, or one of the two without time zone
+            length = None
+    return {"start_time": start, "end_time": end, "session_length": length}
+
+
+def _position(one: Any, subject: str, start_time: str, number: int) -> dict[str, Any]:
+    """Days and sessions since the subject's first session that the archive knows."""
+    if is_remote(one):
+        listed = [
+            (str(row["start_time"])[:10], int(row["number"]))
+            for row in one.alyx.rest("sessions", "list", subject=subject, no_cache=True)
+            if row["subject"] == subject
+        ]
+    else:
+        listed = [
+            (str(row["date"]), int(row["number"]))
+            for row in _search(one)[1]
+            if row["subject"] == subject
+        ]
+    own = (start_time[:10], number)
+    known = sorted({*listed, own})
+    days = pd.Timestamp(own[0]) - pd.Timestamp(known[0][0])
+    return {"day_n": int(days.days), "session_n": float(known.index(own) + 1)}
+
+
+def _search(one: Any) -> tuple[list[str], list[Mapping[str, Any]]]:
+    eids, details = one.search(details=True)
+    return list(map(str, eids)), list(details or [])
+
+
+def _local_rows(one: Any, project: str | None) -> Iterator[dict[str, Any]]:
+    records = records_of(one)
+    for eid, details in zip(*_search(one), strict=True):
+        projects = _texts(details.get("projects"))
+        if project and projects and project not in projects:
+            continue
+        record = records.session(eid) or {}
+        date = str(details["date"])
+        yield {
+            "eid": eid,
+            "subject": details["subject"],
+            "start_time": _text(record.get("start_time")) or date,
+            "date": date,
+            "number": int(details["number"]),
+            "lab": _text(details.get("lab")),
+        }
+
+
+def _remote_rows(one: Any, project: str | None) -> Iterator[dict[str, Any]]:
+    seen = set()
+    for record in _window(one, project, _FIRST_DAY, _LAST_DAY):
+        eid = str(record.get("id") or str(record["url"]).rstrip("/").split("/")[-1])
+        if eid not in seen:
+            seen.add(eid)
+            yield {
+                "eid": eid,
+                "subject": record["subject"],
+                "start_time": record["start_time"],
+                "date": record["start_time"][:10],
+                "number": int(record["number"]),
+                "lab": _text(record.get("lab")),
+            }
+
+
+def _window(one: Any, project: str | None, start: str, end: str) -> list[dict[str, Any]]:
+    """Sessions with start <= start_time < end, by windows small enough for one answer."""
+    query = f"start_time__gte,{start},start_time__lt,{end}"
+    if project:
+        query = f"projects__name,{project},{query}"
+    answer = one.alyx.rest("sessions", "list", django=query, limit=_ALYX_MAX_ROWS, no_cache=True)
+    days = (pd.Timestamp(end) - pd.Timestamp(start)).days
+    if len(answer) <= _ALYX_MAX_ROWS or days <= 1:
+        return list(answer)
+    middle = str((pd.Timestamp(start) + pd.Timedelta(days=days // 2)).date())
+    return [*_window(one, project, start, middle), *_window(one, project, middle, end)]
+
+
+def _text(value: Any) -> str | None:
+    text = "" if value is None or value is pd.NA else str(value)
+    return None if text in ("", "nan", "None", "NaT") else text
+
+
+def _texts(value: Any) -> list[str]:
+    if value is None or isinstance(value, str | float):
+        value = (_text(value) or "").split(",")
+    return [text for item in value if (text := _text(item))]
+
+
+def _json_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return _text(value)
+    return json.dumps(value, sort_keys=True)
