@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,36 @@ _HASHED: dict[tuple[str, int, int], str] = {}
 
 
 @dataclass(frozen=True)
+class Dataset:
+    """One dataset of a session.
+
+    Parameters
+    ----------
+    rel_path : str
+        Path within the session, with its revision folder.
+    name : str
+        The same without it.
+    revision : str
+        Empty for none.
+    size : int or None
+        Recorded size [bytes].
+    hash : str or None
+        Recorded md5.
+    default : bool
+        Whether this is the default revision.
+    """
+
+    rel_path: str
+    name: str
+    revision: str
+    size: int | None
+    hash: str | None
+    default: bool
+
+
+@dataclass(frozen=True)
 class _Session:
-    datasets: pd.DataFrame
+    datasets: list[Dataset]
     path: Path
 
 
@@ -58,7 +86,14 @@ def list_session_datasets(one: Any, eid: str, *, refresh: bool = False) -> pd.Da
     UnknownSessionError
         If the archive does not know the session.
     """
-    return _session(one, eid, refresh).datasets
+    datasets = _session(one, eid, refresh).datasets
+    names = [column.name for column in fields(Dataset)]
+    table = pd.DataFrame(
+        {name: [getattr(dataset, name) for dataset in datasets] for name in names},
+        columns=names,
+        dtype=object,
+    )
+    return table.astype({"size": "Int64", "default": bool})
 
 
 def session_path(one: Any, eid: str) -> Path:
@@ -66,7 +101,7 @@ def session_path(one: Any, eid: str) -> Path:
     return _session(one, eid, False).path
 
 
-def find_dataset(one: Any, eid: str, patterns: str | Sequence[str]) -> pd.Series | None:
+def find_dataset(one: Any, eid: str, patterns: str | Sequence[str]) -> Dataset | None:
     """First dataset of a session that matches; the default revision of it.
 
     Parameters
@@ -77,17 +112,16 @@ def find_dataset(one: Any, eid: str, patterns: str | Sequence[str]) -> pd.Series
 
     Returns
     -------
-    Series or None
-        Row of `list_session_datasets`.
+    Dataset or None
     """
     datasets = _session(one, eid, False).datasets
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        names = [name for name in datasets["name"] if fnmatchcase(name, pattern)]
+        names = [dataset.name for dataset in datasets if fnmatchcase(dataset.name, pattern)]
         if names:
-            revisions = datasets[datasets["name"] == min(names)]
-            default = revisions[revisions["default"]]
-            chosen = revisions if default.empty else default
-            return chosen.sort_values("revision").iloc[-1]
+            first = min(names)
+            revisions = [dataset for dataset in datasets if dataset.name == first]
+            # a server marks one as default, a local tree none: there the latest is
+            return max(revisions, key=lambda dataset: (dataset.default, dataset.revision))
     return None
 
 
@@ -127,11 +161,11 @@ def dataset_path(
     found = find_dataset(one, eid, patterns)
     if found is None:
         return None
-    path = session_path(one, eid) / found["rel_path"]
+    path = session_path(one, eid) / found.rel_path
     if not is_remote(one):
         if not path.is_file():
             raise MissingFileError(
-                f"{found['rel_path']} is listed but not on disk", eid=eid, path=path
+                f"{found.rel_path} is listed but not on disk", eid=eid, path=path
             )
         fault = _fault(path, found, verify_hash)
         if fault:
@@ -142,7 +176,7 @@ def dataset_path(
     fault = ""
     for _ in range(2):
         path.unlink(missing_ok=True)
-        path = Path(one.load_dataset(eid, found["rel_path"], download_only=True, check_hash=False))
+        path = Path(one.load_dataset(eid, found.rel_path, download_only=True, check_hash=False))
         fault = _fault(path, found, verify_hash) or ""
         if not fault:
             return path
@@ -170,44 +204,47 @@ def _folder(one: Any, eid: str) -> Path:
     return Path(path)
 
 
-def _list(one: Any, eid: str) -> pd.DataFrame:
+def _list(one: Any, eid: str) -> list[Dataset]:
     listed = one.list_datasets(eid, details=True)
-    rel_path = [str(path) for path in listed["rel_path"]] if len(listed) else []
-    parts = [path.split("/") for path in rel_path]
-    size = listed["file_size"] if "file_size" in listed else [None] * len(rel_path)
-    digest = listed["hash"] if "hash" in listed else [None] * len(rel_path)
-    default = listed.get("default_revision", False)
-    table = pd.DataFrame(
-        {
-            "rel_path": rel_path,
-            "name": ["/".join(p for p in path if not _is_revision(p)) for path in parts],
-            "revision": [
-                next((p.strip("#") for p in path if _is_revision(p)), "") for path in parts
-            ],
-            "size": pd.array(pd.to_numeric(list(size)), dtype="Int64"),
-            "hash": pd.Series(
-                [None if pd.isna(value) or not value else str(value) for value in digest],
-                dtype=object,
-            ),
-        }
-    )
-    table["default"] = default if isinstance(default, bool) else list(default.astype(bool))
-    return table.sort_values("rel_path", ignore_index=True)
+    columns = [
+        list(listed[name]) if name in listed else [None] * len(listed)
+        for name in ("rel_path", "file_size", "hash", "default_revision")
+    ]
+    datasets = []
+    for rel_path, size, digest, default in zip(*columns, strict=True):
+        parts = str(rel_path).split("/")
+        datasets.append(
+            Dataset(
+                rel_path=str(rel_path),
+                name="/".join(part for part in parts if not _is_revision(part)),
+                revision=next((part.strip("#") for part in parts if _is_revision(part)), ""),
+                size=None if pd.isna(size) else int(size),
+                hash=None if pd.isna(digest) or not digest else str(digest),
+                default=default is True or default == 1,
+            )
+        )
+    return sorted(datasets, key=lambda dataset: dataset.rel_path)
 
 
 def _is_revision(part: str) -> bool:
     return len(part) > 2 and part.startswith("#") and part.endswith("#")
 
 
-def _fault(path: Path, expected: pd.Series, verify_hash: bool) -> str | None:
-    stat = path.stat()
-    if not pd.isna(expected["size"]) and stat.st_size != expected["size"]:
-        return f"{stat.st_size} bytes on disk, {expected['size']} bytes in the archive's record"
-    if verify_hash and expected["hash"] is not None:
-        digest = _md5(path, stat.st_size, stat.st_mtime_ns)
-        if digest != expected["hash"]:
-            return f"md5 {digest} on disk, {expected['hash']} in the archive's record"
+def _fault(path: Path, expected: Dataset, verify_hash: bool) -> str | None:
+    size = path.stat().st_size
+    if expected.size is not None and size != expected.size:
+        return f"{size} bytes on disk, {expected.size} bytes in the archive's record"
+    if verify_hash and expected.hash is not None:
+        digest = file_md5(path)
+        if digest != expected.hash:
+            return f"md5 {digest} on disk, {expected.hash} in the archive's record"
     return None
+
+
+def file_md5(path: Path) -> str:
+    """md5 of a file; a file that did not change is read once per process."""
+    stat = path.stat()
+    return _md5(path, stat.st_size, stat.st_mtime_ns)
 
 
 def _md5(path: Path, size: int, mtime_ns: int) -> str:

@@ -62,9 +62,7 @@ def load_trials_table(one: Any, eid: str) -> pd.DataFrame:
     if path is None:
         raise MissingFileError("the session lists no trials table", eid=eid)
     trials = read_trials_table(path, eid=eid)
-    trials.attrs["collection"] = str(find_dataset(one, eid, TRIALS_PATTERNS)["name"]).rpartition(
-        "/"
-    )[0]
+    trials.attrs["collection"] = find_dataset(one, eid, TRIALS_PATTERNS).name.rpartition("/")[0]
     return trials
 
 

@@ -73,11 +73,15 @@ def _read_table(group: h5py.Group, dimension: str) -> pd.DataFrame:
 def _save_trials(file: h5py.File, df: pd.DataFrame) -> list[h5py.Group]:
     group = file.create_group("trials")
     _write_table(group, df, "trial")
+    write_attrs(group, df.attrs)
     return [group]
 
 
 def _load_trials(file: h5py.File) -> pd.DataFrame:
-    return _read_table(child(file, "trials"), "trial")
+    group = child(file, "trials")
+    trials = _read_table(group, "trial")
+    trials.attrs = read_attrs(group)
+    return trials
 
 
 def _save_errors(file: h5py.File, df: pd.DataFrame) -> list[h5py.Group]:

@@ -1,0 +1,196 @@
+"""Photometry signal files: the columns needed, checked once, kept for the next stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VALID_COLUMNS = ("valid", "include")
+_NO_BAND = ("", "None", "nan")
+
+
+@dataclass(frozen=True)
+class SignalFile:
+    """Content of a signal file without its first frame.
+
+    Parameters
+    ----------
+    times : ndarray, shape (n,), float64
+        Session clock [s].
+    columns : dict of str to ndarray, shape (n,), float64
+        Raw fluorescence by signal column.
+    band : ndarray, shape (n,), int
+        Index into `bands`; −1 for frames of no band.
+    bands : tuple of str
+        Excitation channels in order of appearance.
+    valid : ndarray, shape (n,), bool
+        All true if the file marks none.
+    valid_column : str or None
+        Column that the marks come from.
+    """
+
+    times: np.ndarray
+    columns: dict[str, np.ndarray]
+    band: np.ndarray
+    bands: tuple[str, ...]
+    valid: np.ndarray
+    valid_column: str | None
+
+    def frames_of(self, band: str) -> np.ndarray:
+        """Indices of the frames of one band."""
+        return np.flatnonzero(self.band == self.bands.index(band))
+
+
+def read_signal_file(
+    path: Path | str, columns: Iterable[str] = (), *, eid: str | None = None
+) -> SignalFile:
+    """Read a photometry signal file (``photometry.signal.pqt``).
+
+    Parameters
+    ----------
+    path : Path
+    columns : iterable of str
+        Signal columns known by name; those that are named as signal columns are read anyway.
+    eid : str, optional
+        Session to name in an error.
+
+    Returns
+    -------
+    SignalFile
+
+    Raises
+    ------
+    MissingFileError
+        If there is no file.
+    UnreadableFileError
+        If it is empty, truncated or no parquet file.
+    MalformedFileError
+        If columns are missing or of a wrong type, or there are no frames after the first,
+        or a time is not finite, or time does not increase within a band.
+
+    Notes
+    -----
+    The first frame, taken while the LEDs start, is dropped as ibl-photometry does.
+    The last file read by a process is kept, since quality control and
+    preprocessing read the same one.
+    """
+    path = Path(path)
+    try:
+        stat = path.stat()
+    except FileNotFoundError as error:
+        raise MissingFileError("no such file", eid=eid, path=path) from error
+    key = (path, stat.st_size, stat.st_mtime_ns, tuple(sorted(columns)))
+    try:
+        return _read(*key)
+    except (MalformedFileError, UnreadableFileError) as error:
+        raise type(error)(error.message, eid=eid, path=path) from error.__cause__
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, size: int, mtime_ns: int, named: tuple[str, ...]) -> SignalFile:
+    del size, mtime_ns
+    table, columns, valid_column = _read_columns(path, named)
+    if table.num_rows < 2:
+        raise MalformedFileError(f"{table.num_rows} frames; more than the first are expected")
+    times = _numbers(table, "times")[1:]
+    n_bad = int((~np.isfinite(times)).sum())
+    if n_bad:
+        raise MalformedFileError(f"{n_bad} of {len(times)} times are not finite")
+    values = {name: _numbers(table, name)[1:] for name in columns}
+    band, bands = _bands(table)
+    signal = SignalFile(times, values, band, bands, _valid(table, valid_column), valid_column)
+    for name in bands:
+        steps = np.diff(times[signal.frames_of(name)])
+        n_back = int((steps <= 0).sum())
+        if n_back:
+            raise MalformedFileError(
+                f"time does not increase at {n_back} of {len(steps)} steps of band {name}"
+            )
+    return signal
+
+
+def _read_columns(path: Path, named: tuple[str, ...]) -> tuple[pa.Table, list[str], str | None]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # decoded once per distinct text instead of once per frame
+        with pq.ParquetFile(path, read_dictionary=["name"]) as file:
+            present = file.schema_arrow.names
+            missing = [name for name in ("times", "name") if name not in present]
+            if missing:
+                raise MalformedFileError(
+                    f"columns {', '.join(missing)} are missing; the file has {', '.join(present)}"
+                )
+            valid_column = next((name for name in VALID_COLUMNS if name in present), None)
+            columns = _signal_columns(present, named)
+            if not columns:
+                raise MalformedFileError(
+                    f"no signal column (Region*, R* or G*); the file has {', '.join(present)}"
+                )
+            wanted = ["times", "name", *columns, *([valid_column] if valid_column else [])]
+            return file.read(columns=wanted, use_threads=False), columns, valid_column
+    except (pa.ArrowException, OSError) as error:
+        raise UnreadableFileError(f"no readable parquet file: {error}") from error
+
+
+def _signal_columns(present: list[str], named: tuple[str, ...]) -> list[str]:
+    regions = [name for name in present if name.startswith("Region")]
+    plain = regions or [name for name in present if name.startswith(("R", "G"))]
+    return [name for name in present if name in named or name in plain]
+
+
+def _numbers(table: pa.Table, name: str) -> np.ndarray:
+    import pyarrow as pa
+
+    kind = table.schema.field(name).type
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+        raise MalformedFileError(f"column {name} has type {kind}; numbers are expected")
+    return table.column(name).to_numpy().astype(np.float64, copy=False)
+
+
+def _valid(table: pa.Table, name: str | None) -> np.ndarray:
+    import pyarrow as pa
+
+    if name is None:
+        return np.ones(table.num_rows - 1, dtype=bool)
+    column = table.column(name)
+    if not (pa.types.is_boolean(column.type) or pa.types.is_integer(column.type)):
+        raise MalformedFileError(f"column {name} has type {column.type}; booleans are expected")
+    # a frame that nobody marked is not known to be valid
+    return column.cast(pa.bool_()).fill_null(False).to_numpy()[1:]
+
+
+def _bands(table: pa.Table) -> tuple[np.ndarray, tuple[str, ...]]:
+    import pyarrow as pa
+
+    column = table.column("name").combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.unify_dictionaries().combine_chunks()
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    kind = column.type.value_type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise MalformedFileError(f"column name has type {kind}; text is expected")
+    labels = column.dictionary.to_pylist()
+    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)[1:]
+    used, first = np.unique(codes, return_index=True)
+    order = [code for code in used[np.argsort(first)] if _is_band(labels, code)]
+    position = np.full(len(labels) + 1, -1)
+    position[order] = np.arange(len(order))
+    # the last element stands for the code −1, a null
+    return position[codes], tuple(labels[code] for code in order)
+
+
+def _is_band(labels: list[str | None], code: int) -> bool:
+    return code >= 0 and labels[code] is not None and labels[code] not in _NO_BAND
