@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+import yaml
 from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 
@@ -27,8 +28,10 @@ def open_instance(settings: Settings) -> DagsterInstance:
         config.write_bytes((files("iblnm_dagster") / "instance.yaml").read_bytes())
     folder = storage_dir(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    overrides = {"storage": {"sqlite": {"base_dir": str(folder)}}}
+    storage = yaml.safe_load(config.read_text())["storage"]
+    if "custom" in storage and "base_dir" in storage["custom"].get("config", {}):
+        storage["custom"]["config"]["base_dir"] = str(folder)
     reference = InstanceRef.from_dir(
-        str(folder), config_dir=str(settings.root), overrides=overrides
+        str(folder), config_dir=str(settings.root), overrides={"storage": storage}
     )
     return DagsterInstance.from_ref(reference)

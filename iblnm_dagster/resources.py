@@ -22,7 +22,6 @@ class Archive:
     def one(self) -> Any:
         """The ONE client."""
         from iblnm.io.connection import connect
-
         from iblnm.storage.identity import claim_root
 
         claim_root(self.settings)

@@ -1,0 +1,73 @@
+"""The work-around for slow look-ups of partition keys."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
+from iblnm_dagster.partition_lookup_workaround import SqliteStorage
+
+KEYS = [f"{i:08d}" for i in range(200)]
+
+
+def _count_queries(storage, monkeypatch, keys):
+    asked = []
+    original = type(storage).index_connection
+
+    def counting(self):
+        asked.append(1)
+        return original(self)
+
+    monkeypatch.setattr(type(storage), "index_connection", counting)
+    assert all(storage.has_dynamic_partition("eid", key) for key in keys)
+    monkeypatch.undo()
+    return len(asked)
+
+
+def test_looking_up_all_keys_asks_the_database_once(tmp_path, monkeypatch):
+    storage = SqliteStorage(str(tmp_path)).event_log_storage
+    storage.add_dynamic_partitions("eid", KEYS)
+    assert _count_queries(storage, monkeypatch, KEYS) == 1
+
+
+def test_stock_dagster_still_asks_once_per_key(tmp_path, monkeypatch):
+    """When this fails, Dagster looks keys up in bulk: drop the work-around."""
+    storage = SqliteEventLogStorage(str(tmp_path))
+    storage.add_dynamic_partitions("eid", KEYS)
+    assert _count_queries(storage, monkeypatch, KEYS) >= len(KEYS)
+
+
+def test_keys_of_another_process_are_found_at_once_and_deleted_ones_are_not(tmp_path):
+    mine = SqliteStorage(str(tmp_path)).event_log_storage
+    other = SqliteStorage(str(tmp_path)).event_log_storage
+    mine.add_dynamic_partitions("eid", ["a"])
+    assert not mine.has_dynamic_partition("eid", "b")
+    other.add_dynamic_partitions("eid", ["b"])
+    assert mine.has_dynamic_partition("eid", "b")
+    mine.delete_dynamic_partition("eid", "a")
+    assert not mine.has_dynamic_partition("eid", "a")
+
+
+@pytest.mark.slow
+def test_an_instance_runs_on_the_storage(tmp_path):
+    (tmp_path / "dagster.yaml").write_text(
+        "storage:\n  custom:\n"
+        "    module: iblnm_dagster.partition_lookup_workaround\n"
+        "    class: SqliteStorage\n"
+        f"    config: {{base_dir: {tmp_path / 'history'}}}\n"
+        "telemetry: {enabled: false}\n"
+    )
+    partitions = dg.DynamicPartitionsDefinition(name="eid")
+
+    @dg.asset(partitions_def=partitions)
+    def thing():
+        return 1
+
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        instance.add_dynamic_partitions("eid", ["a"])
+        result = dg.materialize([thing], partition_key="a", instance=instance)
+        assert result.success
+        assert instance.get_materialized_partitions(thing.key) == {"a"}
+        with dg.DagsterInstance.from_ref(instance.get_ref()) as again:
+            assert again.get_dynamic_partitions("eid") == ["a"]
