@@ -19,7 +19,7 @@ from iblnm.storage import _groups
 from iblnm.storage._groups import LOAD_HANDLERS as _LOAD_HANDLERS
 from iblnm.storage._groups import SAVE_HANDLERS as _SAVE_HANDLERS
 from iblnm.storage._values import PROVENANCE, read_attrs, write_attrs
-from iblnm.storage.atomic import LOCK_TIMEOUT_S, update_whole
+from iblnm.storage.atomic import LOCK_TIMEOUT_S, locked, set_aside, write_whole
 from iblnm.storage.names import validate_name
 from iblnm.storage.provenance import Provenance
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import h5py
 
 GROUPS = tuple(_SAVE_HANDLERS)
+_IN_MEMORY = {"driver": "core", "backing_store": False, "block_size": 4 << 20}
 _MAX_BLOAT = 1.5
 _BLOAT_FREE_BYTES = 1_000_000
 _PHOTOMETRY = tuple(key for key in GROUPS if key.startswith("photometry/"))
@@ -73,10 +74,8 @@ def write_groups(
     """
     groups = _flatten(groups)
     path = Path(path)
-    import h5py
-
-    with update_whole(path, is_intact=_is_intact, timeout_s=timeout_s) as temporary:
-        with h5py.File(temporary, "a", locking=False) as file:
+    with locked(path, timeout_s=timeout_s):
+        with _editable(path) as file:
             for key in groups:
                 _groups.remove(file, key)
             for key, data in groups.items():
@@ -85,9 +84,11 @@ def write_groups(
                     _write(file, key, data, None if origin is None else origin.to_json())
             _groups.remove_empty_regions(file)
             _write_recordings(file, recordings or {})
-            live_size = _groups.live_size(file)
-        if temporary.stat().st_size > _MAX_BLOAT * live_size + _BLOAT_FREE_BYTES:
-            _compact(temporary)
+            content = _image_of(file)
+            if len(content) > _MAX_BLOAT * _groups.live_size(file) + _BLOAT_FREE_BYTES:
+                content = _compacted(file)
+        with write_whole(path) as temporary:
+            temporary.write_bytes(content)
 
 
 def read_group(path: Path | str, key: str, *, regions: Iterable[str] | None = None) -> Any:
@@ -194,41 +195,66 @@ def _write_recordings(file: h5py.File, recordings: Mapping[str, Mapping[str, Any
             write_attrs(region, attrs)
 
 
-def _compact(path: Path) -> None:
-    """Write a file anew without the space that replaced groups have left in it.
+@contextmanager
+def _editable(path: Path) -> Iterator[h5py.File]:
+    """The file's content in memory, or an empty file if there is none that can be read.
+
+    HDF5 does not reach the disk while it changes a file: a full disk would leave the
+    library unable to close it, and is a plain error of the one write that follows.
+    """
+    file = None
+    if path.exists():
+        file = _load_intact(path)
+        if file is None:
+            set_aside(path)
+    with file or _new_in_memory() as editable:
+        yield editable
+
+
+def _load_intact(path: Path) -> h5py.File | None:
+    import h5py
+
+    if not path.stat().st_size:  # in memory that would be a new file
+        return None
+    try:
+        file = h5py.File(path, "r+", **_IN_MEMORY)
+    except OSError as error:
+        if error.errno is not None:  # the system's refusal says nothing about the content
+            raise
+        return None
+    try:
+        for key in GROUPS:
+            for group in _groups.stored_groups(file, key):
+                list(group)
+    except (OSError, RuntimeError, KeyError, ValueError, UnreadableFileError):
+        file.close()
+        return None
+    return file
+
+
+def _new_in_memory() -> h5py.File:
+    import h5py
+
+    return h5py.File("new session file", "w", **_IN_MEMORY)
+
+
+def _image_of(file: h5py.File) -> bytes:
+    file.flush()
+    return file.id.get_file_image()
+
+
+def _compacted(old: h5py.File) -> bytes:
+    """The file's content without the space that replaced groups have left in it.
 
     Copying HDF5 objects between files would lose the references of the dimension scales.
     """
-    import h5py
-
-    fresh = path.with_name(f"{path.name}.compact")
-    try:
-        with (
-            h5py.File(path, "r", locking=False) as old,
-            h5py.File(fresh, "w", locking=False) as new,
-        ):
-            for key in GROUPS:
-                groups = _groups.stored_groups(old, key)
-                if groups:
-                    _write(new, key, _read(old, key, None), groups[0].attrs.get(PROVENANCE))
-            _write_recordings(new, _read_recordings(old))
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
-def _is_intact(path: Path) -> bool:
-    import h5py
-
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            for key in GROUPS:
-                _groups.stored_groups(file, key)
-    except (OSError, RuntimeError, KeyError, UnreadableFileError) as error:
-        if getattr(error, "errno", None) is not None:
-            raise
-        return False
-    return True
+    with _new_in_memory() as new:
+        for key in GROUPS:
+            groups = _groups.stored_groups(old, key)
+            if groups:
+                _write(new, key, _read(old, key, None), groups[0].attrs.get(PROVENANCE))
+        _write_recordings(new, _read_recordings(old))
+        return _image_of(new)
 
 
 @contextmanager
