@@ -1,0 +1,108 @@
+"""Collecting broken rules instead of raising them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import traceback as tb
+from collections.abc import Callable
+from typing import Any
+
+from iblnm.validation.exceptions import RuleError
+from iblnm.validation.values import as_row, get
+
+LOG_COLUMNS = ["eid", "error_type", "error_message", "traceback"]
+
+
+def make_log_entry(
+    eid: str | None,
+    error: BaseException | None = None,
+    error_type: str | None = None,
+    error_message: str | None = None,
+) -> dict[str, str | None]:
+    """One entry of an error log.
+
+    Parameters
+    ----------
+    eid : str
+        Session.
+    error : BaseException, optional
+        Gives type, message and traceback.
+    error_type, error_message : str, optional
+        Used where there is no exception, and instead of its own.
+
+    Returns
+    -------
+    dict
+        Keys `LOG_COLUMNS`; ``traceback`` is None without a raised exception.
+
+    Examples
+    --------
+    >>> make_log_entry("a", error_type="BandInversion", error_message="3 inversions")
+    {'eid': 'a', 'error_type': 'BandInversion', 'error_message': '3 inversions', 'traceback': None}
+    """
+    trace = None
+    if error is not None:
+        error_type = error_type or type(error).__name__
+        error_message = str(error) if error_message is None else error_message
+        if error.__traceback__ is not None:
+            trace = "".join(tb.format_exception(error))
+    return {
+        "eid": eid,
+        "error_type": error_type,
+        "error_message": error_message,
+        "traceback": trace,
+    }
+
+
+def exception_logger(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a validator the parameter ``exlog``.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a session (row, mapping or session object) first.
+
+    Returns
+    -------
+    callable
+        Without ``exlog`` a broken rule raises. With a list, the rule's exception becomes an
+        entry of it (see `make_log_entry`) and the session is returned as it was given.
+        Only broken rules are collected: any other exception always propagates.
+
+    Examples
+    --------
+    >>> @exception_logger
+    ... def validate_lab(session):
+    ...     if session["lab"] != "churchlandlab":
+    ...         raise RuleError(f"unknown lab {session['lab']}")
+    ...     return session
+    >>> log = []
+    >>> validate_lab({"eid": "a", "lab": "elsewhere"}, exlog=log)
+    {'eid': 'a', 'lab': 'elsewhere'}
+    >>> log[0]["error_type"], log[0]["error_message"]
+    ('RuleError', 'unknown lab elsewhere')
+    """
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    own = [p for p in inspect.signature(function).parameters.values() if p.kind in positional]
+
+    @functools.wraps(function)
+    def wrapper(session: Any, *args: Any, exlog: list | None = None, **kwargs: Any) -> Any:
+        if exlog is None and len(args) == len(own):
+            *args, exlog = args  # one argument more than the validator takes
+        if exlog is None:
+            return function(session, *args, **kwargs)
+        try:
+            return function(session, *args, **kwargs)
+        except RuleError as error:
+            exlog.append(make_log_entry(_eid(session), error))
+            return session
+
+    return wrapper
+
+
+def _eid(session: Any) -> str | None:
+    eid = getattr(session, "eid", None)
+    if eid is None and hasattr(as_row(session), "get"):
+        eid = get(as_row(session), "eid")
+    return None if eid is None else str(eid)

@@ -1,0 +1,72 @@
+"""What the evaluation of a rule returns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule function saw; `Rule.evaluate` adds the rule's name and severity.
+
+    Parameters
+    ----------
+    passed : bool
+    value : float or None
+        The number that decided, None where there is none.
+    message : str
+        The value and the limit, in words.
+    limit : float, optional
+        Only where the rule's own threshold is not the number the value was held to.
+    metadata : dict
+        Small tables as lists of dicts, texts and numbers.
+    """
+
+    passed: bool
+    value: float | None
+    message: str
+    limit: float | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One rule evaluated on one session.
+
+    Parameters
+    ----------
+    rule : str
+        Name of the rule.
+    passed : bool
+    severity : {'BLOCK', 'ERROR', 'WARN'}
+        Severity of the rule, also when it passed.
+    value : float or None
+        The number that decided, in the rule's unit.
+    limit : float or None
+        The number it was held to.
+    message : str
+        Value and limit, in words; says so when the rule could not be evaluated.
+    metadata : dict
+        Small tables as lists of dicts, texts and numbers.
+    """
+
+    rule: str
+    passed: bool
+    severity: str
+    value: float | None
+    limit: float | None
+    message: str
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+def number(value: Any) -> float | None:
+    """A finite float, or None."""
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def not_evaluated(reason: str) -> Finding:
+    """A pass with a note: the rule has nothing to look at, or another rule names the fault."""
+    return Finding(True, None, f"Not evaluated: {reason}.", metadata={"note": reason})

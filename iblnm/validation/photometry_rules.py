@@ -1,0 +1,242 @@
+"""Rules about the photometry signal, its raw frames and its correction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from iblnm.config import Settings
+from iblnm.validation import exceptions as exc
+from iblnm.validation.outcome import Finding, not_evaluated
+from iblnm.validation.registry import rule
+from iblnm.validation.values import get, get_list, join
+
+_AFTER_REFERENCE = ("photometry_qc", "preprocessed", "responses")
+_AFTER_QC = ("preprocessed", "responses")
+ISOSBESTIC = "Isosbestic"
+
+
+@rule(
+    exc.AmbiguousRegionMapping,
+    asset="photometry",
+    level="recording",
+    severity="BLOCK",
+    blocks=_AFTER_REFERENCE,
+    threshold=lambda _: 0.0,
+    unit="columns",
+    description="Every column of the signal belongs to exactly one region of the session.",
+)
+def ambiguous_region_mapping(reference: pd.DataFrame) -> Finding:
+    unmapped = set(reference.loc[reference["recording_name"].isna(), "column"])
+    for names in reference["unmapped_columns"]:
+        unmapped.update(get_list({"names": names}, "names"))
+    fibers = reference["fiber_idx"].dropna()
+    unmapped.update(reference.loc[fibers.index[fibers.duplicated(keep=False)], "column"])
+    table = [
+        {
+            "column": row.column,
+            "recording": _text(row.recording_name),
+            "side": _text(row.hemisphere),
+        }
+        for row in reference.itertuples()
+    ]
+    n = len(unmapped)
+    if n:
+        message = (
+            f"{n} of {len(reference)} signal columns do not belong to exactly one region: "
+            f"{join(sorted(unmapped))}."
+        )
+    else:
+        message = f"Each of {len(reference)} signal columns belongs to one region."
+    return Finding(n == 0, float(n), message, metadata={"columns": table})
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
+
+
+@rule(
+    exc.TrialsNotInPhotometryTime,
+    asset="photometry",
+    level="photometry",
+    severity="BLOCK",
+    blocks=_AFTER_REFERENCE,
+    threshold=lambda _: 0.0,
+    unit="s",
+    description="The recording begins before the first stimulus and ends after the last feedback.",
+)
+def trials_not_in_photometry_time(reference: pd.DataFrame) -> Finding:
+    first = reference.iloc[0]
+    edges = ("first_stim_on_s", "last_feedback_s", "first_sample_s", "last_sample_s")
+    stim, feedback, begin, end = (get(first, name) for name in edges)
+    if stim is None or feedback is None:
+        return not_evaluated("the session has no trials")
+    outside = max(begin - stim, feedback - end, 0.0)
+    return Finding(
+        outside == 0,
+        float(outside),
+        f"Samples from {begin:.2f} to {end:.2f} s, first stimulus at {stim:.2f} s, last feedback "
+        f"at {feedback:.2f} s: {outside:.2f} s of the task lie outside the recording, 0 s are "
+        "expected.",
+    )
+
+
+@rule(
+    exc.MissingIsosbestic,
+    asset="photometry",
+    level="photometry",
+    severity="WARN",
+    threshold=lambda _: 1.0,
+    unit="bands",
+    description=(
+        "The recording has an isosbestic band; without it movement artefacts cannot be subtracted."
+    ),
+)
+def missing_isosbestic(reference: pd.DataFrame) -> Finding:
+    bands = get_list(reference.iloc[0], "bands")
+    n = bands.count(ISOSBESTIC)
+    return Finding(
+        n > 0,
+        float(n),
+        f"Bands: {join(bands)}; {n} are isosbestic, 1 is expected.",
+    )
+
+
+def _worst(qc: pd.DataFrame, column: str) -> float | None:
+    if column not in qc or not qc[column].notna().any():
+        return None
+    return float(pd.to_numeric(qc[column]).max())
+
+
+def _raw_frames(qc: pd.DataFrame, column: str, words: str) -> Finding:
+    n = _worst(qc, column)
+    if n is None:
+        return not_evaluated("raw frames are not registered")
+    return Finding(n == 0, n, f"{n:.0f} {words}; 0 are expected.")
+
+
+@rule(
+    exc.BandInversion,
+    asset="photometry_qc",
+    level="photometry",
+    severity="BLOCK",
+    blocks=_AFTER_QC,
+    threshold=lambda _: 0.0,
+    unit="frames",
+    description="No two consecutive raw frames were taken with the same LED.",
+)
+def band_inversion(qc: pd.DataFrame) -> Finding:
+    return _raw_frames(qc, "n_band_inversions", "consecutive frames have the same LED")
+
+
+@rule(
+    exc.EarlySamples,
+    asset="photometry_qc",
+    level="photometry",
+    severity="BLOCK",
+    blocks=_AFTER_QC,
+    threshold=lambda _: 0.0,
+    unit="frames",
+    description="No raw frame came earlier than the usual interval allows.",
+)
+def early_samples(qc: pd.DataFrame, settings: Settings) -> Finding:
+    tolerance = settings.thresholds.early_sample_tolerance_s * 1e3
+    words = f"frames came more than {tolerance:g} ms before the median interval"
+    return _raw_frames(qc, "n_early_samples", words)
+
+
+@rule(
+    exc.FewUniqueSamples,
+    asset="photometry_qc",
+    level="photometry",
+    severity="WARN",
+    threshold=lambda s: s.thresholds.min_unique_fraction,
+    unit="fraction of samples",
+    description="The signal takes many distinct values; few mean a clipped or dead detector.",
+)
+def few_unique_samples(qc: pd.DataFrame, settings: Settings) -> Finding:
+    known = qc.dropna(subset=["n_unique_samples"]) if "n_unique_samples" in qc else qc.iloc[:0]
+    if known.empty:
+        return not_evaluated("no quality metrics")
+    limit = settings.thresholds.min_unique_fraction
+    table = [
+        {"region": row.brain_region, "band": row.band, "unique": float(row.n_unique_samples)}
+        for row in known.itertuples()
+    ]
+    lowest = min(table, key=lambda entry: entry["unique"])
+    return Finding(
+        lowest["unique"] >= limit,
+        lowest["unique"],
+        f"{lowest['unique']:.3f} of the samples of {lowest['region']}, {lowest['band']}, are "
+        f"distinct; at least {limit:g} are needed.",
+        metadata={"signals": table},
+    )
+
+
+@rule(
+    exc.IsosbesticFit,
+    asset="preprocessed",
+    level="photometry",
+    severity="WARN",
+    threshold=lambda s: s.thresholds.max_iso_slope_disagreement,
+    unit="relative difference",
+    description=(
+        "The signal follows its isosbestic reference with a positive slope, and a robust fit "
+        "finds about the same slope."
+    ),
+)
+def isosbestic_fit(preprocessed: Mapping[str, Any], settings: Settings) -> Finding:
+    fits = []
+    for name, recording in preprocessed.items():
+        attrs = getattr(recording, "attrs", recording)
+        slope, r2, robust = (
+            float(attrs.get(key, np.nan)) for key in ("iso_slope", "iso_r2", "iso_slope_robust")
+        )
+        if attrs.get("correction") != "signal_only" and np.isfinite(slope):
+            difference = abs(robust - slope) / abs(slope) if slope else np.inf
+            fits.append(
+                {
+                    "region": name,
+                    "slope": slope,
+                    "r2": r2,
+                    "robust slope": robust,
+                    "difference": difference,
+                }
+            )
+    if not fits:
+        return not_evaluated("no isosbestic correction, see missing_isosbestic")
+    limits = settings.thresholds
+    metadata = {"fits": fits}
+    flattest = min(fits, key=lambda fit: fit["slope"])
+    if flattest["slope"] <= 0:
+        return Finding(
+            False,
+            flattest["slope"],
+            f"The slope of {flattest['region']} on its reference is {flattest['slope']:.3f}; more "
+            "than 0 is expected.",
+            limit=0.0,
+            metadata=metadata,
+        )
+    loosest = min(fits, key=lambda fit: fit["r2"])
+    if loosest["r2"] < limits.min_iso_r2:
+        return Finding(
+            False,
+            loosest["r2"],
+            f"The reference explains {loosest['r2']:.3f} of the variance of "
+            f"{loosest['region']}; at least {limits.min_iso_r2:g} is expected.",
+            limit=limits.min_iso_r2,
+            metadata=metadata,
+        )
+    worst = max(fits, key=lambda fit: fit["difference"])
+    limit = limits.max_iso_slope_disagreement
+    return Finding(
+        not worst["difference"] > limit,
+        None if np.isnan(worst["difference"]) else worst["difference"],
+        f"Ordinary and robust slope of {worst['region']} are {worst['slope']:.3f} and "
+        f"{worst['robust slope']:.3f}, {worst['difference']:.1%} apart; at most {limit:.0%} is "
+        "accepted.",
+        metadata=metadata,
+    )

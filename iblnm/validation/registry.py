@@ -1,0 +1,177 @@
+"""The one registry of rules: from it come the library's validators and the asset checks."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from iblnm.config import Settings, get_settings
+from iblnm.validation.exceptions import RuleError
+from iblnm.validation.outcome import Finding, Outcome
+
+Level = Literal["session", "recording", "trials", "photometry", "video", "cohort"]
+Severity = Literal["BLOCK", "ERROR", "WARN"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Parameters
+    ----------
+    name : str
+        The exception's name in snake case; also the name of the asset check.
+    exception : type
+        What the library raises when the rule is broken.
+    asset : str
+        The asset it judges.
+    level : str
+        What one evaluation is about.
+    severity : {'BLOCK', 'ERROR', 'WARN'}
+    blocks : tuple of str
+        Assets that are not computed for a session that breaks the rule.
+    threshold : callable or None
+        From settings to the limit, in `unit`.
+    unit : str
+        Unit of value and limit.
+    description : str
+        One sentence, in words of the experiment.
+    function : callable
+        Pure; takes what its parameters name, and ``settings``; returns a `Finding`.
+    """
+
+    name: str
+    exception: type[RuleError]
+    asset: str
+    level: Level
+    severity: Severity
+    blocks: tuple[str, ...]
+    threshold: Callable[[Settings], float | None] | None
+    unit: str
+    description: str
+    function: Callable[..., Finding]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what the rule looks at."""
+        return tuple(name for name in inspect.signature(self.function).parameters)
+
+    def limit(self, settings: Settings) -> float | None:
+        """The threshold under these settings."""
+        return None if self.threshold is None else self.threshold(settings)
+
+    def evaluate(self, settings: Settings | None = None, **inputs: Any) -> Outcome:
+        """Apply the rule.
+
+        Parameters
+        ----------
+        settings : Settings, optional
+        **inputs
+            At least what the rule looks at; the rest is ignored.
+
+        Returns
+        -------
+        Outcome
+
+        Raises
+        ------
+        TypeError
+            If an input that the rule needs is absent.
+        """
+        settings = settings or get_settings()
+        offered = {**inputs, "settings": settings}
+        finding = self.function(**{k: offered[k] for k in self.inputs if k in offered})
+        limit = self.limit(settings) if finding.limit is None else finding.limit
+        return Outcome(
+            rule=self.name,
+            passed=finding.passed,
+            severity=self.severity,
+            value=finding.value,
+            limit=limit,
+            message=finding.message,
+            metadata=finding.metadata,
+        )
+
+    def check(self, settings: Settings | None = None, **inputs: Any) -> Outcome:
+        """Apply the rule and raise its exception if it is broken."""
+        outcome = self.evaluate(settings, **inputs)
+        raise_failed(outcome)
+        return outcome
+
+
+RULES: dict[str, Rule] = {}
+
+
+def rule(
+    exception: type[RuleError],
+    *,
+    asset: str,
+    level: Level,
+    severity: Severity,
+    description: str,
+    blocks: tuple[str, ...] = (),
+    threshold: Callable[[Settings], float | None] | None = None,
+    unit: str = "",
+) -> Callable[[Callable[..., Finding]], Callable[..., Finding]]:
+    """Register a function as the rule of an exception."""
+
+    def register(function: Callable[..., Finding]) -> Callable[..., Finding]:
+        name = snake_case(exception.__name__)
+        if name in RULES:
+            raise ValueError(f"rule {name} is defined twice")
+        RULES[name] = Rule(
+            name, exception, asset, level, severity, blocks, threshold, unit, description, function
+        )
+        return function
+
+    return register
+
+
+def rules_for(asset: str) -> list[Rule]:
+    """Rules that judge an asset, in the order of their definition."""
+    return [entry for entry in RULES.values() if entry.asset == asset]
+
+
+def evaluate(asset: str, settings: Settings | None = None, **inputs: Any) -> list[Outcome]:
+    """Evaluate all rules of one asset.
+
+    Parameters
+    ----------
+    asset : str
+        ``session`` (give ``session_row``), ``sessions`` (``sessions``), ``trials`` (``trials``,
+        ``session_row``), ``photometry`` (``reference``, ``session_row``), ``photometry_qc``
+        (``qc``), ``preprocessed`` (``preprocessed``: datasets by recording name, or their
+        attributes), ``performance`` (``performance``) or ``video_qc`` (``video``).
+    settings : Settings, optional
+        Thresholds and lists; those of the process by default.
+    **inputs
+        Rows as Series, dict or one-row DataFrame; tables as DataFrames.
+
+    Returns
+    -------
+    list of Outcome
+        One per rule; nothing is raised for broken rules.
+    """
+    settings = settings or get_settings()
+    return [entry.evaluate(settings, **inputs) for entry in rules_for(asset)]
+
+
+def raise_failed(*outcomes: Outcome) -> None:
+    """Raise the typed exception of the first outcome that failed, if any."""
+    for outcome in outcomes:
+        if not outcome.passed:
+            raise RULES[outcome.rule].exception(outcome.message, outcome=outcome)
+
+
+def snake_case(name: str) -> str:
+    """Name of an exception as name of a rule.
+
+    Examples
+    --------
+    >>> snake_case("VideoTimestampsQCError"), snake_case("InvalidTargetNM")
+    ('video_timestamps_qc_error', 'invalid_target_nm')
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

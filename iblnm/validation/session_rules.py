@@ -1,0 +1,472 @@
+"""Rules about a session's metadata: who, what, where. Each fault is named by one rule only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from iblnm.config import Settings
+from iblnm.validation import exceptions as exc
+from iblnm.validation.outcome import Finding, not_evaluated, number
+from iblnm.validation.registry import rule
+from iblnm.validation.values import Row, as_row, bare_region, get, get_list, join
+
+SIDE_SOURCES = ("hemisphere_suffix", "hemisphere_fibers", "hemisphere_alyx")
+_PARALLEL = ("brain_region", "hemisphere", "target_NM")
+
+
+def _one_list(value: Any, accepted: tuple[str, ...], what: str) -> Finding:
+    if value is None:
+        return Finding(False, None, f"No {what} is recorded; one of {join(accepted)} is expected.")
+    if value in accepted:
+        return Finding(True, None, f"The {what} {value} is accepted.")
+    return Finding(False, None, f"The {what} {value} is none of {join(accepted)}.")
+
+
+@rule(
+    exc.InvalidSubject,
+    asset="session",
+    level="session",
+    severity="WARN",
+    description="The mouse is not on the list of excluded subjects.",
+)
+def invalid_subject(session_row: Row, settings: Settings) -> Finding:
+    subject = get(as_row(session_row), "subject")
+    if subject is None:
+        return Finding(False, None, "No subject is recorded.")
+    if subject in settings.excluded_subjects:
+        n = len(settings.excluded_subjects)
+        return Finding(
+            False, None, f"The subject {subject} is one of the {n} subjects to exclude."
+        )
+    return Finding(True, None, f"The subject {subject} is not excluded.")
+
+
+@rule(
+    exc.InvalidStrain,
+    asset="session",
+    level="session",
+    severity="WARN",
+    description="The strain of the mouse is recorded and is one that the project uses.",
+)
+def invalid_strain(session_row: Row, settings: Settings) -> Finding:
+    return _one_list(get(as_row(session_row), "strain"), settings.valid_strains, "strain")
+
+
+@rule(
+    exc.InvalidLine,
+    asset="session",
+    level="session",
+    severity="WARN",
+    description="The transgenic line of the mouse is recorded and is one that the project uses.",
+)
+def invalid_line(session_row: Row, settings: Settings) -> Finding:
+    return _one_list(get(as_row(session_row), "line"), settings.valid_lines, "line")
+
+
+def _genotype_nm(row: Row, settings: Settings) -> str | None:
+    by_strain = settings.strain_neuromodulator.get(get(row, "strain") or "")
+    by_line = settings.line_neuromodulator.get(get(row, "line") or "")
+    return by_strain or by_line or get(row, "NM")
+
+
+def _target_nms(row: Row, settings: Settings) -> dict[str, str]:
+    """Neuromodulator of each accepted target of the session."""
+    names = [bare_region(region) for region in get_list(row, "brain_region") if region]
+    known = settings.target_neuromodulator
+    return {name: known[name] for name in names if name in known}
+
+
+@rule(
+    exc.InvalidNeuromodulator,
+    asset="session",
+    level="session",
+    severity="WARN",
+    description=(
+        "The neuromodulator that the mouse's genotype expresses is known and is that of at "
+        "least one recording target."
+    ),
+)
+def invalid_neuromodulator(session_row: Row, settings: Settings) -> Finding:
+    row = as_row(session_row)
+    accepted = tuple(sorted(set(settings.target_neuromodulator.values())))
+    stored, expressed = get(row, "NM"), _genotype_nm(row, settings)
+    if expressed is None:
+        regions = [region for region in get_list(row, "brain_region") if region]
+        if not regions and get(row, "strain") is None and get(row, "line") is None:
+            return not_evaluated("no genotype and no region, see invalid_line")
+        return Finding(
+            False, None, f"No neuromodulator is known; one of {join(accepted)} is expected."
+        )
+    for name in (stored, expressed):
+        if name is not None and name not in accepted:
+            return Finding(False, None, f"The neuromodulator {name} is none of {join(accepted)}.")
+    if stored is not None and stored != expressed:
+        return Finding(
+            False,
+            None,
+            f"The session says {stored}, its genotype expresses {expressed}.",
+        )
+    targets = _target_nms(row, settings)
+    if targets and expressed not in targets.values():
+        pairs = join(f"{region} ({nm})" for region, nm in targets.items())
+        return Finding(
+            False,
+            None,
+            f"The genotype expresses {expressed}, which is the neuromodulator of no recording "
+            f"target: {pairs}.",
+        )
+    return Finding(True, None, f"The neuromodulator {expressed} is accepted.")
+
+
+@rule(
+    exc.MissingBrainRegion,
+    asset="session",
+    level="recording",
+    severity="WARN",
+    threshold=lambda _: 1.0,
+    unit="regions",
+    description="At least one source names the brain region that was recorded.",
+)
+def missing_brain_region(session_row: Row) -> Finding:
+    named = [region for region in get_list(as_row(session_row), "brain_region") if region]
+    if named:
+        return Finding(True, float(len(named)), f"{len(named)} regions: {join(named)}.")
+    return Finding(
+        False,
+        0.0,
+        "0 regions; neither the experiment description nor the ROI locations nor the fibre "
+        "table names one, at least 1 is expected.",
+    )
+
+
+@rule(
+    exc.InvalidBrainRegion,
+    asset="session",
+    level="recording",
+    severity="WARN",
+    threshold=lambda _: 0.0,
+    unit="regions",
+    description="Every recorded brain region is one of the project's targets.",
+)
+def invalid_brain_region(session_row: Row, settings: Settings) -> Finding:
+    named = [region for region in get_list(as_row(session_row), "brain_region") if region]
+    if not named:
+        return not_evaluated("no region, see missing_brain_region")
+    accepted = settings.target_neuromodulator
+    unknown = [region for region in named if bare_region(region) not in accepted]
+    if unknown:
+        return Finding(
+            False,
+            float(len(unknown)),
+            f"{len(unknown)} of {len(named)} regions are none of {join(accepted)}: "
+            f"{join(unknown)}.",
+        )
+    return Finding(True, 0.0, f"All regions are targets: {join(named)}.")
+
+
+def _lists_agree(row: Row) -> bool:
+    lengths = {len(get_list(row, name)) for name in _PARALLEL if get(row, name) is not None}
+    return len(lengths) <= 1
+
+
+def _sides(row: Row, fiber_lookup: dict | None = None) -> list[dict[str, Any]]:
+    """What each source says about each fibre; a suffix in the region's own name counts."""
+    regions = get_list(row, "brain_region")
+    columns = {name: get_list(row, name) for name in (*SIDE_SOURCES, "hemisphere")}
+    table = []
+    for i, region in enumerate(regions):
+        entry: dict[str, Any] = {"region": region}
+        for name, values in columns.items():
+            entry[name.removeprefix("hemisphere_")] = values[i] if i < len(values) else None
+        name = region or ""
+        if bare_region(name) != name:
+            entry["suffix"] = entry["suffix"] or name[-1]
+        if fiber_lookup is not None:
+            entry["fibers"] = _looked_up(fiber_lookup, get(row, "subject"), bare_region(name))
+        table.append(entry)
+    return table
+
+
+def _looked_up(fiber_lookup: dict, subject: Any, region: str) -> str | None:
+    """Side in a lookup by (subject, region); 'both' where the table has both sides."""
+    found = fiber_lookup.get((subject, region))
+    sides = {found} if isinstance(found, str) else set(found or ())
+    return "both" if len(sides) > 1 else next(iter(sides), None)
+
+
+def _known(entry: dict[str, Any]) -> list[str]:
+    """Sides that the sources name, each once."""
+    named = [entry[source] for source in ("suffix", "fibers", "alyx")]
+    return sorted({side for side in named if side in ("l", "r")})
+
+
+def _needs_suffix(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Fibres of unknown side whose region is there twice, so that only a name could tell."""
+    names = [bare_region(entry["region"] or "") for entry in table]
+    return [
+        entry
+        for entry, name in zip(table, names, strict=True)
+        if entry["region"]
+        and not _known(entry)
+        and entry["hemisphere"] is None
+        and (names.count(name) > 1 or entry["fibers"] == "both")
+    ]
+
+
+@rule(
+    exc.MissingHemisphere,
+    asset="session",
+    level="recording",
+    severity="WARN",
+    threshold=lambda _: 0.0,
+    unit="fibres",
+    description=(
+        "At least one source (name of the region, fibre table, Alyx) knows the side of every "
+        "fibre; a fibre of unknown side is left out of lateralised statistics."
+    ),
+)
+def missing_hemisphere(session_row: Row, fiber_lookup: dict | None = None) -> Finding:
+    row = as_row(session_row)
+    table = _sides(row, fiber_lookup)
+    if not any(entry["region"] for entry in table):
+        return not_evaluated("no region, see missing_brain_region")
+    if not _lists_agree(row):
+        return not_evaluated("the lists differ in length, see parallel_lists")
+    covered = _needs_suffix(table)
+    unknown = [
+        entry["region"]
+        for entry in table
+        if entry["region"]
+        and not _known(entry)
+        and entry["hemisphere"] is None
+        and entry not in covered
+    ]
+    if unknown:
+        return Finding(
+            False,
+            float(len(unknown)),
+            f"The side of {len(unknown)} of {len(table)} fibres is known to no source: "
+            f"{join(unknown)}.",
+            metadata={"sides": table},
+        )
+    if covered:
+        return not_evaluated("the same region is recorded on both sides, see missing_hemi_suffix")
+    return Finding(True, 0.0, "The side of every fibre is known.", metadata={"sides": table})
+
+
+@rule(
+    exc.MissingHemiSuffix,
+    asset="session",
+    level="recording",
+    severity="WARN",
+    threshold=lambda _: 0.0,
+    unit="fibres",
+    description=(
+        "Where one region has a fibre on each side, the names of the regions (for example "
+        "NBM-l) or another source tell the two apart."
+    ),
+)
+def missing_hemi_suffix(session_row: Row, fiber_lookup: dict | None = None) -> Finding:
+    row = as_row(session_row)
+    table = _sides(row, fiber_lookup)
+    if not any(entry["region"] for entry in table):
+        return not_evaluated("no region, see missing_brain_region")
+    if not _lists_agree(row):
+        return not_evaluated("the lists differ in length, see parallel_lists")
+    undecided = _needs_suffix(table)
+    if undecided:
+        names = join(entry["region"] for entry in undecided)
+        return Finding(
+            False,
+            float(len(undecided)),
+            f"{len(undecided)} of {len(table)} fibres share a region with a fibre of the other "
+            f"side, and their names do not say the side: {names}.",
+            metadata={"sides": table},
+        )
+    return Finding(True, 0.0, "No side depends on a suffix that is missing.")
+
+
+@rule(
+    exc.HemisphereMismatch,
+    asset="session",
+    level="recording",
+    severity="WARN",
+    threshold=lambda _: 0.0,
+    unit="fibres",
+    description=(
+        "Name of the region, fibre table and Alyx name the same side for each fibre, as far "
+        "as they name one."
+    ),
+)
+def hemisphere_mismatch(session_row: Row, fiber_lookup: dict | None = None) -> Finding:
+    row = as_row(session_row)
+    table = _sides(row, fiber_lookup)
+    if not any(entry["region"] for entry in table):
+        return not_evaluated("no region, see missing_brain_region")
+    differing = [entry for entry in table if len(_known(entry)) > 1]
+    if differing:
+        words = join(
+            f"{entry['region']} ("
+            + join(f"{s} {entry[s]}" for s in ("suffix", "fibers", "alyx") if entry[s])
+            + ")"
+            for entry in differing
+        )
+        return Finding(
+            False,
+            float(len(differing)),
+            f"The sources disagree about the side of {len(differing)} of {len(table)} fibres: "
+            f"{words}.",
+            metadata={"sides": table},
+        )
+    return Finding(True, 0.0, "The sources that name a side agree.", metadata={"sides": table})
+
+
+@rule(
+    exc.MissingInsertion,
+    asset="session",
+    level="recording",
+    severity="WARN",
+    unit="insertions",
+    description="Alyx has a fibre insertion for every fibre of the session, at least one.",
+)
+def missing_insertion(session_row: Row) -> Finding:
+    row = as_row(session_row)
+    n = get(row, "n_insertions")
+    n_fibers = max(1, len([region for region in get_list(row, "brain_region") if region]))
+    if n is None:
+        message = f"No record of insertions is known; {n_fibers} are expected."
+        return Finding(False, None, message, limit=float(n_fibers))
+    message = f"Alyx lists {int(n)} fibre insertions; the session has {n_fibers} fibres."
+    return Finding(int(n) >= n_fibers, float(n), message, limit=float(n_fibers))
+
+
+@rule(
+    exc.InvalidSessionType,
+    asset="session",
+    level="session",
+    severity="WARN",
+    threshold=lambda _: 1.0,
+    unit="types",
+    description=(
+        "The task protocol names exactly one known session type and is not a variant of the "
+        "task (RPE, delay)."
+    ),
+)
+def invalid_session_type(session_row: Row, settings: Settings) -> Finding:
+    row = as_row(session_row)
+    protocol, kind = get(row, "task_protocol"), get(row, "session_type")
+    known = settings.session_type_words
+    if protocol is None and kind is not None:
+        if kind in known.values():
+            return Finding(True, 1.0, f"The session type is {kind}.")
+        return Finding(False, 0.0, f"The session type {kind} is none of {join(known.values())}.")
+    if protocol is None:
+        return Finding(False, 0.0, "No task protocol is recorded; exactly 1 type is expected.")
+    found = sorted({known[word] for word in known if word in protocol})
+    rejected = [word for word in settings.rejected_protocol_words if word in protocol]
+    if rejected:
+        return Finding(
+            False,
+            0.0,
+            f"The protocol {protocol} contains {join(rejected)}, a variant that is not accepted.",
+        )
+    return Finding(
+        len(found) == 1,
+        float(len(found)),
+        f"The protocol {protocol} names {len(found)} session types"
+        f"{': ' + join(found) if found else ''}; exactly 1 is expected.",
+    )
+
+
+@rule(
+    exc.InvalidTargetNM,
+    asset="session",
+    level="recording",
+    severity="WARN",
+    threshold=lambda _: 0.0,
+    unit="targets",
+    description="Every pair of target and neuromodulator is one that the project records.",
+)
+def invalid_target_nm(session_row: Row, settings: Settings) -> Finding:
+    row = as_row(session_row)
+    regions = [bare_region(region) for region in get_list(row, "brain_region") if region]
+    if not regions:
+        return not_evaluated("no region, see missing_brain_region")
+    if not _lists_agree(row):
+        return not_evaluated("the lists differ in length, see parallel_lists")
+    labels = dict(enumerate(get_list(row, "target_NM")))
+    expressed, targets = _genotype_nm(row, settings), _target_nms(row, settings)
+    accepted = settings.valid_targets
+    wrong = []
+    for i, region in enumerate(regions):
+        label = labels.get(i)
+        if region not in targets or label in accepted:
+            continue
+        foreign = expressed not in targets.values()
+        if foreign and label in (None, f"{region}-{expressed}"):
+            continue
+        wrong.append(label or region)
+    if wrong:
+        return Finding(
+            False,
+            float(len(wrong)),
+            f"{len(wrong)} of {len(regions)} targets are none of {join(accepted)}: {join(wrong)}.",
+        )
+    if all(label in accepted for label in labels.values()):
+        return Finding(True, 0.0, f"All targets are accepted: {join(labels.values())}.")
+    return not_evaluated(
+        "region or neuromodulator is not accepted, see invalid_brain_region and "
+        "invalid_neuromodulator"
+    )
+
+
+@rule(
+    exc.InvalidSessionLength,
+    asset="session",
+    level="session",
+    severity="WARN",
+    threshold=lambda _: 0.0,
+    unit="s",
+    description="The session ends after it starts, on the same day.",
+)
+def invalid_session_length(session_row: Row) -> Finding:
+    row = as_row(session_row)
+    start_text, end_text = get(row, "start_time"), get(row, "end_time")
+    length = get(row, "session_length")
+    if start_text is None or end_text is None:
+        if length is None:
+            return Finding(False, None, "Start or end of the session is not recorded.")
+        return Finding(
+            float(length) > 0, number(length), f"The session lasts {float(length):.0f} s."
+        )
+    start, end = (pd.to_datetime(str(text), errors="coerce") for text in (start_text, end_text))
+    if pd.isna(start) or pd.isna(end):
+        return Finding(False, None, f"No times: start {start_text}, end {end_text}.")
+    length = (end.tz_localize(None) - start.tz_localize(None)).total_seconds()
+    message = f"The session starts {start_text} and ends {end_text}, after {length:.0f} s"
+    if length <= 0:
+        return Finding(False, length, f"{message}; more than 0 s are expected.")
+    if start.date() != end.date():
+        return Finding(False, length, f"{message}; the same day is expected.")
+    return Finding(True, length, f"{message}.")
+
+
+@rule(
+    exc.ParallelLists,
+    asset="session",
+    level="recording",
+    severity="ERROR",
+    threshold=lambda _: 1.0,
+    unit="lengths",
+    description="Regions, sides and targets of a session are lists of the same length.",
+)
+def parallel_lists(session_row: Row) -> Finding:
+    row = as_row(session_row)
+    lengths = {name: len(get_list(row, name)) for name in _PARALLEL}
+    n = len(set(lengths.values()))
+    words = join(f"{name} {length}" for name, length in lengths.items())
+    return Finding(
+        n == 1, float(n), f"Lengths: {words}; 1 length is expected.", metadata={"lengths": words}
+    )

@@ -1,0 +1,265 @@
+"""Rules about the trials table and the behaviour in it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from iblnm.config import Settings
+from iblnm.validation import exceptions as exc
+from iblnm.validation.outcome import Finding, not_evaluated
+from iblnm.validation.registry import rule
+from iblnm.validation.values import Row, as_row, get, join
+
+_AFTER_TRIALS = ("responses", "performance", "wheel_velocity")
+_BLOCK_TASKS = ("biased", "ephys")
+_PLAN_KEYS = ("LEN_BLOCKS", "POSITIONS", "BLOCK_PROBABILITY_SET")
+
+
+@rule(
+    exc.InsufficientTrials,
+    asset="trials",
+    level="trials",
+    severity="BLOCK",
+    blocks=_AFTER_TRIALS,
+    threshold=lambda s: float(s.thresholds.min_trials),
+    unit="trials",
+    description="The mouse did enough trials for its behaviour and responses to be described.",
+)
+def insufficient_trials(trials: pd.DataFrame, settings: Settings) -> Finding:
+    n, limit = len(trials), settings.thresholds.min_trials
+    return Finding(n >= limit, float(n), f"{n} trials; at least {limit} are needed.")
+
+
+@rule(
+    exc.ChoiceSign,
+    asset="trials",
+    level="trials",
+    severity="BLOCK",
+    blocks=_AFTER_TRIALS,
+    threshold=lambda _: 0.0,
+    unit="trials",
+    description=(
+        "On correct trials with a visible stimulus the choice is towards it: -1 for a stimulus "
+        "on the right, +1 for one on the left."
+    ),
+)
+def choice_sign(trials: pd.DataFrame) -> Finding:
+    contrast = trials["signed_contrast"].to_numpy(dtype=float)
+    decisive = (trials["feedbackType"].to_numpy(dtype=float) == 1) & (np.abs(contrast) > 0)
+    n = int(decisive.sum())
+    if not n:
+        return not_evaluated("no correct trial with a contrast above zero")
+    choice = trials["choice"].to_numpy(dtype=float)
+    n_wrong = int((np.sign(choice[decisive]) != -np.sign(contrast[decisive])).sum())
+    return Finding(
+        n_wrong == 0,
+        float(n_wrong),
+        f"{n_wrong} of {n} correct trials with contrast above zero have a choice away from the "
+        "stimulus; 0 are expected.",
+    )
+
+
+@rule(
+    exc.IncompleteEventTimes,
+    asset="trials",
+    level="trials",
+    severity="WARN",
+    threshold=lambda s: s.thresholds.min_event_completeness,
+    unit="fraction of trials",
+    description=(
+        "Stimulus, first movement and feedback have a time in nearly all trials; an event "
+        "that has not is left out of the responses."
+    ),
+)
+def incomplete_event_times(trials: pd.DataFrame, settings: Settings) -> Finding:
+    if trials.empty:
+        return not_evaluated("no trials, see insufficient_trials")
+    limit = settings.thresholds.min_event_completeness
+    present = {
+        event: float(trials[event].notna().mean()) if event in trials else 0.0
+        for event in settings.response_events
+    }
+    missing = [event for event, fraction in present.items() if fraction < limit]
+    metadata = {
+        "missing_events": missing,
+        "events": [{"event": k, "fraction present": v} for k, v in present.items()],
+    }
+    words = join(f"{event} in {fraction:.1%}" for event, fraction in present.items())
+    return Finding(
+        not missing,
+        min(present.values()),
+        f"Present: {words} of {len(trials)} trials; at least {limit:.0%} are needed.",
+        metadata=metadata,
+    )
+
+
+def _plan(row: Row) -> dict:
+    """Block plan in the session's JSON; empty where it is incomplete or unreadable."""
+    import json
+
+    value = get(row, "session_json")
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError:
+            return {}
+    if not isinstance(value, dict) or not all(value.get(key) for key in _PLAN_KEYS):
+        return {}
+    return {key: value[key] for key in _PLAN_KEYS}
+
+
+def _matches_plan(trials: pd.DataFrame, plan: dict) -> bool:
+    from iblnm.task import validate_block_match
+
+    return bool(plan) and bool(validate_block_match(trials, *(plan[key] for key in _PLAN_KEYS)))
+
+
+def _shortest_block(trials: pd.DataFrame) -> int | None:
+    """Trials of the shortest block but the last; None if there is one block only."""
+    probability = trials["probabilityLeft"].to_numpy(dtype=float)
+    starts = np.flatnonzero(np.diff(probability) != 0) + 1
+    lengths = np.diff(np.concatenate(([0], starts)))
+    return int(lengths.min()) if len(lengths) else None
+
+
+def _block_fault(trials: pd.DataFrame, row: Row, settings: Settings) -> Finding:
+    """The finding about the blocks themselves, whoever names it."""
+    kind, limit = get(row, "session_type"), settings.thresholds.min_block_length
+    if trials.empty:
+        return not_evaluated("no trials, see insufficient_trials")
+    if kind == "training":
+        n = int((trials["probabilityLeft"] != 0.5).sum())
+        return Finding(
+            n == 0,
+            float(n),
+            f"{n} of {len(trials)} trials of a training session have a left probability other "
+            "than 0.5; 0 are expected.",
+            limit=0.0,
+        )
+    if kind not in _BLOCK_TASKS:
+        return not_evaluated(f"a session of type {kind} has no blocks")
+    shortest = _shortest_block(trials)
+    note = trials.attrs.get("block_repair") or ""
+    metadata = {"repair": note} if note else {}
+    if shortest is None:
+        n = len(trials)
+        passed = n <= settings.thresholds.n_unbiased_trials or _matches_plan(trials, _plan(row))
+        message = f"One block of {n} trials"
+        message += "." if passed else "; a biased session has blocks after the first 90 trials."
+        return Finding(passed, float(n), message, metadata=metadata)
+    if shortest >= limit:
+        message = f"The shortest block but the last has {shortest} trials; at least {limit}."
+        return Finding(True, float(shortest), message, metadata=metadata)
+    if _matches_plan(trials, _plan(row)):
+        return Finding(
+            True,
+            float(shortest),
+            f"The shortest block but the last has {shortest} trials, as the session's plan says.",
+            metadata=metadata,
+        )
+    return Finding(
+        False,
+        float(shortest),
+        f"The shortest block but the last has {shortest} trials; at least {limit} are expected, "
+        "or the blocks of the session's plan.",
+        metadata=metadata,
+    )
+
+
+@rule(
+    exc.BlockStructureBug,
+    asset="trials",
+    level="trials",
+    severity="WARN",
+    threshold=lambda s: float(s.thresholds.min_block_length),
+    unit="trials",
+    description=(
+        "The blocks of left and right probability are those of the task; if not, fits per "
+        "block stay empty."
+    ),
+)
+def block_structure_bug(trials: pd.DataFrame, session_row: Row, settings: Settings) -> Finding:
+    row = as_row(session_row)
+    finding = _block_fault(trials, row, settings)
+    if finding.passed or get(row, "session_type") not in _BLOCK_TASKS or _plan(row):
+        return finding
+    return not_evaluated("the blocks are broken and there is no plan, see missing_block_info")
+
+
+@rule(
+    exc.MissingBlockInfo,
+    asset="trials",
+    level="trials",
+    severity="WARN",
+    threshold=lambda s: float(s.thresholds.min_block_length),
+    unit="trials",
+    description=(
+        "Where the blocks are broken, the session's record on Alyx holds the plan to repair "
+        "them from."
+    ),
+)
+def missing_block_info(trials: pd.DataFrame, session_row: Row, settings: Settings) -> Finding:
+    row = as_row(session_row)
+    finding = _block_fault(trials, row, settings)
+    if finding.passed or get(row, "session_type") not in _BLOCK_TASKS:
+        return Finding(True, None, "No block plan is needed.")
+    if _plan(row):
+        return not_evaluated("there is a plan, see block_structure_bug")
+    return Finding(
+        False,
+        finding.value,
+        f"{finding.message} The session's JSON lacks {join(_PLAN_KEYS)}.",
+        metadata=finding.metadata,
+    )
+
+
+@rule(
+    exc.NegativeReactionTime,
+    asset="trials",
+    level="trials",
+    severity="WARN",
+    threshold=lambda s: s.thresholds.max_negative_reaction_fraction,
+    unit="fraction of trials",
+    description="The first movement seldom comes before the stimulus.",
+)
+def negative_reaction_time(trials: pd.DataFrame, settings: Settings) -> Finding:
+    reaction = (trials["firstMovement_times"] - trials["stimOn_times"]).dropna()
+    if reaction.empty:
+        return not_evaluated("no trial has both times, see incomplete_event_times")
+    limit = settings.thresholds.max_negative_reaction_fraction
+    fraction = float((reaction < 0).mean())
+    return Finding(
+        fraction <= limit,
+        fraction,
+        f"The first movement precedes the stimulus in {fraction:.1%} of {len(reaction)} trials; "
+        f"at most {limit:.0%} are accepted.",
+    )
+
+
+@rule(
+    exc.PsychometricAtBound,
+    asset="performance",
+    level="trials",
+    severity="WARN",
+    threshold=lambda _: 0.0,
+    unit="fits",
+    description="No parameter of a psychometric fit lies on the bound of its range.",
+)
+def psychometric_at_bound(performance: Row) -> Finding:
+    row = as_row(performance)
+    fits = {
+        str(name): get(row, name)
+        for name in row.keys()  # noqa: SIM118 a Series iterates over its values
+        if str(name).endswith("_at_bound") and get(row, name) is not None
+    }
+    if not fits:
+        return not_evaluated("no psychometric fit")
+    at_bound = [name.removesuffix("_at_bound") for name, value in fits.items() if value]
+    found = f": {join(at_bound)}" if at_bound else ""
+    return Finding(
+        not at_bound,
+        float(len(at_bound)),
+        f"{len(at_bound)} of {len(fits)} fits have a parameter on its bound{found}; 0 are "
+        "expected.",
+    )

@@ -1,0 +1,85 @@
+"""Reading values of session rows, whichever form the row has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from iblnm.config import Settings
+
+Row = Mapping[str, Any] | pd.Series
+
+
+def as_row(session: Any) -> Row:
+    """A row as Series or mapping; a one-row frame gives its row, a session object its record.
+
+    Raises
+    ------
+    ValueError
+        If a frame has not exactly one row.
+    """
+    if isinstance(session, pd.DataFrame):
+        if len(session) != 1:
+            raise ValueError(f"one row is expected, found {len(session)}")
+        return session.iloc[0]
+    if hasattr(session, "to_series") and not isinstance(session, pd.Index):
+        return session.to_series()
+    return session
+
+
+def is_null(value: Any) -> bool:
+    """Whether a value says nothing: None, NaN, NA or empty text."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return True
+    return pd.api.types.is_scalar(value) and bool(pd.isna(value))
+
+
+def get(row: Row, name: str) -> Any:
+    """Value of a column, None where it is absent or null."""
+    value = row.get(name)
+    return None if is_null(value) else value
+
+
+def get_list(row: Row, name: str) -> list[Any]:
+    """Value of a list column with null entries as None; a scalar is a list of one."""
+    value = get(row, name)
+    if value is None:
+        return []
+    if isinstance(value, str) or not isinstance(value, (Iterable, np.ndarray)):
+        value = [value]
+    return [None if is_null(entry) else entry for entry in value]
+
+
+def bare_region(name: str) -> str:
+    """A region's name without the suffix of its side.
+
+    Examples
+    --------
+    >>> bare_region("NBM-l"), bare_region("VTA")
+    ('NBM', 'VTA')
+    """
+    return name[:-2] if name.endswith(("-l", "-r")) else name
+
+
+def listed_categories(row: Row, settings: Settings) -> set[str]:
+    """Dataset categories of the settings of which the session lists at least one file."""
+    from fnmatch import fnmatchcase
+
+    paths = [_without_revision(str(path)) for path in get_list(row, "datasets")]
+    return {
+        category
+        for category, patterns in settings.dataset_categories.items()
+        if any(fnmatchcase(path, pattern) for path in paths for pattern in patterns)
+    }
+
+
+def join(values: Iterable[Any]) -> str:
+    """Values in words, for messages."""
+    return ", ".join(str(value) for value in values)
+
+
+def _without_revision(path: str) -> str:
+    return "/".join(part for part in path.split("/") if not part.startswith("#"))

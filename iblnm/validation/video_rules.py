@@ -1,0 +1,101 @@
+"""Rules about the left camera's video."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iblnm.config import Settings
+from iblnm.validation import exceptions as exc
+from iblnm.validation.outcome import Finding, not_evaluated
+from iblnm.validation.registry import rule
+from iblnm.validation.values import Row, as_row, get
+
+_ASSET: dict[str, Any] = {"asset": "video_qc", "level": "video", "severity": "WARN"}
+
+
+def _loadable(row: Row) -> bool:
+    loadable = get(row, "timestamps_loadable")
+    return get(row, "video_length") is not None if loadable is None else bool(loadable)
+
+
+@rule(
+    exc.MissingVideoTimestamps,
+    **_ASSET,
+    description="The times of the video's frames are registered and can be read.",
+)
+def missing_video_timestamps(video: Row) -> Finding:
+    row = as_row(video)
+    if _loadable(row):
+        return Finding(True, None, "The frame times can be read.")
+    reason = get(row, "note") or "they are not registered"
+    return Finding(False, None, f"The frame times cannot be read: {reason}.")
+
+
+@rule(
+    exc.VideoLengthError,
+    **_ASSET,
+    threshold=lambda s: s.thresholds.max_video_length_difference_s,
+    unit="s",
+    description="Video and session last about as long.",
+)
+def video_length_error(video: Row, settings: Settings) -> Finding:
+    row = as_row(video)
+    if not _loadable(row):
+        return not_evaluated("no frame times, see missing_video_timestamps")
+    session, length = get(row, "session_length"), get(row, "video_length")
+    difference = get(row, "length_discrepancy")
+    if difference is None and session is not None and length is not None:
+        difference = session - length
+    if difference is None:
+        return not_evaluated("the length of the session is unknown, see invalid_session_length")
+    limit = settings.thresholds.max_video_length_difference_s
+    value = abs(float(difference))
+    return Finding(
+        value < limit,
+        value,
+        f"Session and video differ by {value:.1f} s; less than {limit:g} s is expected.",
+    )
+
+
+def _verdict(video: Row, check: str, words: str, settings: Settings) -> Finding:
+    row = as_row(video)
+    verdict = get(row, f"qc_{check}") or get(row, f"qc_videoLeft_{check}")
+    value = settings.qc_scores.get(str(verdict))
+    if verdict is None:
+        return Finding(False, None, f"Alyx has no verdict on {words}; PASS is expected.")
+    return Finding(
+        verdict == "PASS", value, f"Alyx's verdict on {words} is {verdict}; PASS is expected."
+    )
+
+
+@rule(
+    exc.VideoTimestampsQCError,
+    **_ASSET,
+    threshold=lambda s: s.qc_scores["PASS"],
+    unit="score",
+    description="Alyx's quality control passed the times of the video's frames.",
+)
+def video_timestamps_qc_error(video: Row, settings: Settings) -> Finding:
+    return _verdict(video, "timestamps", "the frame times", settings)
+
+
+@rule(
+    exc.VideoDroppedFramesQCError,
+    **_ASSET,
+    threshold=lambda s: s.qc_scores["PASS"],
+    unit="score",
+    description="Alyx's quality control found no dropped video frames.",
+)
+def video_dropped_frames_qc_error(video: Row, settings: Settings) -> Finding:
+    return _verdict(video, "dropped_frames", "dropped frames", settings)
+
+
+@rule(
+    exc.VideoPinStateQCError,
+    **_ASSET,
+    threshold=lambda s: s.qc_scores["PASS"],
+    unit="score",
+    description="Alyx's quality control passed the synchronisation pin of the camera.",
+)
+def video_pin_state_qc_error(video: Row, settings: Settings) -> Finding:
+    return _verdict(video, "pin_state", "the synchronisation pin", settings)
