@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from iblnm.config import get_settings
@@ -57,10 +58,19 @@ def _open_local(cache_dir: Path) -> Any:
                 "folder with ONE tables, or make them with one.alf.cache.make_parquet_db",
                 path=cache_dir / name,
             )
+    import pyarrow as pa
     from one.api import One
 
-    # the factory ONE() would look up Alyx parameters in the user's home for this folder
-    return One(cache_dir=cache_dir, mode="local")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="No cache tables found")
+        try:
+            # the factory ONE() would look up Alyx parameters in the user's home for this folder
+            return One(cache_dir=cache_dir, mode="local")
+        except (UserWarning, pa.ArrowException, OSError, KeyError) as error:
+            raise UnreadableFileError(
+                f"the ONE tables of {cache_dir} cannot be read: {error}",
+                path=cache_dir / "sessions.pqt",
+            ) from error
 
 
 def _connect_remote(settings: Settings) -> Any:
