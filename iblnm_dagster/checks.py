@@ -1,7 +1,5 @@
 """Asset checks generated from the rules of `iblnm.validation`: one check per rule and session."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,10 +13,10 @@ from dagster import (
     ResourceParam,
     multi_asset_check,
 )
-from iblnm.validation import RULES, Outcome, Rule, rules_for
 
 from iblnm.config import Settings
 from iblnm.storage.store import SessionStore
+from iblnm.validation import RULES, Outcome, Rule, rules_for
 from iblnm_dagster.partitions import SESSION_PARTITIONS
 
 CHECKED_ASSETS = (
@@ -43,7 +41,9 @@ def check_severity(name: str) -> str:
 
 
 def _checks_of(asset: str, rules: list[Rule]) -> AssetChecksDefinition:
-    @multi_asset_check(name=f"{asset}_checks", specs=[_spec(rule) for rule in rules])
+    @multi_asset_check(
+        name=f"{asset}_checks", specs=[_spec(rule) for rule in rules], can_subset=True
+    )
     def evaluate_rules(
         context: AssetCheckExecutionContext,
         store: ResourceParam[SessionStore],
@@ -51,8 +51,10 @@ def _checks_of(asset: str, rules: list[Rule]) -> AssetChecksDefinition:
     ) -> Iterator[AssetCheckResult]:
         from iblnm.data.checking import evaluate_stored
 
+        selected = {key.name for key in context.selected_asset_check_keys}
         for outcome in evaluate_stored(store, asset, context.partition_key, settings):
-            yield _result(asset, outcome)
+            if outcome.rule in selected:
+                yield _result(asset, outcome)
 
     return evaluate_rules
 

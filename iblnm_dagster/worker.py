@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from dagster import AssetCheckKey, AssetKey, DagsterInstance, JobDefinition, RunsFilter
 from dagster._utils.error import SerializableErrorInfo
-from iblnm.validation import RULES
 
 from iblnm.config import Settings
+from iblnm.validation import RULES
 from iblnm_dagster.build import build_defs
 from iblnm_dagster.jobs import SESSION_JOB
 from iblnm_dagster.selection import UNFINISHED, WORKER_TAG, worker_tag
@@ -120,7 +120,7 @@ def _resolve(defs, assets: tuple[str, ...] | None, check: str | None) -> JobDefi
 
 def _kind(data) -> str:
     if data.user_failure_data is not None and "error_type" in data.user_failure_data.metadata:
-        return FAILED
+        return BLOCKED if "blocked" in data.user_failure_data.metadata else FAILED
     error: SerializableErrorInfo | None = data.error
     while error is not None:
         if error.cls_name == _BLOCKING_ERROR:

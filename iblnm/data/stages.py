@@ -7,7 +7,6 @@ data; that is no error.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import pandas as pd
 from iblnm.config import Settings
 from iblnm.schemas import PERFORMANCE, PHOTOMETRY_REFERENCE, QC_PHOTOMETRY, SESSIONS, VIDEO
 from iblnm.storage.provenance import Provenance
+from iblnm.validation.values import listed_categories
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Result:
 
 def has_data(session: pd.Series, category: str, settings: Settings) -> bool:
     """Whether the session lists a dataset of a category of the settings."""
-    return bool(_listed(session, (category,), settings))
+    return category in listed_categories(session, settings)
 
 
 def session_metadata(one: Any, eid: str, settings: Settings) -> Result:
@@ -65,7 +65,6 @@ def trials_table(one: Any, session: pd.Series, settings: Settings) -> Result:
     """Trials with sides, contrasts and times; blocks repaired where the session's JSON allows."""
     from iblnm.io.records import parse_json
     from iblnm.io.trials import load_trials_table
-
     from iblnm.task import add_trial_columns, repair_blocks
 
     if not has_data(session, "extracted_task", settings):
@@ -106,8 +105,9 @@ def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Re
 
 def photometry_quality(reference: pd.DataFrame, settings: Settings) -> Result:
     """Quality metrics per region and band, from the signal and the raw frames."""
-    from iblnm.io.photometry import load_photometry, read_raw_frames
     from iblnm.signal.qc import qc_table, raw_frame_metrics
+
+    from iblnm.io.photometry import load_photometry, read_raw_frames
 
     bands = load_photometry(reference, padding_s=settings.signal.task_padding_s)
     raw_path = reference.raw_path.iloc[0]
@@ -140,8 +140,9 @@ def photometry_quality(reference: pd.DataFrame, settings: Settings) -> Result:
 
 def preprocessed_signal(reference: pd.DataFrame, settings: Settings) -> Result:
     """Bleach- and isosbestic-corrected signal of each fibre, at 30 Hz, z-scored last."""
-    from iblnm.io.photometry import load_photometry
     from iblnm.signal.preprocess import preprocess_photometry
+
+    from iblnm.io.photometry import load_photometry
 
     bands = load_photometry(reference, padding_s=settings.signal.task_padding_s)
     recordings = preprocess_photometry(bands, settings.signal)
@@ -243,19 +244,6 @@ def video_quality(one: Any, session: pd.Series, settings: Settings) -> Result:
     return Result(table, Provenance(), {} if pd.isna(score) else {"score": float(score)})
 
 
-def _listed(session: pd.Series, categories: tuple[str, ...], settings: Settings) -> list[int]:
-    patterns = [p for category in categories for p in settings.dataset_categories[category]]
-    return [
-        i
-        for i, path in enumerate(session.datasets)
-        if any(fnmatch(_without_revision(path), pattern) for pattern in patterns)
-    ]
-
-
-def _without_revision(path: str) -> str:
-    return "/".join(part for part in path.split("/") if not part.startswith("#"))
-
-
 def _provenance(
     session: pd.Series,
     categories: tuple[str, ...],
@@ -264,12 +252,13 @@ def _provenance(
 ) -> Provenance:
     inputs = [
         {
-            "name": session.datasets[i],
+            "name": name,
             "revision": session.dataset_revisions[i],
             "size": session.dataset_sizes[i],
             "hash": session.dataset_hashes[i],
         }
-        for i in _listed(session, categories, settings)
+        for i, name in enumerate(session.datasets)
+        if set(categories) & listed_categories({"datasets": [name]}, settings)
     ]
     return Provenance(parameters=parameters or {}, inputs=inputs)
 

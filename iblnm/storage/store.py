@@ -51,7 +51,7 @@ class SessionStore:
         UnreadableFileError
             The file is there but damaged.
         """
-        from iblnm.storage.h5 import list_groups, read_group
+        from iblnm.storage.h5 import list_groups, read_group, read_provenance
         from iblnm.storage.parquet import read_table
 
         if asset in PARQUET_ASSETS:
@@ -62,7 +62,11 @@ class SessionStore:
         group = H5_ASSETS[asset]
         if not path.exists() or group not in list_groups(path):
             return None
-        return read_group(path, group)
+        value = read_group(path, group)
+        if asset == "trials":
+            origin = read_provenance(path, group)
+            value.attrs["block_repair"] = origin.parameters.get("block_repair", "")
+        return value
 
     def eids(self, asset: str) -> list[str]:
         """Eids with a stored value, sorted; for HDF5 assets, those with a session file."""

@@ -15,6 +15,7 @@ from dagster import (
     Jitter,
     MetadataValue,
     Output,
+    ResourceParam,
     RetryPolicy,
     TableColumn,
     TableColumnConstraints,
@@ -24,8 +25,13 @@ from dagster import (
 
 from iblnm.errors import DataError
 from iblnm.schemas import Table
+from iblnm.storage.store import SessionStore
+from iblnm.validation import RULES
 from iblnm_dagster.partitions import SESSION_PARTITIONS
 
+_STORE = inspect.Parameter(
+    "store", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=ResourceParam[SessionStore]
+)
 NETWORK_RETRIES = RetryPolicy(
     max_retries=3, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS
 )
@@ -53,6 +59,7 @@ def session_asset(
     metadata: Mapping[str, Any],
     table: Table | None = None,
     network: bool = False,
+    guards: Sequence[str] = (),
     kinds: Sequence[str] = (),
 ) -> Callable[[Callable[..., Any]], AssetsDefinition]:
     """Make an asset with one partition per session from a function.
@@ -73,6 +80,9 @@ def session_asset(
         Schema of the stored table.
     network : bool
         Whether the asset talks to the archive and is retried on transient faults.
+    guards : sequence of str
+        Assets further up whose blocking rules must hold: within a run Dagster stops the branch
+        itself, but an asset that is materialized alone must not use bad data either.
     kinds : sequence of str
         Labels on the page.
     """
@@ -83,6 +93,8 @@ def session_asset(
     def decorate(fn: Callable[..., Any]) -> AssetsDefinition:
         @functools.wraps(fn)
         def compute(context, **inputs: Any) -> Iterator[Output]:
+            store = inputs.pop(_STORE.name, None)
+            _require_unblocked(context.partition_key, guards, inputs, store)
             try:
                 result = fn(context, **inputs)
             except DataError as error:
@@ -96,7 +108,10 @@ def session_asset(
                 return
             yield Output(result.value, metadata=_materialisation_metadata(result))
 
-        compute.__signature__ = inspect.signature(fn)
+        signature = inspect.signature(fn)
+        if guards:
+            signature = signature.replace(parameters=[*signature.parameters.values(), _STORE])
+        compute.__signature__ = signature
         compute.__annotations__ = {}
         return asset(
             name=fn.__name__,
@@ -111,6 +126,23 @@ def session_asset(
         )(compute)
 
     return decorate
+
+
+def _require_unblocked(
+    eid: str, guards: Sequence[str], inputs: Mapping[str, Any], store: SessionStore | None
+) -> None:
+    from iblnm.data.checking import blocking_failures
+
+    for name in guards:
+        value = inputs[name] if name in inputs else store.load(name, eid)
+        if value is None:
+            continue
+        for outcome in blocking_failures(name, value, inputs["settings"]):
+            raise Failure(
+                description=f"stopped by the check {outcome.rule} of {name}: {outcome.message}",
+                metadata={"error_type": RULES[outcome.rule].exception.__name__, "blocked": True},
+                allow_retries=False,
+            )
 
 
 def _materialisation_metadata(result: Any) -> dict[str, Any]:

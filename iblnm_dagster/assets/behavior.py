@@ -13,6 +13,7 @@ from iblnm_dagster.assets._session_asset import session_asset
     io_manager_key="session_parquet",
     metadata={"folder": "data/performance"},
     table=PERFORMANCE,
+    guards=("trials",),
     kinds=("parquet",),
 )
 def performance(

@@ -33,6 +33,7 @@ def photometry(
     group="photometry",
     io_manager_key="session_h5",
     metadata={"folder": "data/sessions", "h5_group": "photometry/qc"},
+    guards=("photometry",),
     kinds=("hdf5",),
 )
 def photometry_qc(
@@ -48,6 +49,7 @@ def photometry_qc(
     group="photometry",
     io_manager_key="session_h5",
     metadata={"folder": "data/sessions", "h5_group": "photometry/preprocessed"},
+    guards=("photometry", "photometry_qc"),
     kinds=("hdf5",),
 )
 def preprocessed(
@@ -66,6 +68,7 @@ def preprocessed(
     group="photometry",
     io_manager_key="session_h5",
     metadata={"folder": "data/sessions", "h5_group": "photometry/responses"},
+    guards=("photometry", "photometry_qc", "trials"),
     kinds=("hdf5",),
 )
 def responses(

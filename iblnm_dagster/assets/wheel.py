@@ -13,6 +13,7 @@ from iblnm_dagster.resources import Archive
     io_manager_key="session_h5",
     metadata={"folder": "data/sessions", "h5_group": "wheel"},
     network=True,
+    guards=("trials",),
     kinds=("hdf5",),
 )
 def wheel_velocity(

@@ -1,0 +1,35 @@
+"""What the benchmarks share: archives to run on, CPU time, printed rows."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@contextmanager
+def temporary_root() -> Iterator[Path]:
+    """A folder that is deleted afterwards."""
+    with tempfile.TemporaryDirectory(prefix="iblnm-benchmark-") as folder:
+        yield Path(folder)
+
+
+def cpu_seconds(function: Callable[[], object], repeats: int = 3) -> float:
+    """Smallest CPU time of the function over some repeats."""
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        function()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def row(name: str, value: float, unit: str, limit: str = "") -> None:
+    """Print one result."""
+    print(f"{name:<64}{value:>10.3g} {unit:<10} {limit}", flush=True)
