@@ -238,3 +238,20 @@ def error_types(names: Iterable[str]) -> set[str]:
             found.update(child.__name__ for child in children)
         todo.extend(children)
     return found
+
+
+def umbrella_types(names: Iterable[str]) -> set[str]:
+    """Names of errors together with the umbrella names they fall under.
+
+    Examples
+    --------
+    >>> sorted(umbrella_types({"EarlySamples"}))
+    ['EarlySamples', 'QCValidationError']
+    """
+    found = set(names)
+    for name in list(found):
+        exception = globals().get(name)
+        if isinstance(exception, type) and issubclass(exception, RuleError):
+            mro = exception.__mro__
+            found.update(base.__name__ for base in mro[: mro.index(RuleError)])
+    return found
