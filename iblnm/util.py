@@ -86,9 +86,12 @@ def collect_session_errors(
         where there are none. The umbrella of a logged type is listed with it
         (``QCValidationError`` with ``BandInversion``).
     """
-    tables = [source for source in log_sources if isinstance(source, pd.DataFrame)]
-    paths = [Path(source) for source in log_sources if not isinstance(source, pd.DataFrame)]
-    tables += [pd.read_parquet(path) for path in paths if path.exists()]
+    tables = []
+    for source in log_sources:
+        if isinstance(source, pd.DataFrame):
+            tables.append(source)
+        elif Path(source).exists():
+            tables.append(pd.read_parquet(source))
     log = concat_logs(tables)
     by_eid = log.groupby("eid")["error_type"].agg(set).to_dict() if len(log) else {}
     return df.assign(

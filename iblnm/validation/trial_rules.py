@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 
@@ -13,7 +15,10 @@ from iblnm.validation.values import Row, as_row, get, join
 
 _AFTER_TRIALS = ("responses", "performance", "wheel_velocity")
 _BLOCK_TASKS = ("biased", "ephys")
-_PLAN_KEYS = ("LEN_BLOCKS", "POSITIONS", "BLOCK_PROBABILITY_SET")
+_PLAN_KEYS = ("LEN_BLOCKS", "POSITIONS")
+_UNBIASED = 0.5
+# how the note of `iblnm.task.repair_blocks` begins when it changed the trials
+_REPAIRED = "probabilityLeft replaced"
 
 
 @rule(
@@ -95,76 +100,52 @@ def incomplete_event_times(trials: pd.DataFrame, settings: Settings) -> Finding:
 
 
 def _plan(row: Row) -> dict:
-    """Block plan in the session's JSON; empty where it is incomplete or unreadable."""
-    import json
-
+    """The session's JSON if it holds the block plan; empty otherwise."""
     value = get(row, "session_json")
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except json.JSONDecodeError:
             return {}
-    if not isinstance(value, dict) or not all(value.get(key) for key in _PLAN_KEYS):
-        return {}
-    return {key: value[key] for key in _PLAN_KEYS}
-
-
-def _matches_plan(trials: pd.DataFrame, plan: dict) -> bool:
-    from iblnm.task import validate_block_match
-
-    return bool(plan) and bool(validate_block_match(trials, *(plan[key] for key in _PLAN_KEYS)))
-
-
-def _shortest_block(trials: pd.DataFrame) -> int | None:
-    """Trials of the shortest block but the last; None if there is one block only."""
-    probability = trials["probabilityLeft"].to_numpy(dtype=float)
-    starts = np.flatnonzero(np.diff(probability) != 0) + 1
-    lengths = np.diff(np.concatenate(([0], starts)))
-    return int(lengths.min()) if len(lengths) else None
+    complete = isinstance(value, dict) and all(value.get(key) for key in _PLAN_KEYS)
+    return value if complete else {}
 
 
 def _block_fault(trials: pd.DataFrame, row: Row, settings: Settings) -> Finding:
-    """The finding about the blocks themselves, whoever names it."""
-    kind, limit = get(row, "session_type"), settings.thresholds.min_block_length
+    """The finding about the blocks themselves, whichever rule names it."""
+    from iblnm.task.blocks import validate_block_match, validate_block_structure
+
+    kind = get(row, "session_type")
     if trials.empty:
         return not_evaluated("no trials, see insufficient_trials")
     if kind == "training":
-        n = int((trials["probabilityLeft"] != 0.5).sum())
+        n = int((trials["probabilityLeft"] != _UNBIASED).sum())
         return Finding(
             n == 0,
             float(n),
             f"{n} of {len(trials)} trials of a training session have a left probability other "
-            "than 0.5; 0 are expected.",
+            f"than {_UNBIASED}; 0 are expected.",
             limit=0.0,
         )
     if kind not in _BLOCK_TASKS:
-        return not_evaluated(f"a session of type {kind} has no blocks")
-    shortest = _shortest_block(trials)
+        return not_evaluated(f"a session of type {kind} has no blocks of its own")
+    limits = settings.thresholds
+    structure = validate_block_structure(trials, thresholds=limits)
+    shortest, n_blocks = structure["min_block_length"], structure["n_blocks"]
     note = trials.attrs.get("block_repair") or ""
     metadata = {"repair": note} if note else {}
-    if shortest is None:
-        n = len(trials)
-        passed = n <= settings.thresholds.n_unbiased_trials or _matches_plan(trials, _plan(row))
-        message = f"One block of {n} trials"
-        message += "." if passed else "; a biased session has blocks after the first 90 trials."
-        return Finding(passed, float(n), message, metadata=metadata)
-    if shortest >= limit:
-        message = f"The shortest block but the last has {shortest} trials; at least {limit}."
-        return Finding(True, float(shortest), message, metadata=metadata)
-    if _matches_plan(trials, _plan(row)):
-        return Finding(
-            True,
-            float(shortest),
-            f"The shortest block but the last has {shortest} trials, as the session's plan says.",
-            metadata=metadata,
-        )
-    return Finding(
-        False,
-        float(shortest),
-        f"The shortest block but the last has {shortest} trials; at least {limit} are expected, "
-        "or the blocks of the session's plan.",
-        metadata=metadata,
-    )
+    words = f"{n_blocks} blocks, the shortest but the last of {shortest} trials"
+    expected = f"at least {limits.min_block_length} are expected, or the blocks of the plan"
+    if note.startswith(_REPAIRED):
+        message = f"The blocks on file are broken and were replaced by those of the plan: {note}."
+        return Finding(False, None, message, metadata=metadata)
+    plan = _plan(row)
+    if plan and validate_block_match(
+        trials, plan["LEN_BLOCKS"], plan["POSITIONS"], plan.get("BLOCK_PROBABILITY_SET")
+    ):
+        return Finding(True, float(shortest), f"{words}, as in the plan.", metadata=metadata)
+    passed = bool(structure["valid"])
+    return Finding(passed, float(shortest), f"{words}; {expected}.", metadata=metadata)
 
 
 @rule(
