@@ -99,6 +99,6 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 def _read_text(path: Path) -> pd.DataFrame:
     try:
         columns = _columns(list(pd.read_csv(path, nrows=0)))
-        return pd.read_csv(path, usecols=columns)[columns]
+        return pd.read_csv(path, usecols=columns, float_precision="round_trip")[columns]
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise UnreadableFileError(f"no readable CSV file: {error}") from error

@@ -198,20 +198,23 @@ def _times(details: Mapping[str, Any], record: Mapping[str, Any] | None) -> dict
 def _position(one: Any, subject: str, start_time: str, number: int) -> dict[str, Any]:
     """Days and sessions since the subject's first session that the archive knows."""
     if is_remote(one):
+        rows = one.alyx.rest("sessions", "list", subject=subject, no_cache=True)
+        own = (start_time, number)
         listed = [
-            (str(row["start_time"])[:10], int(row["number"]))
-            for row in one.alyx.rest("sessions", "list", subject=subject, no_cache=True)
+            (str(row["start_time"]), int(row["number"]))
+            for row in rows
             if row["subject"] == subject
         ]
     else:
+        # the tables know the day and the number, which give the same order
+        own = (start_time[:10], number)
         listed = [
             (str(row["date"]), int(row["number"]))
             for row in _search(one)[1]
             if row["subject"] == subject
         ]
-    own = (start_time[:10], number)
     known = sorted({*listed, own})
-    days = pd.Timestamp(own[0]) - pd.Timestamp(known[0][0])
+    days = pd.Timestamp(own[0][:10]) - pd.Timestamp(known[0][0][:10])
     return {"day_n": int(days.days), "session_n": float(known.index(own) + 1)}
 
 
