@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from iblnm.config import get_settings
+from iblnm.validation import exception_logger
 
 _SESSION_FIELDS = (
     "subject",
@@ -44,6 +45,7 @@ _REGION_FIELDS = (
 _DATASET_FIELDS = ("datasets", "dataset_sizes", "dataset_hashes", "dataset_revisions")
 
 
+@exception_logger
 def get_session_dict(session: pd.Series, one: Any = None) -> pd.Series:
     """The session with what its own record says: times, users, lab, quality verdicts.
 
@@ -62,16 +64,19 @@ def get_session_dict(session: pd.Series, one: Any = None) -> pd.Series:
     return _with(session, one, _SESSION_FIELDS)
 
 
+@exception_logger
 def get_subject_info(session: pd.Series, one: Any = None) -> pd.Series:
     """The session with strain, line, genotype and neuromodulator of its subject."""
     return _with(session, one, _SUBJECT_FIELDS)
 
 
+@exception_logger
 def get_brain_region(session: pd.Series, one: Any = None) -> pd.Series:
     """The session with its recording targets: regions, sides, target-NM, signal columns."""
     return _with(session, one, _REGION_FIELDS)
 
 
+@exception_logger
 def get_datasets(session: pd.Series, one: Any = None) -> pd.Series:
     """The session with the list of its datasets."""
     return _with(session, one, _DATASET_FIELDS)
