@@ -1,0 +1,34 @@
+"""Analyses of responses; names load the module that holds them on first use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_MODULES = {
+    "compute_bleaching_tau": "iblnm.signal.bleaching",
+    "compute_iso_correlation": "iblnm.signal.isosbestic",
+    "compute_response_magnitude": "iblnm.signal.perievent",
+    "get_responses": "iblnm.signal.perievent",
+    "normalize_responses": "iblnm.signal.perievent",
+    "resample_signal": "iblnm.signal.resample",
+}
+
+__all__ = [  # noqa: PLE0604, RUF100
+    "compute_bleaching_tau",
+    "compute_iso_correlation",
+    "compute_response_magnitude",
+    "get_responses",
+    "normalize_responses",
+    "resample_signal",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(f"module 'iblnm.analysis' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

@@ -1,0 +1,355 @@
+"""Peri-event responses: extraction, baseline, masking of the next event, magnitudes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from iblnm.config import TRIAL_EVENTS, SignalSettings
+from iblnm.errors import MalformedFileError
+from iblnm.signal.checks import as_arrays, check_times, sampling_interval
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# Times closer than this share of a sample are the same sample: rounding, not data.
+_SAME_SAMPLE = 1e-6
+
+
+def extract_responses(
+    times: np.ndarray,
+    values: np.ndarray,
+    trials: pd.DataFrame,
+    *,
+    events: Sequence[str] = TRIAL_EVENTS,
+    window: tuple[float, float] = (-1.0, 1.0),
+    fs: float = 30.0,
+    region: str | None = None,
+) -> xr.DataArray:
+    """Signal around each event of each trial, at exact times relative to the event.
+
+    The signal is interpolated linearly at event + k/fs; taking the nearest or the next
+    sample instead would shift every trial by up to a sample.
+
+    Parameters
+    ----------
+    times, values : ndarray (n,)
+        Signal; increasing times in s. A NaN sample makes the points beside it NaN.
+    trials : DataFrame
+        One column of times (s) per event; one row per trial.
+    events : sequence of str
+        Columns of `trials`.
+    window : tuple of float
+        First time and end (excluded) relative to the event, s.
+    fs : float
+        Rate of the relative times, Hz.
+    region : str, optional
+        Recorded in the attributes and in messages.
+
+    Returns
+    -------
+    DataArray (event, trial, time), float64
+        NaN where an event is missing or the window leaves the recording.
+
+    Raises
+    ------
+    MalformedFileError
+        If the trials lack an event's column, or times do not increase.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> t = np.arange(300) / 30
+    >>> trials = pd.DataFrame({"stimOn_times": [2.01, np.nan]})
+    >>> r = extract_responses(t, t, trials, events=["stimOn_times"], window=(0, 0.1))
+    >>> r.values[0, 0].round(3).tolist()
+    [2.01, 2.043, 2.077]
+    >>> bool(np.isnan(r.values[0, 1]).all())
+    True
+    """
+    import xarray as xr
+
+    times = check_times(times, region or "signal")
+    missing = [event for event in events if event not in trials]
+    if missing:
+        raise MalformedFileError(
+            f"{region or 'signal'}: the trials have {len(events) - len(missing)} of "
+            f"{len(events)} event columns; missing: {', '.join(missing)}"
+        )
+    relative = relative_times(window, fs)
+    event_times = trials[list(events)].to_numpy(dtype=float).T
+    responses = sample_at(
+        times, np.asarray(values, dtype=float), event_times[..., None] + relative
+    )
+    array = xr.DataArray(
+        responses,
+        dims=("event", "trial", "time"),
+        coords={
+            "event": list(events),
+            "trial": np.arange(len(trials), dtype=np.int64),
+            "time": relative,
+        },
+        name="responses",
+        attrs={
+            "long_name": "peri-event signal",
+            "units": "z",
+            "fs": float(fs),
+            "response_window": [float(edge) for edge in window],
+        },
+    )
+    array["time"].attrs = {"long_name": "time from the event", "units": "s"}
+    if region is not None:
+        array.attrs["brain_region"] = region
+    return array
+
+
+def relative_times(window: tuple[float, float], fs: float) -> np.ndarray:
+    """Times k/fs from the start of a window to its end, excluded.
+
+    Examples
+    --------
+    >>> relative_times((-0.1, 0.1), 30.0).round(3).tolist()
+    [-0.1, -0.067, -0.033, 0.0, 0.033, 0.067]
+    """
+    first, last = (int(np.ceil(edge * fs - _SAME_SAMPLE)) for edge in window)
+    if last <= first:
+        raise ValueError(f"window {window} s holds no sample at {fs} Hz; its end must be later")
+    return np.arange(first, last) / fs
+
+
+def sample_at(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Linear interpolation, NaN outside and beside NaN samples.
+
+    Parameters
+    ----------
+    times, values : ndarray (n,)
+        Increasing times.
+    at : ndarray of any shape
+        Times wanted; NaN gives NaN.
+
+    Returns
+    -------
+    ndarray
+        Shape of `at`.
+    """
+    n = len(times)
+    step = (times[-1] - times[0]) / (n - 1)
+    uniform = np.abs(times - times[0] - step * np.arange(n)).max() < _SAME_SAMPLE * step
+    if uniform:
+        position = (at - times[0]) / step
+    else:
+        position = np.interp(at, times, np.arange(n, dtype=float), left=np.nan, right=np.nan)
+    # An event on a sample takes that sample alone, whatever its neighbour is.
+    nearest = np.rint(position)
+    position = np.where(np.abs(position - nearest) < _SAME_SAMPLE, nearest, position)
+    inside = (position >= 0) & (position <= n - 1)
+    position = np.where(inside, position, 0.0)
+    low = position.astype(np.intp)
+    weight = position - low
+    low_values = values[low]
+    # Weight 0 must not touch the right neighbour: 0·NaN is NaN.
+    right = np.where(weight > 0, values[np.minimum(low + 1, n - 1)], low_values)
+    return np.where(inside, low_values + weight * (right - low_values), np.nan)
+
+
+def subtract_baseline(
+    responses: xr.DataArray, window: tuple[float, float] = (-0.1, 0.0)
+) -> xr.DataArray:
+    """Subtract the mean over a window before the event from each trial.
+
+    Parameters
+    ----------
+    responses : DataArray (..., time)
+    window : tuple of float
+        Start and end (excluded), s.
+
+    Returns
+    -------
+    DataArray
+        NaN for trials without a valid baseline sample.
+    """
+    baseline = _mean_over(responses, window)[0]
+    result = responses - baseline
+    result.attrs = {**responses.attrs, "baseline_window": [float(edge) for edge in window]}
+    return result
+
+
+def mask_subsequent_events(
+    responses: xr.DataArray,
+    trials: pd.DataFrame,
+    event_order: Sequence[str] = TRIAL_EVENTS,
+) -> xr.DataArray:
+    """Remove what follows the next event of the same trial.
+
+    Values of an event are kept for t < max(next − event, 0): what precedes the event is
+    always kept. A missing next event falls through to the one after it.
+
+    Parameters
+    ----------
+    responses : DataArray (event, trial, time)
+        Its `trial` coordinate holds row positions of `trials`.
+    trials : DataFrame
+        Event times, s.
+    event_order : sequence of str
+        Order of the events in a trial; an event that the trials lack counts as missing.
+
+    Returns
+    -------
+    DataArray
+        NaN where masked.
+    """
+    order = list(event_order)
+    rows = responses["trial"].to_numpy()
+    columns = [
+        trials[event].to_numpy(dtype=float)[rows]
+        if event in trials
+        else np.full(len(rows), np.nan)
+        for event in order
+    ]
+    following = np.full(len(rows), np.nan)
+    limits = {}
+    for event, event_times in zip(reversed(order), reversed(columns), strict=True):
+        limits[event] = np.maximum(following - event_times, 0.0)
+        following = np.where(np.isnan(event_times), following, event_times)
+    time = responses["time"].to_numpy()
+    keep = np.ones(responses.shape, dtype=bool)
+    for i, event in enumerate(responses["event"].to_numpy()):
+        if event in limits:
+            limit = limits[event][:, None]
+            keep[i] = np.isnan(limit) | (time[None, :] < limit)
+    result = responses.where(keep)
+    result.attrs = {**responses.attrs, "masked_events": order}
+    return result
+
+
+def response_magnitude(
+    responses: xr.DataArray, window: tuple[float, float] = (0.1, 0.35), *, min_samples: int = 1
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Mean response in a window, with the number of samples it rests on.
+
+    Parameters
+    ----------
+    responses : DataArray (event, trial, time)
+    window : tuple of float
+        Start and end (excluded), s.
+    min_samples : int
+        Fewer valid samples give NaN.
+
+    Returns
+    -------
+    magnitude : DataArray (event, trial), float64
+    n_samples : DataArray (event, trial), int64
+        Masking makes it vary with the reaction time.
+    """
+    mean, n_samples = _mean_over(responses, window)
+    return mean.where(n_samples >= min_samples), n_samples
+
+
+def get_responses(
+    series: pd.Series, events: np.ndarray, t0: float = -1.0, t1: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Peri-event signal of one series at its own rate, for notebooks.
+
+    Parameters
+    ----------
+    series : Series
+        Indexed by time, s.
+    events : array-like (n_events,)
+        Event times, s.
+    t0, t1 : float
+        First time and end (excluded) relative to the event, s.
+
+    Returns
+    -------
+    responses : ndarray (n_events, n_times)
+    tpts : ndarray (n_times,)
+    """
+    times, values = as_arrays(series)
+    times = check_times(times, str(series.name or "signal"))
+    tpts = relative_times((t0, t1), 1.0 / sampling_interval(times))
+    return sample_at(times, values, np.asarray(events, dtype=float)[:, None] + tpts), tpts
+
+
+def compute_response_magnitude(
+    resp: np.ndarray, tpts: np.ndarray, window: tuple[float, float]
+) -> np.ndarray:
+    """Mean of each response in a window, NaN samples left out.
+
+    Parameters
+    ----------
+    resp : ndarray (..., n_times)
+    tpts : ndarray (n_times,)
+    window : tuple of float
+        Start and end (excluded), s.
+
+    Returns
+    -------
+    ndarray (...)
+    """
+    return _nanmean(np.asarray(resp, dtype=float)[..., in_window(tpts, window)])[0]
+
+
+def normalize_responses(
+    resp: np.ndarray,
+    tpts: np.ndarray,
+    bwin: tuple[float, float] = SignalSettings().baseline_window,
+    divide: bool = True,
+) -> np.ndarray:
+    """Subtract the baseline of each response and, with `divide`, divide by it.
+
+    Parameters
+    ----------
+    resp : ndarray (..., n_times)
+    tpts : ndarray (n_times,)
+    bwin : tuple of float
+        Start and end (excluded) of the baseline, s.
+    divide : bool
+
+    Returns
+    -------
+    ndarray (..., n_times)
+    """
+    baseline = compute_response_magnitude(resp, tpts, bwin)[..., None]
+    change = np.asarray(resp, dtype=float) - baseline
+    if not divide:
+        return change
+    return np.divide(change, baseline, out=np.full_like(change, np.nan), where=baseline != 0)
+
+
+def in_window(time: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    """Which times lie in [start, end), up to rounding."""
+    time = np.asarray(time, dtype=float)
+    tolerance = _SAME_SAMPLE * (abs(time[1] - time[0]) if len(time) > 1 else 1.0)
+    inside = (time >= window[0] - tolerance) & (time < window[1] - tolerance)
+    if not inside.any():
+        raise ValueError(
+            f"window {tuple(window)} s holds none of the {len(time)} times "
+            f"({time[0]:.4g} to {time[-1]:.4g} s); choose one inside"
+        )
+    return inside
+
+
+def _mean_over(
+    responses: xr.DataArray, window: tuple[float, float]
+) -> tuple[xr.DataArray, xr.DataArray]:
+    import xarray as xr
+
+    ordered = responses.transpose(..., "time")
+    mean, count = _nanmean(ordered.to_numpy()[..., in_window(ordered["time"].to_numpy(), window)])
+    dims = ordered.dims[:-1]
+    coords = {dim: ordered[dim] for dim in dims if dim in ordered.coords}
+    attrs = {key: ordered.attrs[key] for key in ("units",) if key in ordered.attrs}
+    return (
+        xr.DataArray(mean, dims=dims, coords=coords, attrs=attrs),
+        xr.DataArray(count, dims=dims, coords=coords),
+    )
+
+
+def _nanmean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    finite = np.isfinite(values)
+    count = finite.sum(axis=-1)
+    total = np.where(finite, values, 0.0).sum(axis=-1)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0), count

@@ -1,0 +1,246 @@
+"""Preprocessing of one recording: bleaching, isosbestic correction, resampling, z-score."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from iblnm import __version__
+from iblnm.config import SignalSettings
+from iblnm.errors import MalformedFileError
+from iblnm.signal.bleaching import lowpass_baseline
+from iblnm.signal.checks import as_arrays, check_times, check_values, pair_by_time
+from iblnm.signal.isosbestic import IsosbesticFit, regress_isosbestic
+from iblnm.signal.resample import resample_signal
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+ISOSBESTIC = "isosbestic"
+SIGNAL_ONLY = "signal_only"
+
+
+def preprocess_photometry(
+    bands: dict[str, pd.DataFrame],
+    settings: SignalSettings | None = None,
+    *,
+    signal_band: str = "GCaMP",
+    reference_band: str = "Isosbestic",
+) -> dict[str, xr.Dataset]:
+    """Preprocess every fibre of a session; see `preprocess_recording`.
+
+    Parameters
+    ----------
+    bands : dict of DataFrame
+        One frame per band, restricted to the task: index times (s), one column per
+        recording, invalid samples NaN.
+    settings : SignalSettings, optional
+    signal_band, reference_band : str
+        Without the reference band the signal is corrected for bleaching only.
+
+    Returns
+    -------
+    dict of Dataset
+
+    Raises
+    ------
+    MalformedFileError
+        If the signal band is absent or has no recordings, or a recording cannot be used.
+    """
+    settings = settings or SignalSettings()
+    if signal_band not in bands or not len(bands[signal_band].columns):
+        raise MalformedFileError(
+            f"band {signal_band} has 0 recordings (bands found: {', '.join(bands) or 'none'}); "
+            "at least 1 is needed"
+        )
+    signals = bands[signal_band]
+    references = bands.get(reference_band, pd.DataFrame(index=signals.index))
+    recordings = {}
+    for name in signals.columns:
+        reference = references.get(name)
+        recording = preprocess_recording(signals[name], reference, settings)
+        for key in ("task_start_s", "task_end_s"):
+            if key in signals.attrs:
+                recording.attrs[key] = float(signals.attrs[key])
+        recordings[name] = recording
+    return recordings
+
+
+def preprocess_recording(
+    signal: pd.Series, reference: pd.Series | None, settings: SignalSettings | None = None
+) -> xr.Dataset:
+    """Corrected, resampled and z-scored signal of one fibre.
+
+    dF/F = (F − LP)/LP of each band, LP its slow baseline; the reference, at the signal's
+    times, is regressed out (ordinary least squares); the rest is resampled and z-scored
+    last, so that what is stored has mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    signal : Series
+        Index times (s), invalid samples NaN.
+    reference : Series or None
+        The isosbestic band, paired by time. None, or without any valid sample: the
+        correction is `signal_only`.
+    settings : SignalSettings, optional
+
+    Returns
+    -------
+    Dataset
+        Dimension `time` (s, session clock); variables `signal` (z), `dff` (fraction,
+        before z-scoring) and `filter_edge` (True in the first and last `filter_edge_s`,
+        where the baseline is extrapolated; values are kept). Attributes: fs, mean, sd,
+        correction, iso_slope, iso_intercept, iso_r2, iso_slope_robust (NaN without
+        reference), software, parameters (JSON).
+
+    Raises
+    ------
+    MalformedFileError
+        If times do not increase, nothing is valid, all is constant, or a baseline is not
+        positive. The message holds the value and the limit.
+    """
+    import xarray as xr
+
+    settings = settings or SignalSettings()
+    name = str(signal.name or "signal")
+    times, values = as_arrays(signal)
+    times = check_times(times, name)
+    dff = _relative_change(times, check_values(values, times, name), settings, name)
+    fit = IsosbesticFit(np.nan, np.nan, np.nan, np.nan)
+    correction = SIGNAL_ONLY
+    if reference is not None and np.isfinite(reference.to_numpy(dtype=float)).any():
+        paired = _reference_change(times, reference, settings, name)
+        fit = regress_isosbestic(dff, paired)
+        if not np.isfinite(fit.slope):
+            raise MalformedFileError(
+                f"{name}: {int(np.isfinite(dff + paired).sum())} samples have a reference; "
+                "at least 3 that vary are needed"
+            )
+        dff = dff - (fit.slope * paired + fit.intercept)
+        correction = ISOSBESTIC
+
+    corrected = resample_signal(
+        pd.Series(dff, index=times, name=name), settings.fs, max_gap_s=settings.max_gap_s
+    )
+    time, dff = as_arrays(corrected)
+    mean, sd = _moments(dff, name)
+    edge = settings.filter_edge_s
+    dataset = xr.Dataset(
+        {
+            "signal": (
+                "time",
+                (dff - mean) / sd,
+                {"long_name": "corrected signal, z-scored", "units": "z"},
+            ),
+            "dff": ("time", dff, {"long_name": "corrected dF/F", "units": "1"}),
+            "filter_edge": (
+                "time",
+                (time < times[0] + edge) | (time > times[-1] - edge),
+                {"long_name": "near an end, where the baseline is extrapolated"},
+            ),
+        },
+        coords={"time": ("time", time, {"long_name": "session clock", "units": "s"})},
+        attrs={
+            "fs": float(settings.fs),
+            "mean": mean,
+            "sd": sd,
+            "correction": correction,
+            "iso_slope": fit.slope,
+            "iso_intercept": fit.intercept,
+            "iso_r2": fit.r2,
+            "iso_slope_robust": fit.slope_robust,
+            "software": f"iblnm {__version__}",
+            "parameters": json.dumps(settings.model_dump()),
+        },
+    )
+    return dataset
+
+
+def restrict_to_task(
+    bands: dict[str, pd.DataFrame], start_s: float, end_s: float, padding_s: float = 5.0
+) -> dict[str, pd.DataFrame]:
+    """Rows from shortly before the first to shortly after the last trial.
+
+    Parameters
+    ----------
+    bands : dict of DataFrame
+        Index times, s.
+    start_s, end_s : float
+        Start of the first and end of the last trial interval, s.
+    padding_s : float
+        Kept on both sides, s.
+
+    Returns
+    -------
+    dict of DataFrame
+        New frames, cut to the shortest band, with attributes task_start_s and task_end_s:
+        the same rows as `iblphotometry.fpio.restrict_to_session_time`.
+
+    Raises
+    ------
+    MalformedFileError
+        If the window is not finite or holds fewer than 2 samples of a band.
+    """
+    if not np.isfinite([start_s, end_s]).all() or end_s <= start_s:
+        raise MalformedFileError(
+            f"the task runs from {start_s:.6g} to {end_s:.6g} s; the end must be after the start"
+        )
+    restricted = {}
+    for band, frame in bands.items():
+        times = frame.index.to_numpy()
+        inside = (times > start_s - padding_s) & (times < end_s + padding_s)
+        if inside.sum() < 2:
+            raise MalformedFileError(
+                f"band {band}: {int(inside.sum())} samples lie in the task ({start_s:.6g} to "
+                f"{end_s:.6g} s); at least 2 are needed"
+            )
+        restricted[band] = frame.loc[inside]
+    n = min((len(frame) for frame in restricted.values()), default=0)
+    for band, frame in restricted.items():
+        restricted[band] = frame.iloc[:n]
+        restricted[band].attrs.update(task_start_s=float(start_s), task_end_s=float(end_s))
+    return restricted
+
+
+def _relative_change(
+    times: np.ndarray, values: np.ndarray, settings: SignalSettings, name: str
+) -> np.ndarray:
+    baseline = lowpass_baseline(
+        times, values, order=settings.lowpass_order, cutoff_hz=settings.lowpass_hz
+    )
+    lowest = float(np.nanmin(baseline))
+    if lowest <= 0:
+        raise MalformedFileError(
+            f"{name}: the baseline falls to {lowest:.6g}; it must stay above 0 to divide by it"
+        )
+    return (values - baseline) / baseline
+
+
+def _reference_change(
+    times: np.ndarray, reference: pd.Series, settings: SignalSettings, name: str
+) -> np.ndarray:
+    what = f"{name}, reference"
+    reference_times, values = as_arrays(reference)
+    reference_times = check_times(reference_times, what)
+    values = check_values(values, reference_times, what)
+    change = _relative_change(reference_times, values, settings, what)
+    return pair_by_time(times, reference_times, change, settings.max_gap_s)
+
+
+def _moments(dff: np.ndarray, name: str) -> tuple[float, float]:
+    valid = dff[np.isfinite(dff)]
+    if len(valid) < 2:
+        raise MalformedFileError(
+            f"{name}: {len(valid)} valid samples after correction; at least 2 are needed"
+        )
+    mean, sd = float(valid.mean()), float(valid.std())
+    rounding = len(valid) * np.finfo(float).eps
+    if sd <= rounding:
+        raise MalformedFileError(
+            f"{name}: standard deviation {sd:.3g} of the corrected dF/F; "
+            f"it must be above {rounding:.3g} to z-score"
+        )
+    return mean, sd
