@@ -1,0 +1,166 @@
+"""A session's trials, wheel and performance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from iblnm.validation.values import get
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from iblnm.config import Settings
+
+_BLOCK_TASKS = ("biased", "ephys")
+_BLOCK_COLUMNS = ("psych_20_", "psych_80_", "bias_shift")
+
+
+class Behavior:
+    """Behaviour of a session."""
+
+    eid: str
+    one: Any
+    settings: Settings
+    trials: pd.DataFrame | None
+    wheel: pd.DataFrame | None
+    wheel_velocity: xr.DataArray | None
+    _wheel_samples: tuple[Any, ...] | None
+
+    def load_trials(self) -> pd.DataFrame:
+        """Load the trials: the ALF table with sides, contrasts [%] and reaction times [s].
+
+        Returns
+        -------
+        DataFrame
+            One row per trial; also in ``trials``.
+        """
+        from iblnm.io import load_trials_table
+        from iblnm.task import add_trial_columns
+
+        self.trials = add_trial_columns(load_trials_table(self.one, self.eid))
+        return self.trials
+
+    def fix_block_structure(self) -> bool:
+        """Replace broken blocks by those of the session's plan, where it allows.
+
+        Returns
+        -------
+        bool
+            Whether ``trials`` was changed; ``trials.attrs["block_repair"]`` says what was.
+        """
+        from iblnm.io.records import parse_json
+        from iblnm.task import repair_blocks
+
+        row = self._complete_row(("session_type", "session_json"))
+        if get(row, "session_type") not in _BLOCK_TASKS:
+            return False
+        repair = repair_blocks(
+            self._loaded_trials(),
+            parse_json(get(row, "session_json")),
+            thresholds=self.settings.thresholds,
+        )
+        self.trials = repair.trials
+        self.trials.attrs["block_repair"] = repair.note
+        return repair.repaired
+
+    def get_trial_timings(self) -> pd.DataFrame:
+        """Reaction, movement and response time [s] of each trial."""
+        from iblnm.task import trial_timing
+
+        return trial_timing(self._loaded_trials())
+
+    def load_wheel(self, fs: float | None = None) -> pd.DataFrame:
+        """Load the wheel on a uniform grid.
+
+        Parameters
+        ----------
+        fs : float, optional
+            Rate [Hz]; that of the settings by default.
+
+        Returns
+        -------
+        DataFrame
+            Columns times [s], position [rad], velocity [rad/s]; also in ``wheel``.
+        """
+        from iblnm.io import load_wheel
+        from iblnm.signal.wheel import wheel_velocity
+
+        times, position = load_wheel(self.one, self.eid)
+        grid, velocity = wheel_velocity(times, position, fs=fs or self.settings.wheel.fs)
+        self.wheel = pd.DataFrame(
+            {"times": grid, "position": np.interp(grid, times, position), "velocity": velocity}
+        )
+        self._wheel_samples = (self.wheel, times, position)
+        return self.wheel
+
+    def extract_wheel_velocity(
+        self, t0_event: str = "stimOn_times", t1_event: str = "feedback_times"
+    ) -> xr.DataArray:
+        """Velocity of the wheel in each trial, from one event to another.
+
+        Returns
+        -------
+        DataArray
+            Dims (trial, time), rad/s, NaN after the trial's end; also in ``wheel_velocity``.
+        """
+        from iblnm.signal.wheel import trial_wheel_velocity
+
+        if self.wheel is None:
+            raise ValueError("no wheel: call load_wheel() or assign .wheel first")
+        if self._wheel_samples is not None and self._wheel_samples[0] is self.wheel:
+            _, times, position = self._wheel_samples  # as recorded, not as resampled
+        else:
+            times, position = (self.wheel[name].to_numpy() for name in ("times", "position"))
+        self.wheel_velocity = trial_wheel_velocity(
+            times,
+            position,
+            self._loaded_trials(),
+            fs=self.settings.wheel.fs,
+            t0_event=t0_event,
+            t1_event=t1_event,
+            max_trial_s=self.settings.wheel.max_trial_s,
+        )
+        return self.wheel_velocity
+
+    def basic_performance(self) -> dict[str, Any]:
+        """Fractions correct and without a choice, and the fit of the unbiased block."""
+        return {
+            name: value
+            for name, value in self._performance().items()
+            if not name.startswith(_BLOCK_COLUMNS) and name != "eid"
+        }
+
+    def block_performance(self) -> dict[str, Any]:
+        """Psychometric fits of the biased blocks and their shift; empty without such blocks."""
+        if self.session_type not in _BLOCK_TASKS:
+            return {}
+        return {
+            name: value
+            for name, value in self._performance().items()
+            if name.startswith(_BLOCK_COLUMNS)
+        }
+
+    def fit_psychometric(self, probability_left: float | None = None) -> dict[str, Any]:
+        """Psychometric fit: bias, threshold, lapse_left, lapse_right, r_squared, n_trials.
+
+        Parameters
+        ----------
+        probability_left : float, optional
+            Only trials of this block; all trials by default.
+        """
+        from iblnm.task import fit_psychometric
+
+        return fit_psychometric(self._loaded_trials(), probability_left=probability_left)
+
+    def _performance(self) -> dict[str, Any]:
+        from iblnm.task import session_performance
+
+        return session_performance(
+            self._loaded_trials(),
+            session_type=self.session_type,
+            eid=self.eid,
+            thresholds=self.settings.thresholds,
+        )

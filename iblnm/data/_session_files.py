@@ -1,0 +1,128 @@
+"""A session and its session file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from iblnm.data.session import PhotometrySession
+
+_PHOTOMETRY = ("photometry/qc", "photometry/preprocessed", "photometry/responses")
+_ALIASES = {
+    "signal": ("photometry/preprocessed",),
+    "qc": ("photometry/qc",),
+    "responses": ("photometry/responses",),
+    "photometry": _PHOTOMETRY,
+}
+GROUPS = ("metadata", "errors", *_PHOTOMETRY, "trials", "wheel")
+
+
+def _expand(groups: Iterable[str] | None) -> list[str]:
+    if groups is None:
+        return list(GROUPS)
+    keys = [key for name in groups for key in _ALIASES.get(name, (name,))]
+    unknown = [key for key in keys if key not in GROUPS]
+    if unknown:
+        raise ValueError(f"unknown groups {unknown}; known are {list(GROUPS)} and photometry")
+    return list(dict.fromkeys(keys))
+
+
+def save_session_file(
+    session: PhotometrySession, path: Path, groups: Iterable[str] | None, band: str, mode: str
+) -> Path:
+    """Write the groups that the session has; see `PhotometrySession.save_h5`."""
+    from iblnm.storage.h5 import write_groups
+    from iblnm.storage.provenance import Provenance
+
+    if mode not in ("a", "w"):
+        raise ValueError(f"mode {mode!r} is unknown; known are 'a' and 'w'")
+    keys = _expand(groups)
+    data = {key: value for key in keys if (value := _SAVED[key](session, band)) is not None}
+    if mode == "w":
+        data = {**dict.fromkeys(GROUPS), **data}
+    origin = Provenance(parameters=session.settings.signal.model_dump(mode="json"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_groups(path, data, origin, recordings=session.recordings)
+    return path
+
+
+def load_session_file(
+    session: PhotometrySession, path: Path, groups: Iterable[str] | None, band: str
+) -> None:
+    """Read the groups that the file has; see `PhotometrySession.load_h5`."""
+    from iblnm.storage.h5 import list_groups, read_group
+
+    stored = list_groups(path)
+    for key in _expand(groups):
+        if key in stored:
+            _LOADED[key](session, read_group(path, key), band)
+
+
+def _preprocessed(session: PhotometrySession, band: str) -> dict[str, xr.Dataset] | None:
+    """Stored form of a preprocessed band; a frame that was assigned has its signal only."""
+    frame = session.photometry.get(band)
+    if frame is None:
+        return None
+    known = session._recordings.get(band, {})
+    datasets = {}
+    for name in frame:
+        if name in known and known[name]["signal"].to_series().equals(_series(frame, name)):
+            datasets[name] = known[name]
+        else:
+            datasets[name] = _series(frame, name).to_xarray().to_dataset(name="signal")
+    return datasets
+
+
+def _series(frame: pd.DataFrame, name: str) -> pd.Series:
+    series = frame[name].rename("signal")
+    return series.set_axis(pd.Index(frame.index, name="time")).astype(float)
+
+
+def _or_none(value: Any) -> Any:
+    return value if value is not None and len(value) else None
+
+
+_SAVED: dict[str, Callable[[PhotometrySession, str], Any]] = {
+    "metadata": lambda session, _: session.to_series(),
+    "errors": lambda session, _: session.error_log,
+    "photometry/qc": lambda session, _: _or_none(session.qc),
+    "photometry/preprocessed": _preprocessed,
+    "photometry/responses": lambda session, _: _or_none(session.responses),
+    "trials": lambda session, _: session.trials,
+    "wheel": lambda session, _: session.wheel_velocity,
+}
+
+
+def _take_metadata(session: PhotometrySession, row: pd.DataFrame, _: str) -> None:
+    session._row.update(row.iloc[0].to_dict())
+
+
+def _take_errors(session: PhotometrySession, table: pd.DataFrame, _: str) -> None:
+    session.errors = table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+def _take_preprocessed(
+    session: PhotometrySession, recordings: dict[str, xr.Dataset], band: str
+) -> None:
+    session.set_preprocessed(recordings, band)
+
+
+def _set(name: str) -> Callable[[PhotometrySession, Any, str], None]:
+    return lambda session, value, _: setattr(session, name, value)
+
+
+_LOADED: dict[str, Callable[[PhotometrySession, Any, str], None]] = {
+    "metadata": _take_metadata,
+    "errors": _take_errors,
+    "photometry/qc": _set("qc"),
+    "photometry/preprocessed": _take_preprocessed,
+    "photometry/responses": _set("responses"),
+    "trials": _set("trials"),
+    "wheel": _set("wheel_velocity"),
+}

@@ -1,0 +1,147 @@
+"""The rules about a session's data, as methods that raise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from iblnm.validation import (
+    RULES,
+    QCValidationError,
+    exception_logger,
+    raise_failed,
+    rows,
+)
+
+if TYPE_CHECKING:
+    from iblnm.config import Settings
+
+
+class Quality:
+    """Validators: each raises the typed exception of the rule that is broken.
+
+    With ``exlog=[]`` the exception becomes an entry of that list; they return the session.
+    """
+
+    settings: Settings
+    trials: pd.DataFrame | None
+    photometry: dict[str, pd.DataFrame]
+    qc: pd.DataFrame
+
+    validate_subject = rows.validate_subject
+    validate_strain = rows.validate_strain
+    validate_line = rows.validate_line
+    validate_neuromodulator = rows.validate_neuromodulator
+    validate_brain_region = rows.validate_brain_region
+    validate_hemisphere = rows.validate_hemisphere
+    validate_insertion = rows.validate_insertion
+    validate_session_type = rows.validate_session_type
+    validate_target_nm = rows.validate_target_nm
+    validate_session_length = rows.validate_session_length
+    validate_lists = rows.validate_lists
+    validate_datasets = rows.validate_datasets
+
+    def _check(self, name: str, **inputs: Any) -> None:
+        RULES[name].check(self.settings, **inputs)
+
+    def _loaded_trials(self) -> pd.DataFrame:
+        if self.trials is None:
+            raise ValueError("no trials: call load_trials() or assign .trials first")
+        return self.trials
+
+    @exception_logger
+    def validate_trials_in_photometry_time(self) -> Any:
+        """Raise `TrialsNotInPhotometryTime` unless the recording covers the trials."""
+        trials = self._loaded_trials()
+        if not self.photometry:
+            raise ValueError("no photometry: call load_photometry() or assign .photometry first")
+        times = [band.index for band in self.photometry.values() if len(band)]
+        window = {
+            "first_stim_on_s": trials["stimOn_times"].min(),
+            "last_feedback_s": trials["feedback_times"].max(),
+            "first_sample_s": max(index[0] for index in times),
+            "last_sample_s": min(index[-1] for index in times),
+        }
+        self._check("trials_not_in_photometry_time", reference=pd.DataFrame([window]))
+        return self
+
+    @exception_logger
+    def validate_region_mapping(self) -> Any:
+        """Raise `AmbiguousRegionMapping` unless each signal column belongs to one region."""
+        self._check("ambiguous_region_mapping", reference=self.reference)
+        return self
+
+    @exception_logger
+    def validate_isosbestic(self) -> Any:
+        """Raise `MissingIsosbestic` if the loaded photometry has no isosbestic band."""
+        bands = pd.DataFrame({"bands": [list(self.photometry)]})
+        self._check("missing_isosbestic", reference=bands)
+        return self
+
+    @exception_logger
+    def validate_n_trials(self) -> Any:
+        """Raise `InsufficientTrials` if there are too few."""
+        self._check("insufficient_trials", trials=self._loaded_trials())
+        return self
+
+    @exception_logger
+    def validate_choice_sign(self) -> Any:
+        """Raise `ChoiceSign` if correct choices are not towards the stimulus."""
+        self._check("choice_sign", trials=self._loaded_trials())
+        return self
+
+    @exception_logger
+    def validate_event_completeness(self) -> Any:
+        """Raise `IncompleteEventTimes`, with ``missing_events``, if an event is often missing."""
+        self._check("incomplete_event_times", trials=self._loaded_trials())
+        return self
+
+    @exception_logger
+    def validate_block_structure(self) -> Any:
+        """Raise `BlockStructureBug` (or its special case `MissingBlockInfo`).
+
+        The trials are judged as they are now: once `fix_block_structure` has repaired them
+        they are valid.
+        """
+        trials = self._loaded_trials().copy(deep=False)
+        trials.attrs = {k: v for k, v in trials.attrs.items() if k != "block_repair"}
+        row = self.to_series()
+        self._check("block_structure_bug", trials=trials, session_row=row)
+        self._check("missing_block_info", trials=trials, session_row=row)
+        return self
+
+    @exception_logger
+    def validate_reaction_times(self) -> Any:
+        """Raise `NegativeReactionTime` if movements often precede the stimulus."""
+        self._check("negative_reaction_time", trials=self._loaded_trials())
+        return self
+
+    @exception_logger
+    def validate_qc(self) -> Any:
+        """Raise `BandInversion` or `EarlySamples`; `QCValidationError`, naming both, for both."""
+        outcomes = [
+            RULES[name].evaluate(self.settings, qc=self.qc)
+            for name in ("band_inversion", "early_samples")
+        ]
+        failed = [outcome for outcome in outcomes if not outcome.passed]
+        if len(failed) == len(outcomes):
+            words = " ".join(
+                f"{RULES[outcome.rule].exception.__name__}: {outcome.message}"
+                for outcome in failed
+            )
+            raise QCValidationError(words, outcome=failed[0])
+        raise_failed(*failed)
+        return self
+
+    @exception_logger
+    def validate_few_unique_samples(self) -> Any:
+        """Raise `FewUniqueSamples` if a signal takes too few distinct values."""
+        self._check("few_unique_samples", qc=self.qc)
+        return self
+
+    @exception_logger
+    def validate_isosbestic_fit(self, band: str = "GCaMP_preprocessed") -> Any:
+        """Raise `IsosbesticFit` if the regression on the reference cannot be trusted."""
+        self._check("isosbestic_fit", preprocessed=self.preprocessed(band))
+        return self

@@ -1,0 +1,347 @@
+"""A session's photometry: loading, quality, preprocessing, peri-event responses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from iblnm.config import Settings
+
+_RAW_METRICS = ("n_band_inversions", "n_early_samples")
+_KEYS = ("eid", "brain_region", "band", "fiber_idx")
+_REFERENCE_NEEDS = ("brain_region", "recording_name", "hemisphere", "roi")
+
+
+class Signal:
+    """Photometry of a session."""
+
+    eid: str
+    one: Any
+    settings: Settings
+    trials: pd.DataFrame | None
+    photometry: dict[str, pd.DataFrame]
+    qc: pd.DataFrame
+    responses: dict[str, xr.DataArray]
+    recordings: dict[str, dict[str, Any]]
+    _reference: pd.DataFrame | None
+    _raw_metrics: dict[str, Any] | None
+    _recordings: dict[str, dict[str, xr.Dataset]]
+
+    @property
+    def reference(self) -> pd.DataFrame:
+        """Verified reference to the signal; see `iblnm.io.photometry_reference`."""
+        if self._reference is None:
+            from iblnm.io import photometry_reference
+
+            row = self._complete_row(_REFERENCE_NEEDS)
+            self._reference = photometry_reference(self.one, self.eid, row, self.settings)
+        return self._reference
+
+    def load_photometry(self, restrict: bool = True) -> dict[str, pd.DataFrame]:
+        """Load the bands: index ``times`` [s], one column per recording name, invalid NaN.
+
+        Parameters
+        ----------
+        restrict : bool
+            Whether to keep only the time of the task.
+
+        Returns
+        -------
+        dict of str to DataFrame
+            ``GCaMP`` and, if it was recorded, ``Isosbestic``; also in ``photometry``.
+        """
+        from iblnm.io import load_photometry
+
+        bands = load_photometry(
+            self.reference, restrict=restrict, padding_s=self.settings.signal.task_padding_s
+        )
+        self.photometry = {**self.photometry, **bands}
+        return self.photometry
+
+    def run_raw_qc(self, raw_metrics: Iterable[str] | None = None) -> pd.DataFrame:
+        """Count band inversions and early samples on the raw frames.
+
+        Parameters
+        ----------
+        raw_metrics : iterable of str, optional
+            Of ``n_band_inversions`` and ``n_early_samples``; both by default.
+
+        Returns
+        -------
+        DataFrame
+            One row per region and band, null where raw frames are not registered; also in
+            ``qc``.
+        """
+        from iblnm.io import read_raw_frames
+        from iblnm.signal.qc import raw_frame_metrics
+
+        wanted = _subset(raw_metrics, _RAW_METRICS)
+        path = self.reference["raw_path"].iloc[0]
+        metrics: dict[str, Any] = {}
+        if not pd.isna(path):
+            frames = read_raw_frames(path)
+            metrics = raw_frame_metrics(
+                frames["times"].to_numpy(),
+                frames["led"].to_numpy(),
+                tolerance_s=self.settings.thresholds.early_sample_tolerance_s,
+            )
+        self._raw_metrics = metrics or None
+        values = {name: float(metrics[name]) if metrics else float("nan") for name in wanted}
+        rows = [{**key, **values} for key in self._signal_keys()]
+        self._merge_qc(pd.DataFrame(rows, columns=[*_KEYS, *wanted]))
+        return self.qc
+
+    def run_sliding_qc(
+        self,
+        signal_band: str | None = None,
+        sliding_metrics: Iterable[str] | None = None,
+        metrics_kwargs: Mapping[str, Any] | None = None,
+        sliding_kwargs: Mapping[str, Any] | None = None,
+        brain_region: str | Iterable[str] | None = None,
+        pipeline: Any = None,
+    ) -> pd.DataFrame:
+        """Measure signal quality in sliding windows.
+
+        Parameters
+        ----------
+        signal_band : str, optional
+            Only this band.
+        sliding_metrics : iterable of str, optional
+            Only these columns.
+        metrics_kwargs : mapping, optional
+            Fields of the signal settings to change, for example ``max_tau_durations``.
+        sliding_kwargs : mapping, optional
+            Window and step in seconds: ``w_len`` and ``step_len`` (or ``qc_window_s`` and
+            ``qc_step_s``).
+        brain_region : str or iterable of str, optional
+            Only these recordings.
+        pipeline : None
+            The windows are detrended; another treatment is not available.
+
+        Returns
+        -------
+        DataFrame
+            One row per region and band; also in ``qc``, where it joins the raw metrics.
+        """
+        from iblnm.signal.qc import qc_table
+
+        if pipeline is not None:
+            raise ValueError("a pipeline of its own is not available for the sliding metrics")
+        names = {"w_len": "qc_window_s", "step_len": "qc_step_s"}
+        changes = {names.get(k, k): v for k, v in {**(sliding_kwargs or {})}.items()}
+        settings = self._signal_settings({**(metrics_kwargs or {}), **changes})
+        table = qc_table(
+            self._raw_bands(signal_band, brain_region),
+            eid=self.eid,
+            fiber_idx={name: entry["fiber_idx"] for name, entry in self.recordings.items()},
+            raw=self._raw_metrics,
+            settings=settings,
+        )
+        if self._raw_metrics is None:
+            table = table.drop(columns=[name for name in _RAW_METRICS if name in self.qc])
+        if sliding_metrics is not None:
+            values = [name for name in table if name not in _KEYS]
+            table = table[[*_KEYS, *_subset(sliding_metrics, values)]]
+        self._merge_qc(table)
+        return self.qc
+
+    def preprocess(
+        self,
+        pipeline: Callable[..., xr.Dataset] | None = None,
+        signal_band: str = "GCaMP",
+        reference_band: str | None = "Isosbestic",
+        targets: Iterable[str] | None = None,
+        output_band: str = "GCaMP_preprocessed",
+        regression_method: str = "mse",
+    ) -> pd.DataFrame:
+        """Correct bleaching, regress out the isosbestic band, resample and z-score.
+
+        Parameters
+        ----------
+        pipeline : callable, optional
+            Takes signal, reference (or None) and the signal settings, returns a Dataset with
+            the variable ``signal`` on ``time``; `iblnm.signal.preprocess_recording` by default.
+        signal_band, reference_band : str
+            Without the reference band the regression is left out.
+        targets : iterable of str, optional
+            Only these recordings.
+        output_band : str
+            Name of the result in ``photometry``.
+        regression_method : {'mse'}
+            Ordinary least squares.
+
+        Returns
+        -------
+        DataFrame
+            Index ``times`` at 30 Hz, one column per recording name; mean 0, sd 1.
+        """
+        from iblnm.signal.preprocess import preprocess_recording
+
+        if regression_method != "mse":
+            raise ValueError(f"regression method {regression_method!r} is unknown; only 'mse'")
+        bands = self._raw_bands(None, targets)
+        if signal_band not in bands:
+            raise ValueError(f"no band {signal_band!r}; loaded are {list(bands)}")
+        references = bands.get(reference_band) if reference_band else None
+        correct = pipeline or preprocess_recording
+        recordings = {
+            name: correct(
+                signal,
+                None if references is None or name not in references else references[name],
+                self.settings.signal,
+            )
+            for name, signal in bands[signal_band].items()
+        }
+        return self.set_preprocessed(recordings, output_band)
+
+    def set_preprocessed(
+        self, recordings: dict[str, xr.Dataset], band: str = "GCaMP_preprocessed"
+    ) -> pd.DataFrame:
+        """Take preprocessed recordings as a band of ``photometry``; returns its frame."""
+        signals = {name: data["signal"].to_series() for name, data in recordings.items()}
+        self._recordings[band] = dict(recordings)
+        self.photometry[band] = pd.DataFrame(signals).rename_axis("times")
+        return self.photometry[band]
+
+    def preprocessed(self, band: str = "GCaMP_preprocessed") -> dict[str, xr.Dataset]:
+        """Preprocessed recordings with dF/F, filter edges and how they were corrected."""
+        return self._recordings.get(band, {})
+
+    def extract_responses(
+        self,
+        events: Iterable[str] | None = None,
+        band: str = "GCaMP_preprocessed",
+        window: tuple[float, float] | None = None,
+    ) -> dict[str, xr.DataArray]:
+        """Cut the signal around events of every trial.
+
+        Parameters
+        ----------
+        events : iterable of str, optional
+            Those of the settings by default.
+        band : str
+        window : tuple of float, optional
+            From, to [s]; that of the settings by default.
+
+        Returns
+        -------
+        dict of str to DataArray
+            By recording name, dims (event, trial, time); also in ``responses``.
+        """
+        from iblnm.signal.perievent import extract_responses
+
+        if band not in self.photometry:
+            raise ValueError(f"no band {band!r}: call preprocess() or load_h5() first")
+        frame, settings = self.photometry[band], self.settings.signal
+        self.responses = {
+            name: extract_responses(
+                frame.index.to_numpy(),
+                values.to_numpy(),
+                self._loaded_trials(),
+                events=list(events or self.settings.response_events),
+                window=window or settings.response_window,
+                fs=settings.fs,
+                region=name,
+            )
+            for name, values in frame.items()
+        }
+        return self.responses
+
+    def subtract_baseline(
+        self, responses: xr.DataArray, window: tuple[float, float] | None = None
+    ) -> xr.DataArray:
+        """Responses of one region minus their mean before the event."""
+        from iblnm.signal.perievent import subtract_baseline
+
+        return subtract_baseline(responses, window or self.settings.signal.baseline_window)
+
+    def mask_subsequent_events(
+        self, responses: xr.DataArray, event_order: Iterable[str] | None = None
+    ) -> xr.DataArray:
+        """Responses of one region, NaN from the next event of the same trial on."""
+        from iblnm.signal.perievent import mask_subsequent_events
+
+        order = list(event_order or self.settings.response_events)
+        return mask_subsequent_events(responses, self._loaded_trials(), order)
+
+    def get_response_vector(
+        self,
+        brain_region: str,
+        hemisphere: str | None,
+        min_trials: int = 5,
+        normalize: str | None = None,
+        events: Iterable[str] | None = None,
+    ) -> pd.Series:
+        """Mean early response per condition; see `iblnm.data.response_vector`."""
+        from iblnm.data.response_vector import response_vector
+
+        return response_vector(
+            self.responses[brain_region],
+            self._loaded_trials(),
+            hemisphere,
+            self.settings,
+            min_trials=min_trials,
+            normalize=normalize,
+            events=events,
+        )
+
+    def _signal_settings(self, changes: Mapping[str, Any]) -> Any:
+        settings = self.settings.signal
+        unknown = [name for name in changes if name not in type(settings).model_fields]
+        if unknown:
+            raise ValueError(f"the signal settings have no {', '.join(unknown)}")
+        return settings.model_copy(update=dict(changes))
+
+    def _raw_bands(
+        self, band: str | None, names: str | Iterable[str] | None
+    ) -> dict[str, pd.DataFrame]:
+        bands = {
+            name: frame
+            for name, frame in self.photometry.items()
+            if name not in self._recordings and band in (None, name)
+        }
+        if not bands:
+            raise ValueError("no photometry: call load_photometry() or assign .photometry first")
+        if names is None:
+            return bands
+        names = [names] if isinstance(names, str) else list(names)
+        return {
+            name: frame[[column for column in frame if column in names]]
+            for name, frame in bands.items()
+        }
+
+    def _signal_keys(self) -> list[dict[str, Any]]:
+        fibers = self.recordings
+        return [
+            {
+                "eid": self.eid,
+                "brain_region": name,
+                "band": band,
+                "fiber_idx": fibers[name]["fiber_idx"] if name in fibers else i,
+            }
+            for band, frame in self._raw_bands(None, None).items()
+            for i, name in enumerate(frame)
+        ]
+
+    def _merge_qc(self, table: pd.DataFrame) -> None:
+        """Join new columns to ``qc``; a column that it has already is replaced."""
+        if self.qc.empty:
+            self.qc = table
+            return
+        kept = [name for name in self.qc if name in _KEYS or name not in table]
+        self.qc = self.qc[kept].merge(table, on=[k for k in _KEYS if k in kept], how="outer")
+
+
+def _subset(names: Iterable[str] | None, known: Iterable[str]) -> list[str]:
+    known = list(known)
+    if names is None:
+        return known
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"unknown metrics {unknown}; known are {known}")
+    return list(names)
