@@ -9,6 +9,7 @@ from iblnm.validation import (  # noqa: F401 their import registers the rules
     dataset_rules,
     photometry_rules,
     session_rules,
+    side_rules,
     trial_rules,
     video_rules,
 )

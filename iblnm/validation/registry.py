@@ -87,9 +87,9 @@ class Rule:
         limit = self.limit(settings) if finding.limit is None else finding.limit
         return Outcome(
             rule=self.name,
-            passed=finding.passed,
+            passed=bool(finding.passed),
             severity=self.severity,
-            value=finding.value,
+            value=None if finding.value is None else float(finding.value),
             limit=limit,
             message=finding.message,
             metadata=finding.metadata,

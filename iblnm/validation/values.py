@@ -11,6 +11,7 @@ import pandas as pd
 from iblnm.config import Settings
 
 Row = Mapping[str, Any] | pd.Series
+PARALLEL_LISTS = ("brain_region", "hemisphere", "target_NM")
 
 
 def as_row(session: Any) -> Row:
@@ -62,6 +63,12 @@ def bare_region(name: str) -> str:
     ('NBM', 'VTA')
     """
     return name[:-2] if name.endswith(("-l", "-r")) else name
+
+
+def lists_agree(row: Row) -> bool:
+    """Whether those of the session's parallel lists that are there have one length."""
+    known = [name for name in PARALLEL_LISTS if get(row, name) is not None]
+    return len({len(get_list(row, name)) for name in known}) <= 1
 
 
 def listed_categories(row: Row, settings: Settings) -> set[str]:

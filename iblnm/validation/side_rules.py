@@ -1,0 +1,183 @@
+"""Rules about the sides of a session's fibres."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iblnm.validation import exceptions as exc
+from iblnm.validation.outcome import Finding, not_evaluated
+from iblnm.validation.registry import rule
+from iblnm.validation.values import Row, as_row, bare_region, get, get_list, join, lists_agree
+
+SIDE_SOURCES = ("hemisphere_suffix", "hemisphere_fibers", "hemisphere_alyx")
+
+
+def _sides(row: Row, fiber_lookup: dict | None = None) -> list[dict[str, Any]]:
+    """What each source says about each fibre; a suffix in the region's own name counts."""
+    regions = get_list(row, "brain_region")
+    columns = {name: get_list(row, name) for name in (*SIDE_SOURCES, "hemisphere")}
+    table = []
+    for i, region in enumerate(regions):
+        entry: dict[str, Any] = {"region": region}
+        for name, values in columns.items():
+            entry[name.removeprefix("hemisphere_")] = values[i] if i < len(values) else None
+        name = region or ""
+        if bare_region(name) != name:
+            entry["suffix"] = entry["suffix"] or name[-1]
+        if fiber_lookup is not None:
+            entry["fibers"] = _looked_up(fiber_lookup, get(row, "subject"), bare_region(name))
+        table.append(entry)
+    return table
+
+
+def _looked_up(fiber_lookup: dict, subject: Any, region: str) -> str | None:
+    """Side in a lookup by (subject, region); 'both' where the table has both sides."""
+    found = fiber_lookup.get((subject, region))
+    sides = {found} if isinstance(found, str) else set(found or ())
+    return "both" if len(sides) > 1 else next(iter(sides), None)
+
+
+def _known(entry: dict[str, Any]) -> list[str]:
+    """Sides that the sources name, each once."""
+    named = [entry[source] for source in ("suffix", "fibers", "alyx")]
+    return sorted({side for side in named if side in ("l", "r")})
+
+
+def _needs_suffix(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Fibres of unknown side whose region is there twice, so that only a name could tell."""
+    names = [bare_region(entry["region"] or "") for entry in table]
+    return [
+        entry
+        for entry, name in zip(table, names, strict=True)
+        if entry["region"]
+        and not _known(entry)
+        and entry["hemisphere"] is None
+        and (names.count(name) > 1 or entry["fibers"] == "both")
+    ]
+
+
+@rule(
+    exc.MissingHemisphere,
+    asset="session",
+    level="recording",
+    severity="WARN",
+    threshold=lambda _: 0.0,
+    unit="fibres",
+    description=(
+        "At least one source (name of the region, fibre table, Alyx) knows the side of every "
+        "fibre; a fibre of unknown side is left out of lateralised statistics."
+    ),
+)
+def missing_hemisphere(session_row: Row, fiber_lookup: dict | None = None) -> Finding:
+    row = as_row(session_row)
+    table = _sides(row, fiber_lookup)
+    if not any(entry["region"] for entry in table):
+        return not_evaluated("no region, see missing_brain_region")
+    if not lists_agree(row):
+        return not_evaluated("the lists differ in length, see parallel_lists")
+    covered = _needs_suffix(table)
+    unknown = [
+        entry["region"]
+        for entry in table
+        if entry["region"]
+        and not _known(entry)
+        and entry["hemisphere"] is None
+        and entry not in covered
+    ]
+    if unknown:
+        return Finding(
+            False,
+            float(len(unknown)),
+            f"The side of {len(unknown)} of {len(table)} fibres is known to no source: "
+            f"{join(unknown)}.",
+            metadata={"sides": table},
+        )
+    if covered:
+        return not_evaluated("the same region is recorded on both sides, see missing_hemi_suffix")
+    return Finding(True, 0.0, "The side of every fibre is known.", metadata={"sides": table})
+
+
+@rule(
+    exc.MissingHemiSuffix,
+    asset="session",
+    level="recording",
+    severity="WARN",
+    threshold=lambda _: 0.0,
+    unit="fibres",
+    description=(
+        "Where one region has a fibre on each side, the names of the regions (for example "
+        "NBM-l) or another source tell the two apart."
+    ),
+)
+def missing_hemi_suffix(session_row: Row, fiber_lookup: dict | None = None) -> Finding:
+    row = as_row(session_row)
+    table = _sides(row, fiber_lookup)
+    if not any(entry["region"] for entry in table):
+        return not_evaluated("no region, see missing_brain_region")
+    if not lists_agree(row):
+        return not_evaluated("the lists differ in length, see parallel_lists")
+    undecided = _needs_suffix(table)
+    if undecided:
+        names = join(entry["region"] for entry in undecided)
+        return Finding(
+            False,
+            float(len(undecided)),
+            f"{len(undecided)} of {len(table)} fibres share a region with a fibre of the other "
+            f"side, and their names do not say the side: {names}.",
+            metadata={"sides": table},
+        )
+    return Finding(True, 0.0, "No side depends on a suffix that is missing.")
+
+
+@rule(
+    exc.HemisphereMismatch,
+    asset="session",
+    level="recording",
+    severity="WARN",
+    threshold=lambda _: 0.0,
+    unit="fibres",
+    description=(
+        "Name of the region, fibre table and Alyx name the same side for each fibre, as far "
+        "as they name one."
+    ),
+)
+def hemisphere_mismatch(session_row: Row, fiber_lookup: dict | None = None) -> Finding:
+    row = as_row(session_row)
+    table = _sides(row, fiber_lookup)
+    if not any(entry["region"] for entry in table):
+        return not_evaluated("no region, see missing_brain_region")
+    differing = [entry for entry in table if len(_known(entry)) > 1]
+    if differing:
+        words = join(
+            f"{entry['region']} ("
+            + join(f"{s} {entry[s]}" for s in ("suffix", "fibers", "alyx") if entry[s])
+            + ")"
+            for entry in differing
+        )
+        return Finding(
+            False,
+            float(len(differing)),
+            f"The sources disagree about the side of {len(differing)} of {len(table)} fibres: "
+            f"{words}.",
+            metadata={"sides": table},
+        )
+    return Finding(True, 0.0, "The sources that name a side agree.", metadata={"sides": table})
+
+
+@rule(
+    exc.MissingInsertion,
+    asset="session",
+    level="recording",
+    severity="WARN",
+    unit="insertions",
+    description="Alyx has a fibre insertion for every fibre of the session, at least one.",
+)
+def missing_insertion(session_row: Row) -> Finding:
+    row = as_row(session_row)
+    n = get(row, "n_insertions")
+    n_fibers = max(1, len([region for region in get_list(row, "brain_region") if region]))
+    if n is None:
+        message = f"No record of insertions is known; {n_fibers} are expected."
+        return Finding(False, None, message, limit=float(n_fibers))
+    message = f"Alyx lists {int(n)} fibre insertions; the session has {n_fibers} fibres."
+    return Finding(int(n) >= n_fibers, float(n), message, limit=float(n_fibers))
