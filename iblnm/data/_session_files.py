@@ -110,7 +110,22 @@ def _take_errors(session: PhotometrySession, table: pd.DataFrame, _: str) -> Non
 def _take_preprocessed(
     session: PhotometrySession, recordings: dict[str, xr.Dataset], band: str
 ) -> None:
-    session.set_preprocessed(recordings, band)
+    session.set_preprocessed(_by_fiber(session, recordings), band)
+
+
+def _take_responses(
+    session: PhotometrySession, responses: dict[str, xr.DataArray], _: str
+) -> None:
+    session.responses = {
+        name: array.rename("responses") for name, array in _by_fiber(session, responses).items()
+    }
+
+
+def _by_fiber(session: PhotometrySession, data: dict[str, Any]) -> dict[str, Any]:
+    """Recordings in the order of the session's fibres; a file has them by name."""
+    order = list(session.recordings)
+    names = sorted(data, key=lambda name: order.index(name) if name in order else len(order))
+    return {name: data[name] for name in names}
 
 
 def _set(name: str) -> Callable[[PhotometrySession, Any, str], None]:
@@ -122,7 +137,7 @@ _LOADED: dict[str, Callable[[PhotometrySession, Any, str], None]] = {
     "errors": _take_errors,
     "photometry/qc": _set("qc"),
     "photometry/preprocessed": _take_preprocessed,
-    "photometry/responses": _set("responses"),
+    "photometry/responses": _take_responses,
     "trials": _set("trials"),
     "wheel": _set("wheel_velocity"),
 }

@@ -99,14 +99,8 @@ class Quality:
 
     @exception_logger
     def validate_block_structure(self) -> Any:
-        """Raise `BlockStructureBug` (or its special case `MissingBlockInfo`).
-
-        The trials are judged as they are now: once `fix_block_structure` has repaired them
-        they are valid.
-        """
-        trials = self._loaded_trials().copy(deep=False)
-        trials.attrs = {k: v for k, v in trials.attrs.items() if k != "block_repair"}
-        row = self.to_series()
+        """Raise `BlockStructureBug` (or its special case `MissingBlockInfo`)."""
+        trials, row = self._loaded_trials(), self.to_series()
         self._check("block_structure_bug", trials=trials, session_row=row)
         self._check("missing_block_info", trials=trials, session_row=row)
         return self

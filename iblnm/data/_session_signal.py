@@ -333,8 +333,12 @@ class Signal:
         if self.qc.empty:
             self.qc = table
             return
-        kept = [name for name in self.qc if name in _KEYS or name not in table]
-        self.qc = self.qc[kept].merge(table, on=[k for k in _KEYS if k in kept], how="outer")
+        keys = [name for name in _KEYS if name in self.qc]
+        old = self.qc[keys + [name for name in self.qc if name not in table]]
+        joined = table.merge(old, on=keys, how="left")
+        rest = self.qc.merge(table[keys], on=keys, how="left", indicator=True)
+        rest = rest[rest.pop("_merge") == "left_only"]
+        self.qc = pd.concat([joined, rest], ignore_index=True) if len(rest) else joined
 
 
 def _subset(names: Iterable[str] | None, known: Iterable[str]) -> list[str]:

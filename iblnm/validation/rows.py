@@ -21,7 +21,8 @@ def _validator(name: str, rules: tuple[str, ...], subject: str = "session_row") 
 
     validate.__name__ = validate.__qualname__ = name
     lines = [
-        f"{RULES[entry].exception.__name__}\n    {RULES[entry].description}" for entry in rules
+        f"{RULES[entry].exception.__name__}\n    If this does not hold: {RULES[entry].description}"
+        for entry in rules
     ]
     validate.__doc__ = (
         f"Hold a session to the rules {', '.join(rules)}.\n\nRaises\n------\n" + "\n".join(lines)

@@ -17,8 +17,6 @@ _AFTER_TRIALS = ("responses", "performance", "wheel_velocity")
 _BLOCK_TASKS = ("biased", "ephys")
 _PLAN_KEYS = ("LEN_BLOCKS", "POSITIONS")
 _UNBIASED = 0.5
-# how the note of `iblnm.task.repair_blocks` begins when it changed the trials
-_REPAIRED = "probabilityLeft replaced"
 
 
 @rule(
@@ -136,16 +134,13 @@ def _block_fault(trials: pd.DataFrame, row: Row, settings: Settings) -> Finding:
     metadata = {"repair": note} if note else {}
     words = f"{n_blocks} blocks, the shortest but the last of {shortest} trials"
     expected = f"at least {limits.min_block_length} are expected, or the blocks of the plan"
-    if note.startswith(_REPAIRED):
-        message = f"The blocks on file are broken and were replaced by those of the plan: {note}."
-        return Finding(False, None, message, metadata=metadata)
     plan = _plan(row)
     if plan and validate_block_match(
         trials, plan["LEN_BLOCKS"], plan["POSITIONS"], plan.get("BLOCK_PROBABILITY_SET")
     ):
         return Finding(True, float(shortest), f"{words}, as in the plan.", metadata=metadata)
-    passed = bool(structure["valid"])
-    return Finding(passed, float(shortest), f"{words}; {expected}.", metadata=metadata)
+    message = f"{words}; {expected}.{' Repair: ' + note + '.' if note else ''}"
+    return Finding(bool(structure["valid"]), float(shortest), message, metadata=metadata)
 
 
 @rule(
@@ -156,8 +151,8 @@ def _block_fault(trials: pd.DataFrame, row: Row, settings: Settings) -> Finding:
     threshold=lambda s: float(s.thresholds.min_block_length),
     unit="trials",
     description=(
-        "The blocks of left and right probability are those of the task; if not, fits per "
-        "block stay empty."
+        "The blocks of left and right probability are those of the task, as recorded or as "
+        "repaired from the session's plan; if not, fits per block stay empty."
     ),
 )
 def block_structure_bug(trials: pd.DataFrame, session_row: Row, settings: Settings) -> Finding:
