@@ -143,12 +143,12 @@ def add_trial_columns(trials: pd.DataFrame) -> pd.DataFrame:
         if pd.api.types.is_numeric_dtype(trials[name])
     }
     timing = trial_timing(trials).drop(columns="trial")
-    return trials.assign(
-        **numbers,
+    derived = {
         **compute_trial_contrasts(trials),
-        choice_side=compute_choice_side(trials),
+        "choice_side": compute_choice_side(trials),
         **timing.set_axis(trials.index),
-    )
+    }
+    return trials.assign(**numbers | derived)
 
 
 def add_relative_contrast(df: pd.DataFrame) -> pd.DataFrame:
