@@ -168,6 +168,26 @@ class Table:
             )
             raise MalformedFileError(f"table {self.name}: {found}") from error
 
+    def restore(self, df: pd.DataFrame) -> pd.DataFrame:
+        """A frame as read back from the table's file, which was validated when written.
+
+        Raises
+        ------
+        MalformedFileError
+            If the file has other columns, for example those of an earlier version.
+        """
+        if list(df.columns) != self.names:
+            odd = sorted(set(df.columns) ^ set(self.names)) or ["their order"]
+            raise MalformedFileError(
+                f"table {self.name}: its columns differ from the schema: {', '.join(odd)}"
+            )
+        for column in self.columns:
+            if column.dtype == LIST:
+                df[column.name] = pd.Series([_as_list(v) for v in df[column.name]], dtype=object)
+            elif df[column.name].dtype != column.pandas_dtype:
+                df[column.name] = _cast(df[column.name], column)
+        return df
+
     def empty(self) -> pd.DataFrame:
         """The table without rows."""
         return self.conform(pd.DataFrame(columns=self.names))

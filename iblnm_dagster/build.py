@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import BetaWarning, Definitions, PreviewWarning, in_process_executor
+from dagster import Definitions, in_process_executor
 
 from iblnm.config import Settings, get_settings
 from iblnm.storage.store import SessionStore
+from iblnm_dagster.assets import CATALOG_ASSETS, SESSION_ASSETS
+from iblnm_dagster.checks import build_session_checks
 from iblnm_dagster.io_managers import (
     RefusingIOManager,
     SessionH5IOManager,
     SessionParquetIOManager,
     TableIOManager,
 )
+from iblnm_dagster.jobs import process_session, update_catalogue
 from iblnm_dagster.resources import Archive
 
 
@@ -50,17 +52,10 @@ def build_defs(
         Whether to include the asset checks.
     """
     settings = settings or get_settings()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=PreviewWarning)
-        warnings.simplefilter("ignore", category=BetaWarning)
-        from iblnm_dagster.assets import CATALOG_ASSETS, SESSION_ASSETS
-        from iblnm_dagster.checks import build_session_checks
-        from iblnm_dagster.jobs import process_session, update_catalogue
-
-        return Definitions(
-            assets=[*SESSION_ASSETS, *CATALOG_ASSETS],
-            asset_checks=build_session_checks() if checks else [],
-            jobs=[process_session, update_catalogue],
-            resources={**build_resources(settings), **(resources or {})},
-            executor=in_process_executor,
-        )
+    return Definitions(
+        assets=[*SESSION_ASSETS, *CATALOG_ASSETS],
+        asset_checks=build_session_checks() if checks else [],
+        jobs=[process_session, update_catalogue],
+        resources={**build_resources(settings), **(resources or {})},
+        executor=in_process_executor,
+    )

@@ -74,7 +74,7 @@ class SessionParquetIOManager(_SessionFiles):
     def load_from_path(self, context: InputContext, path: UPath) -> Any:
         from iblnm.storage.parquet import read_table
 
-        return read_table(Path(path), TABLES[_metadata_of(context)["table"]])
+        return TABLES[_metadata_of(context)["table"]].restore(read_table(Path(path)))
 
 
 class SessionH5IOManager(_SessionFiles):
@@ -116,7 +116,7 @@ class TableIOManager(IOManager):
     def load_input(self, context: InputContext) -> Any:
         from iblnm.storage.parquet import read_table
 
-        return read_table(self._path(context), TABLES[_metadata_of(context)["table"]])
+        return TABLES[_metadata_of(context)["table"]].restore(read_table(self._path(context)))
 
 
 def _metadata_of(context: InputContext | OutputContext) -> dict[str, Any]:

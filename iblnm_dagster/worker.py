@@ -72,7 +72,7 @@ class Worker:
     ):
         self._instance = instance
         self._job = _resolve(build_defs(settings, checks=checks), assets, check)
-        for name in ("dagster", "one", "ibllib"):
+        for name in ("dagster._core.execution.plan.active", "one", "ibllib"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def run(self, eid: str) -> SessionOutcome:
@@ -87,6 +87,7 @@ class Worker:
             partition_key=eid,
             instance=self._instance,
             raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             tags={WORKER_TAG: worker_tag()},
         )
         errors = {

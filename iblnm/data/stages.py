@@ -15,7 +15,7 @@ import pandas as pd
 from iblnm.config import Settings
 from iblnm.schemas import PERFORMANCE, PHOTOMETRY_REFERENCE, QC_PHOTOMETRY, SESSIONS, VIDEO
 from iblnm.storage.provenance import Provenance
-from iblnm.validation.values import listed_categories
+from iblnm.validation.values import get, listed_categories
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def session_metadata(one: Any, eid: str, settings: Settings) -> Result:
     """Metadata, recording targets and dataset list of one session, from the archive."""
     from iblnm.io.sessions import fetch_session
 
-    row = SESSIONS.validate(fetch_session(one, eid, settings))
+    row = SESSIONS.conform(fetch_session(one, eid, settings))
     series = row.iloc[0]
     return Result(
         row,
@@ -71,8 +71,8 @@ def trials_table(one: Any, session: pd.Series, settings: Settings) -> Result:
         return Result(None, note="no extracted trials are listed for the session")
     trials = add_trial_columns(load_trials_table(one, session.eid))
     note = ""
-    if session.session_type in ("biased", "ephys"):
-        repair = repair_blocks(trials, parse_json(session.session_json))
+    if get(session, "session_type") in ("biased", "ephys"):
+        repair = repair_blocks(trials, parse_json(get(session, "session_json")))
         trials, note = repair.trials, repair.note
     return Result(
         trials,
@@ -88,7 +88,7 @@ def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Re
 
     if not has_data(session, "extracted_photometry_signal", settings):
         return Result(None, note="no extracted photometry signal is listed for the session")
-    reference = PHOTOMETRY_REFERENCE.validate(read_reference(one, session.eid, session, settings))
+    reference = PHOTOMETRY_REFERENCE.conform(read_reference(one, session.eid, session, settings))
     first = reference.iloc[0]
     categories = ("extracted_photometry_signal", "extracted_photometry_locations")
     return Result(
@@ -105,9 +105,8 @@ def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Re
 
 def photometry_quality(reference: pd.DataFrame, settings: Settings) -> Result:
     """Quality metrics per region and band, from the signal and the raw frames."""
-    from iblnm.signal.qc import qc_table, raw_frame_metrics
-
     from iblnm.io.photometry import load_photometry, read_raw_frames
+    from iblnm.signal.qc import qc_table, raw_frame_metrics
 
     bands = load_photometry(reference, padding_s=settings.signal.task_padding_s)
     raw_path = reference.raw_path.iloc[0]
@@ -121,7 +120,7 @@ def photometry_quality(reference: pd.DataFrame, settings: Settings) -> Result:
         )
     mapped = reference.dropna(subset=["recording_name"])
     fiber_idx = {row.recording_name: int(row.fiber_idx) for row in mapped.itertuples()}
-    table = QC_PHOTOMETRY.validate(
+    table = QC_PHOTOMETRY.conform(
         qc_table(
             bands,
             eid=str(reference.eid.iloc[0]),
@@ -140,9 +139,8 @@ def photometry_quality(reference: pd.DataFrame, settings: Settings) -> Result:
 
 def preprocessed_signal(reference: pd.DataFrame, settings: Settings) -> Result:
     """Bleach- and isosbestic-corrected signal of each fibre, at 30 Hz, z-scored last."""
-    from iblnm.signal.preprocess import preprocess_photometry
-
     from iblnm.io.photometry import load_photometry
+    from iblnm.signal.preprocess import preprocess_photometry
 
     bands = load_photometry(reference, padding_s=settings.signal.task_padding_s)
     recordings = preprocess_photometry(bands, settings.signal)
@@ -197,11 +195,11 @@ def task_performance(trials: pd.DataFrame, session: pd.Series, settings: Setting
 
     row = session_performance(
         trials,
-        session_type=session.session_type,
+        session_type=get(session, "session_type"),
         eid=session.eid,
         thresholds=settings.thresholds,
     )
-    table = PERFORMANCE.validate(pd.DataFrame([row]))
+    table = PERFORMANCE.conform(pd.DataFrame([row]))
     numbers = {
         name: float(row[name])
         for name in ("fraction_correct", "psych_50_bias", "psych_50_threshold")
@@ -239,7 +237,7 @@ def video_quality(one: Any, session: pd.Series, settings: Settings) -> Result:
 
     if not has_data(session, "raw_video", settings):
         return Result(None, note="no video is listed for the session")
-    table = VIDEO.validate(video_qc(one, session.eid, session, settings))
+    table = VIDEO.conform(video_qc(one, session.eid, session, settings))
     score = table.video_qc_score.iloc[0]
     return Result(table, Provenance(), {} if pd.isna(score) else {"score": float(score)})
 

@@ -57,7 +57,7 @@ class SessionStore:
         if asset in PARQUET_ASSETS:
             folder, table = PARQUET_ASSETS[asset]
             path = self._root / folder / f"{validate_eid(eid)}.pqt"
-            return read_table(path, table) if path.exists() else None
+            return table.restore(read_table(path)) if path.exists() else None
         path = self.h5_path(eid)
         group = H5_ASSETS[asset]
         if not path.exists() or group not in list_groups(path):

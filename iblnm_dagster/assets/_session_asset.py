@@ -5,25 +5,24 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dagster import (
     AssetsDefinition,
-    Backoff,
     Failure,
-    Jitter,
     MetadataValue,
     Output,
     ResourceParam,
-    RetryPolicy,
+    RetryRequested,
     TableColumn,
     TableColumnConstraints,
     TableSchema,
     asset,
 )
 
-from iblnm.errors import DataError
+from iblnm.errors import DataError, IblnmError
 from iblnm.schemas import Table
 from iblnm.storage.store import SessionStore
 from iblnm.validation import RULES
@@ -32,9 +31,8 @@ from iblnm_dagster.partitions import SESSION_PARTITIONS
 _STORE = inspect.Parameter(
     "store", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=ResourceParam[SessionStore]
 )
-NETWORK_RETRIES = RetryPolicy(
-    max_retries=3, delay=5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS
-)
+MAX_RETRIES = 3
+FIRST_RETRY_S = 5.0
 
 
 def column_schema(table: Table) -> TableSchema:
@@ -79,7 +77,8 @@ def session_asset(
     table : Table, optional
         Schema of the stored table.
     network : bool
-        Whether the asset talks to the archive and is retried on transient faults.
+        Whether the asset talks to the archive: a transient fault is then tried again, up to
+        `MAX_RETRIES` times with growing, random waits. Nothing else is.
     guards : sequence of str
         Assets further up whose blocking rules must hold: within a run Dagster stops the branch
         itself, but an asset that is materialized alone must not use bad data either.
@@ -103,6 +102,13 @@ def session_asset(
                     metadata={"error_type": type(error).__name__},
                     allow_retries=False,
                 ) from error
+            except (IblnmError, OSError, ValueError) as error:
+                if not (network and _is_transient(error)):
+                    raise
+                raise RetryRequested(
+                    max_retries=MAX_RETRIES,
+                    seconds_to_wait=FIRST_RETRY_S * 2**context.retry_number * random.random(),
+                ) from error
             if result.value is None:
                 context.log.info(f"nothing to store: {result.note}")
                 return
@@ -122,10 +128,15 @@ def session_asset(
             group_name=group,
             metadata=definition,
             kinds=set(kinds),
-            retry_policy=NETWORK_RETRIES if network else None,
         )(compute)
 
     return decorate
+
+
+def _is_transient(error: Exception) -> bool:
+    from iblnm.io.transient import is_transient
+
+    return is_transient(error)
 
 
 def _require_unblocked(

@@ -1,0 +1,31 @@
+"""Which errors may pass by themselves."""
+
+from __future__ import annotations
+
+import json
+
+from iblnm.errors import TransientError
+
+PERMANENT_STATUS = frozenset({400, 401, 403, 404})
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether an error of network or server is worth a retry.
+
+    Transient: time-outs, refused or reset connections, unreachable hosts, server errors and
+    rate limits (HTTP 429 and 5xx), an answer that is no JSON. Permanent: HTTP 400, 401, 403
+    and 404, everything about files, and every programming error.
+    """
+    from urllib.error import HTTPError, URLError
+
+    from requests.exceptions import HTTPError as RequestsHTTPError
+    from requests.exceptions import RequestException
+
+    if isinstance(error, TransientError | ConnectionError | TimeoutError | json.JSONDecodeError):
+        return True
+    if isinstance(error, HTTPError):
+        return error.code not in PERMANENT_STATUS
+    if isinstance(error, RequestsHTTPError):
+        status = getattr(error.response, "status_code", None)
+        return status not in PERMANENT_STATUS
+    return isinstance(error, URLError | RequestException)
