@@ -19,7 +19,9 @@ def parser() -> argparse.ArgumentParser:
         "If a complete archive with the same parameters is there, nothing is done.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    result.add_argument("--out", type=Path, default=None, help="folder (default: the demo folder of the settings)")  # noqa: E501 # fmt: skip
+    result.add_argument(
+        "--out", type=Path, default=None, help="folder; without it, that of the settings"
+    )
     result.add_argument("--seed", type=int, default=0, help="same seed, same files")
     result.add_argument("--subjects", type=int, default=12, help="number of mice")
     result.add_argument("--sessions", type=int, default=5, help="regular sessions per mouse")

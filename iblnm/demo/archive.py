@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -131,11 +130,11 @@ def ensure_archive(
     if _is_complete(folder, parameters):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
         # another process may have built it while this one waited
         if _is_complete(folder, parameters):
             return folder
-        prefix = f".{folder.name}.partial-"
+        prefix = f"{folder.name}.partial-"
         for left_over in folder.parent.glob(f"{prefix}*"):
             shutil.rmtree(left_over, ignore_errors=True)
         partial = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
@@ -150,7 +149,10 @@ def ensure_archive(
                 progress=progress,
             )
             partial.chmod(0o755)
-            os.replace(partial, folder)
+            if folder.exists():
+                # empty, as seen above; a rename cannot take its place on every system
+                folder.rmdir()
+            partial.replace(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return folder
@@ -255,7 +257,7 @@ def _truth(
     contrasts = tuple(sorted({*FULL_CONTRASTS, *EARLY_CONTRASTS}))
     targets = sorted({target for plan in plans for target, _ in plan.subject.fibers})
     return {
-        **parameters,
+        "seed": parameters["seed"],
         "parameters": parameters,
         "psychometric": "P(right) = lapse_left + (1 - lapse_left - lapse_right) * "
         "(erf((contrast - bias) / threshold) + 1) / 2; bias moves by bias_shift between left "

@@ -97,7 +97,10 @@ class Draft:
 
         With contrasts of 50 and 100 % only, threshold and bias are not identifiable.
         """
-        return ["psychometric_at_bound"] if self.plan.is_early else []
+        found = set(self.plan.defect.open_checks) if self.plan.defect else set()
+        if self.plan.is_early:
+            found.add("psychometric_at_bound")
+        return sorted(found)
 
     @property
     def expected_asset_failures(self) -> list[str]:
@@ -120,7 +123,7 @@ class Draft:
         first_state, first_band = frames.state[0], frames.band[0]
         for name in ("times", "band", "valid", "state", "raw_times"):
             setattr(frames, name, getattr(frames, name)[keep])
-        frames.values = {roi: values[keep] for roi, values in frames.values.items()}
+        frames.columns = {roi: values[keep] for roi, values in frames.columns.items()}
         frames.state[0], frames.band[0] = first_state, first_band
 
     def _implants(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

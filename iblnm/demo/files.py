@@ -17,7 +17,7 @@ from iblnm.demo.cohort import frozen_uuid
 if TYPE_CHECKING:
     from iblnm.demo.draft import Draft
 
-_CHANNELS = """Condition,No additional signal,Output 1 signal HIGH,Output 0 signal HIGH,Stimulation ON
+_CHANNELS = """Condition,No additional signal,Output 1 HIGH,Output 0 HIGH,Stimulation ON
 No LED ON,0,8,16,32
 L415,1,9,17,33
 L470,2,10,18,34

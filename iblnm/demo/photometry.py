@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,18 +21,30 @@ _FRAME_CLOCK_OFFSET_S = 3000.0
 _MARGIN_S = 20.0
 _VALID_MARGIN_S = 8.0
 
-# peak dF/F: stimulus (offset, slope with √contrast, factor on the ipsilateral side),
-# movement, reward (offset, slope with √contrast), error
-RESPONSE_PROFILES: dict[str, dict[str, Any]] = {
-    "VTA-DA": {"stim": (0.010, 0.040, 0.9), "move": 0.004, "reward": (0.060, -0.035), "error": -0.020},
-    "SNc-DA": {"stim": (0.006, 0.018, 0.5), "move": 0.035, "reward": (0.030, -0.012), "error": -0.008},
-    "DR-5HT": {"stim": (0.004, 0.006, 1.0), "move": -0.012, "reward": (0.035, 0.010), "error": 0.025},
-    "MR-5HT": {"stim": (0.002, 0.004, 1.0), "move": -0.020, "reward": (0.010, 0.004), "error": 0.040},
-    "LC-NE": {"stim": (0.012, 0.010, 1.0), "move": 0.030, "reward": (0.008, 0.000), "error": 0.055},
-    "NBM-ACh": {"stim": (0.020, 0.030, 0.6), "move": 0.015, "reward": (0.030, 0.000), "error": 0.030},
-    "SI-ACh": {"stim": (0.030, 0.010, 0.8), "move": 0.006, "reward": (0.050, 0.005), "error": 0.006},
-    "PPT-ACh": {"stim": (0.008, 0.002, 0.4), "move": 0.045, "reward": (-0.012, 0.000), "error": -0.015},
-}  # fmt: skip
+
+class Profile(NamedTuple):
+    """Peak dF/F of a target's responses.
+
+    Stimulus: offset, slope with √contrast, factor on the ipsilateral side. Reward: offset,
+    slope with √contrast.
+    """
+
+    stim: tuple[float, float, float]
+    move: float
+    reward: tuple[float, float]
+    error: float
+
+
+RESPONSE_PROFILES: dict[str, Profile] = {
+    "VTA-DA": Profile((0.01, 0.04, 0.9), 0.004, (0.06, -0.035), -0.02),
+    "SNc-DA": Profile((0.006, 0.018, 0.5), 0.035, (0.03, -0.012), -0.008),
+    "DR-5HT": Profile((0.004, 0.006, 1.0), -0.012, (0.035, 0.01), 0.025),
+    "MR-5HT": Profile((0.002, 0.004, 1.0), -0.02, (0.01, 0.004), 0.04),
+    "LC-NE": Profile((0.012, 0.01, 1.0), 0.03, (0.008, 0.0), 0.055),
+    "NBM-ACh": Profile((0.02, 0.03, 0.6), 0.015, (0.03, 0.0), 0.03),
+    "SI-ACh": Profile((0.03, 0.01, 0.8), 0.006, (0.05, 0.005), 0.006),
+    "PPT-ACh": Profile((0.008, 0.002, 0.4), 0.045, (-0.012, 0.0), -0.015),
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,7 @@ class Frames:
         Session clock [s].
     band : ndarray of str
         Band per frame, '' for none.
-    values : dict of str to ndarray
+    columns : dict of str to ndarray
         Fluorescence by signal column.
     valid : ndarray of bool
     state : ndarray of int
@@ -80,7 +92,7 @@ class Frames:
 
     times: np.ndarray
     band: np.ndarray
-    values: dict[str, np.ndarray]
+    columns: dict[str, np.ndarray]
     valid: np.ndarray
     state: np.ndarray
     raw_times: np.ndarray
@@ -103,12 +115,12 @@ def response_amplitude(
     profile = RESPONSE_PROFILES[target]
     root = np.sqrt(contrast)
     if event == "stimOn_times":
-        offset, slope, ipsi = profile["stim"]
+        offset, slope, ipsi = profile.stim
         return (offset + slope * root) * np.where(is_contra, 1.0, ipsi)
     if event == "firstMovement_times":
-        return np.full_like(root, profile["move"])
-    offset, slope = profile["reward"]
-    return np.where(is_correct, offset + slope * root, profile["error"])
+        return np.full_like(root, profile.move)
+    offset, slope = profile.reward
+    return np.where(is_correct, offset + slope * root, profile.error)
 
 
 def amplitude_table(target: str, contrasts: tuple[float, ...]) -> list[dict[str, Any]]:
@@ -188,7 +200,7 @@ def simulate_frames(
     frames = Frames(
         times=times,
         band=band,
-        values={},
+        columns={},
         valid=(times >= first - _VALID_MARGIN_S) & (times <= last + _VALID_MARGIN_S),
         state=state,
         raw_times=since + _FRAME_CLOCK_OFFSET_S,
@@ -199,7 +211,7 @@ def simulate_frames(
         slow = _autocorrelated(rng, n, 2 * rate_hz, tau_s=3.0) * 0.003
         values, truth = _fluorescence(rng, since, response + slow, artefact, band, anticorrelated)
         values[band == ""] = DARK_LEVEL
-        frames.values[fiber.roi] = np.round(values / quantum) * quantum
+        frames.columns[fiber.roi] = np.round(values / quantum) * quantum
         frames.truth[fiber.roi] = {**truth, "quantum": quantum}
     return frames
 
@@ -212,7 +224,7 @@ def signal_table(frames: Frames, *, valid_column: str = "valid") -> pd.DataFrame
     empty = None if is_old else ""
     name = np.where(frames.band == "", empty, frames.band)
     color = pd.Series(frames.band).map({**COLORS, "": empty}).to_numpy(object)
-    table = {**frames.values, "times": frames.times}
+    table = {**frames.columns, "times": frames.times}
     if not is_old:
         table[valid_column] = frames.valid
     table.update(wavelength=wavelength, name=name, color=color)
@@ -232,7 +244,7 @@ def raw_table(frames: Frames, *, is_old: bool = False) -> pd.DataFrame:
             "LedState": frames.state.astype(np.int16),
             "ComputerTimestamp": np.round(frames.raw_times * 1000 + 5e7, 3),
         }
-    return pd.DataFrame({"FrameCounter": np.arange(n), **head, **frames.values})
+    return pd.DataFrame({"FrameCounter": np.arange(n), **head, **frames.columns})
 
 
 def _responses(

@@ -66,7 +66,7 @@ class SimulatedSession:
                 continue
             valid = self.frames.valid[index]
             columns = {
-                name: np.where(valid, self.frames.values[fiber.roi][index], np.nan)
+                name: np.where(valid, self.frames.columns[fiber.roi][index], np.nan)
                 for name, fiber in zip(self.recording_names, self.fibers, strict=True)
             }
             times = pd.Index(self.frames.times[index], name="times")
