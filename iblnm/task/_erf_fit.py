@@ -188,6 +188,7 @@ def _derivatives(parameters, z, high, p, right, left):
 
 def _refine(parameters, contrast, right, left, lower, upper, search: Search):
     damping = np.full(len(parameters), 1e-3)
+    done = np.zeros(len(parameters), dtype=bool)
     identity = np.eye(4)
     value, z, high, p = _evaluate(parameters, contrast, right, left)
     for _ in range(search.max_steps):
@@ -210,10 +211,14 @@ def _refine(parameters, contrast, right, left, lower, upper, search: Search):
             np.where(rows, new, old) for new, old in ((new_z, z), (new_high, high), (new_p, p))
         )
         value = np.where(better, new_value, value)
-        converged = np.where(better, (gain < search.tolerance) & (damping < 1e-3), damping > 1e7)
+        # Both what the step gained and what it promised: at the maximum, rounding decides
+        # whether a step gains at all.
+        promise = np.abs((gradient * free * step).sum(1))
+        small = (better & (gain < search.tolerance)) | (promise < search.tolerance)
+        done |= (small & (damping < 1e-3)) | (damping > 1e7) | ~free.any(1)
         # A refused step raises the damping, which turns it towards the scaled gradient; so a
         # Hessian that is not positive, far from a maximum, does no harm.
         damping = np.where(better, damping * 0.1, damping * 8 + 1e-6)
-        if (converged | ~free.any(1)).all():
+        if done.all():
             break
     return parameters, value
