@@ -99,9 +99,8 @@ def invalid_neuromodulator(session_row: Row, settings: Settings) -> Finding:
     accepted = tuple(sorted(set(settings.target_neuromodulator.values())))
     stored, expressed = get(row, "NM"), _genotype_nm(row, settings)
     if expressed is None:
-        regions = [region for region in get_list(row, "brain_region") if region]
-        if not regions and get(row, "strain") is None and get(row, "line") is None:
-            return not_evaluated("no genotype and no region, see invalid_line")
+        if "line" in row:
+            return not_evaluated("the genotype tells no neuromodulator, see invalid_line")
         return Finding(
             False, None, f"No neuromodulator is known; one of {join(accepted)} is expected."
         )
