@@ -266,7 +266,8 @@ def test_r_squared_on_demand(make_trials):
         ((0.0, 20.0, 0.05, 0.3), True),
         ((0.0, 4.0, 0.05, 0.05), True),
         ((0.0, 90.0, 0.05, 0.05), True),
-        ((70.0, 20.0, 0.05, 0.05), True),
+        ((70.0, 45.0, 0.05, 0.05), True),
+        ((-70.0, 45.0, 0.05, 0.05), True),
     ],
 )
 def test_at_bound(planted, at_bound):
