@@ -111,7 +111,6 @@ def _profile_minima(contrast, right, left, lower, upper, search: Search) -> np.n
         padded[1 + i : 1 + i + rows, 1 + j : 1 + j + columns]
         for i in (-1, 0, 1)
         for j in (-1, 0, 1)
-        if (i, j) != (0, 0)
     ]
     minima = np.where(profile <= np.min(neighbours, axis=0), profile, np.inf).ravel()
     order = np.argsort(minima, kind="stable")[: search.n_starts]
