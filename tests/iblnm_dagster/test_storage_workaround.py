@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
-from iblnm_dagster.partition_lookup_workaround import SqliteStorage
+from iblnm_dagster.storage_workaround import SqliteStorage
 
 KEYS = [f"{i:08d}" for i in range(200)]
 
@@ -53,7 +53,7 @@ def test_keys_of_another_process_are_found_at_once_and_deleted_ones_are_not(tmp_
 def test_an_instance_runs_on_the_storage(tmp_path):
     (tmp_path / "dagster.yaml").write_text(
         "storage:\n  custom:\n"
-        "    module: iblnm_dagster.partition_lookup_workaround\n"
+        "    module: iblnm_dagster.storage_workaround\n"
         "    class: SqliteStorage\n"
         f"    config: {{base_dir: {tmp_path / 'history'}}}\n"
         "telemetry: {enabled: false}\n"
