@@ -127,12 +127,10 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         "parallel_lists",
-        ("ambiguous_region_mapping",),
-        "The description names two fibres, of which one has no location: the second column "
-        "belongs to no region. Whether the lists differ in length depends on how a reader "
-        "stores the unnamed fibre.",
+        ("parallel_lists", "ambiguous_region_mapping"),
+        "The description names two fibres, of which one has no location: there are more columns "
+        "than regions, and the second column belongs to none.",
         faults.one_location_missing,
-        open_checks=("parallel_lists",),
         n_fibers=2,
         has_two_sides=False,
     ),

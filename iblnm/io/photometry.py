@@ -203,7 +203,8 @@ def _map_columns(
         other = located.get(column)
         if isinstance(other, str) and other.strip() and claims:
             bare, _ = split_region(other, settings.region_fixes)
-            claims = [i for i in claims if regions[i] == bare]
+            claims = [i for i in claims if i >= len(regions) or regions[i] == bare]
+        claims = [i for i in claims if i < len(regions)]
         is_single = len(claims) == 1 and session["recording_name"][claims[0]] is not None
         mapping[column] = claims[0] if is_single else None
     return mapping

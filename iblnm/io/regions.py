@@ -63,7 +63,7 @@ def split_region(text: str, fixes: Mapping[str, str]) -> tuple[str, str | None]:
 
 def session_fibers(
     one: Any, eid: str, fiber_table: pd.DataFrame, settings: Settings
-) -> tuple[list[Fiber], str | None]:
+) -> tuple[list[Fiber], list[str], str | None]:
     """Fibres of a session, all from the first source that names any.
 
     Parameters
@@ -77,6 +77,8 @@ def session_fibers(
     Returns
     -------
     fibers : list of Fiber
+    unnamed : list of str
+        Signal columns that the same source lists without a region.
     source : {'experiment description', 'roi locations', 'fibre table', None}
     """
     sources = (
@@ -85,11 +87,14 @@ def session_fibers(
         ("fibre table", lambda: [(None, region) for region in fiber_table["targeted_region"]]),
     )
     for source, read in sources:
-        named = [(roi, region) for roi, region in read() if _is_text(region)]
+        listed = read()
+        named = [(roi, region) for roi, region in listed if _is_text(region)]
         if named:
             fixes = settings.region_fixes
-            return [Fiber(*split_region(region, fixes), roi) for roi, region in named], source
-    return [], None
+            fibers = [Fiber(*split_region(region, fixes), roi) for roi, region in named]
+            unnamed = [roi for roi, region in listed if roi and not _is_text(region)]
+            return fibers, unnamed, source
+    return [], [], None
 
 
 def recording_names(regions: Iterable[str]) -> list[str | None]:

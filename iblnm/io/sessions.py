@@ -137,7 +137,7 @@ def _recordings(
     one: Any, row: Mapping[str, Any], record: Mapping[str, Any] | None, settings: Settings
 ) -> dict[str, Any]:
     table = subject_fibers(settings, row["subject"])
-    fibers, source = regions.session_fibers(one, row["eid"], table, settings)
+    fibers, unnamed, source = regions.session_fibers(one, row["eid"], table, settings)
     records = records_of(one)
     insertions = [] if record is None else records.insertions(row["eid"])
     suffix = [fiber.suffix for fiber in fibers]
@@ -156,7 +156,8 @@ def _recordings(
         "target_NM": [
             f"{region}-{value}" if value else None for region, value in zip(names, nm, strict=True)
         ],
-        "roi": [fiber.roi for fiber in fibers],
+        # a column without a region makes this list longer: the rule parallel_lists names it
+        "roi": [*(fiber.roi for fiber in fibers), *unnamed],
         "n_recordings": len(fibers),
         "region_source": source,
         "hemisphere_suffix": suffix,

@@ -289,11 +289,17 @@ def invalid_session_length(session_row: Row) -> Finding:
     severity="ERROR",
     threshold=lambda _: 1.0,
     unit="lengths",
-    description="Regions, sides and targets of a session are lists of the same length.",
+    description=(
+        "Regions, sides and targets of a session are lists of the same length, with one entry "
+        "for each signal column that its description lists."
+    ),
 )
 def parallel_lists(session_row: Row) -> Finding:
     row = as_row(session_row)
     lengths = {name: len(get_list(row, name)) for name in PARALLEL_LISTS}
+    columns = get_list(row, "roi")
+    if columns and lengths["brain_region"]:
+        lengths["roi"] = len(columns)
     n = len(set(lengths.values()))
     words = join(f"{name} {length}" for name, length in lengths.items())
     return Finding(

@@ -31,8 +31,7 @@ def test_each_fault_of_the_metadata_is_caught_by_the_check_meant_for_it(faulty):
         found[entry["eid"], entry["defect"]] = {o.rule for o in outcomes if not o.passed}
         expected[entry["eid"], entry["defect"]] = names & set(entry["expected_failures"])
     assert found == expected
-    # a row that the archive's reader makes has parallel lists, whatever the files say
-    assert set().union(*found.values()) == names - {"parallel_lists"}
+    assert set().union(*found.values()) == names
 
 
 def test_the_duplicate_is_found_among_all_sessions(faulty):
