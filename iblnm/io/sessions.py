@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _ALYX_MAX_ROWS = 1000
 _FIRST_DAY = "2000-01-01"
 _LAST_DAY = "2100-01-01"
+_ZYGOSITY = {0: "-/-", 1: "+/-", 2: "+/+", 3: "+"}  # as Alyx numbers and writes them
 
 
 def list_sessions(one: Any, project: str | None = None) -> pd.DataFrame:
@@ -90,7 +91,7 @@ def fetch_session(one: Any, eid: str, settings: Settings) -> pd.DataFrame:
         "lab": _text(details.get("lab")),
         "strain": _text(animal.get("strain")),
         "line": _text(animal.get("line")),
-        "genotype": _texts(animal.get("genotype")),
+        "genotype": _texts([_allele(item) for item in animal.get("genotype") or []]),
         "datasets": datasets["rel_path"].tolist(),
         "dataset_sizes": [None if pd.isna(v) else int(v) for v in datasets["size"]],
         "dataset_hashes": datasets["hash"].tolist(),
@@ -280,6 +281,13 @@ def _texts(value: Any) -> list[str]:
     if value is None or isinstance(value, str | float):
         value = (_text(value) or "").split(",")
     return [text for item in value if (text := _text(item))]
+
+
+def _allele(item: Any) -> Any:
+    if not isinstance(item, dict):
+        return item
+    sign = _ZYGOSITY.get(item.get("zygosity"), "")
+    return f"{item.get('allele', '')} {sign}".strip()
 
 
 def _json_text(value: Any) -> str | None:
