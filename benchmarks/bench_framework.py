@@ -1,5 +1,6 @@
-"""Cost of the framework: warm batch, daemon, workers, start-up. Run: python benchmarks/bench_framework.py
+"""Cost of the framework: warm batch, daemon, workers, start-up.
 
+Run: python benchmarks/bench_framework.py
 Every figure is CPU or wall time of the same sessions of a simulated archive (60 minutes, two
 fibres); the plain loop calls the same functions and makes the same writes without Dagster.
 """

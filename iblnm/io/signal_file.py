@@ -96,6 +96,11 @@ def read_signal_file(
         raise type(error)(error.message, eid=eid, path=path) from error.__cause__
 
 
+def forget_signal_file() -> None:
+    """Drop the table that is kept from the last reading."""
+    _read.cache_clear()
+
+
 @lru_cache(maxsize=1)
 def _read(path: Path, size: int, mtime_ns: int, named: tuple[str, ...]) -> SignalFile:
     del size, mtime_ns
