@@ -27,6 +27,7 @@ from iblnm.schemas import Table
 from iblnm.storage.store import SessionStore
 from iblnm.validation import RULES
 from iblnm_dagster.partitions import SESSION_PARTITIONS
+from iblnm_dagster.xarray_workaround import keep_dask_and_sparse_out
 
 _STORE = inspect.Parameter(
     "store", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=ResourceParam[SessionStore]
@@ -92,6 +93,7 @@ def session_asset(
     def decorate(fn: Callable[..., Any]) -> AssetsDefinition:
         @functools.wraps(fn)
         def compute(context, **inputs: Any) -> Iterator[Output]:
+            keep_dask_and_sparse_out()
             store = inputs.pop(_STORE.name, None)
             _require_unblocked(context.partition_key, guards, inputs, store)
             try:
