@@ -1,4 +1,6 @@
-"""Cost of the science of one session, without the framework. Run: python benchmarks/bench_science.py
+"""Cost of the science of one session, without the framework.
+
+Run: python benchmarks/bench_science.py
 
 A simulated session of 60 minutes, two fibres, two bands and about 800 trials, and the real
 recordings when IBLNM_REAL_DATA is set. Every stage is called as the assets call it, after
