@@ -159,14 +159,12 @@ def reset(yes: bool) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def dev(arguments: tuple[str, ...]) -> None:
     """Open the web page on 127.0.0.1; further arguments go to `dagster dev`."""
-    from iblnm_dagster.instance import open_instance, storage_dir
+    from iblnm_dagster.instance import open_instance
 
     settings = get_settings()
-    with open_instance(settings):
-        pass
+    open_instance(settings).dispose()
     os.chdir(settings.root)
     os.environ.setdefault("IBLNM_ROOT", str(settings.root))
-    del storage_dir
     command = [
         sys.executable,
         "-m",
