@@ -138,6 +138,7 @@ class Thresholds(BaseModel):
     max_video_length_difference_s: float = 120.0
     min_training_fraction_correct: float = 0.70
     early_sample_tolerance_s: float = 1e-3
+    min_pass_share: float = 0.5
 
 
 class SignalSettings(BaseModel):
@@ -233,6 +234,10 @@ class Settings(BaseSettings):
     @property
     def fibers_fpath(self) -> Path:
         return self.metadata_dir / "fibers.csv"
+
+    @property
+    def labels_fpath(self) -> Path:
+        return self.metadata_dir / "labels.csv"
 
     @property
     def demo_dir(self) -> Path:

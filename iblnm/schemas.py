@@ -260,6 +260,16 @@ SESSIONS = Table(
     ),
 )
 
+SESSIONS_TABLE = Table(
+    "sessions_table",
+    "One row per session as in the session files, with what humans decided about it",
+    (
+        *SESSIONS.columns,
+        Column("label", "str", "Human verdict on the whole session", isin=("keep", "drop")),
+        Column("excluded", LIST, "Fibres that a human dropped (fiber_idx)"),
+    ),
+)
+
 PHOTOMETRY_REFERENCE = Table(
     "photometry",
     "Verified reference to a session's photometry signal: one row per signal column",
@@ -404,15 +414,92 @@ ERRORS = Table(
     key=("eid", "error_type", "asset"),
 )
 
+_CHECK = Column("check", "str", "Name of the check", nullable=False)
+_SEVERITY = Column(
+    "severity", "str", "Severity of the check", nullable=False, isin=("BLOCK", "ERROR", "WARN")
+)
+
+QC_MATRIX = Table(
+    "qc_matrix",
+    "Latest outcome of every check: one row per session and check",
+    (
+        _EID,
+        _CHECK,
+        Column("asset", "str", "Asset that the check judges", nullable=False),
+        _SEVERITY,
+        Column(
+            "outcome",
+            "str",
+            "fail: a BLOCK or ERROR check failed; warn: a WARN check failed",
+            nullable=False,
+            isin=("pass", "warn", "fail", "not run"),
+        ),
+        Column("value", "float", "The number that decided, in the unit of the check"),
+        Column("limit", "float", "The number it was held to"),
+        Column("message", "str", "Value and limit in words, or why the check did not run"),
+        Column("label", "str", "Human verdict on the session", isin=("keep", "drop")),
+        Column("evaluated_at", "str", "Time of the evaluation, ISO 8601, UTC"),
+    ),
+    key=("eid", "check"),
+)
+
+QC_SUMMARY = Table(
+    "qc_summary",
+    "Counts of outcomes per check: all sessions, and per lab, target and month",
+    (
+        Column(
+            "scope",
+            "str",
+            "What the sessions have in common",
+            nullable=False,
+            isin=("all", "lab", "target", "month"),
+        ),
+        Column("group", "str", "Lab, target or month of the sessions", nullable=False),
+        _CHECK,
+        _SEVERITY,
+        Column("n_sessions", "int", "Sessions", nullable=False, ge=0),
+        Column("n_pass", "int", "Sessions that pass", nullable=False, ge=0),
+        Column("n_warn", "int", "Sessions that fail a WARN check", nullable=False, ge=0),
+        Column("n_fail", "int", "Sessions that fail a BLOCK or ERROR check", nullable=False, ge=0),
+        Column("n_not_run", "int", "Sessions without evaluation", nullable=False, ge=0),
+        Column("pass_rate", "float", "Passes among evaluated sessions", ge=0, le=1),
+    ),
+    key=("scope", "group", "check"),
+)
+
+LABELS = Table(
+    "labels",
+    "Human verdicts on sessions and fibres: one row each",
+    (
+        _EID,
+        Column("fiber_idx", "int", "Fibre of the session, from 0; null: all of it", ge=0),
+        Column(
+            "verdict",
+            "str",
+            "keep: warnings do not count; drop: not used in analyses",
+            nullable=False,
+            isin=("keep", "drop"),
+        ),
+        Column("who", "str", "Who decided", nullable=False),
+        Column("when", "str", "Day of the decision, ISO 8601", nullable=False),
+        Column("why", "str", "Reason", nullable=False),
+    ),
+    key=("eid", "fiber_idx"),
+)
+
 TABLES = {
     table.name: table
     for table in (
         SESSIONS,
+        SESSIONS_TABLE,
         PHOTOMETRY_REFERENCE,
         QC_PHOTOMETRY,
         PERFORMANCE,
         TRIAL_TIMING,
         VIDEO,
         ERRORS,
+        QC_MATRIX,
+        QC_SUMMARY,
+        LABELS,
     )
 }

@@ -10,7 +10,7 @@ from dagster import Definitions, in_process_executor
 from iblnm.config import Settings, get_settings
 from iblnm.storage.store import SessionStore
 from iblnm_dagster.assets import CATALOG_ASSETS, SESSION_ASSETS
-from iblnm_dagster.checks import build_session_checks
+from iblnm_dagster.checks import build_catalog_checks, build_session_checks
 from iblnm_dagster.io_managers import (
     RefusingIOManager,
     SessionH5IOManager,
@@ -54,7 +54,7 @@ def build_defs(
     settings = settings or get_settings()
     return Definitions(
         assets=[*SESSION_ASSETS, *CATALOG_ASSETS],
-        asset_checks=build_session_checks() if checks else [],
+        asset_checks=[*build_session_checks(), *build_catalog_checks()] if checks else [],
         jobs=[process_session, update_catalogue],
         resources={**build_resources(settings), **(resources or {})},
         executor=in_process_executor,

@@ -3,18 +3,22 @@
 from collections.abc import Iterator
 from typing import Any
 
+import pandas as pd
 from dagster import (
     AssetCheckExecutionContext,
     AssetCheckResult,
     AssetChecksDefinition,
     AssetCheckSeverity,
     AssetCheckSpec,
+    AssetIn,
     MetadataValue,
     ResourceParam,
+    asset_check,
     multi_asset_check,
 )
 
 from iblnm.config import Settings
+from iblnm.errors import MissingFileError
 from iblnm.storage.store import SessionStore
 from iblnm.validation import RULES, Outcome, Rule, rules_for
 from iblnm_dagster.partitions import SESSION_PARTITIONS
@@ -35,6 +39,11 @@ def build_session_checks() -> list[AssetChecksDefinition]:
     return [_checks_of(asset, rules) for asset in CHECKED_ASSETS if (rules := rules_for(asset))]
 
 
+def build_catalog_checks() -> list[AssetChecksDefinition]:
+    """Checks of the tables over all sessions."""
+    return [_duplicate_check(RULES["true_duplicate_session"]), pass_share]
+
+
 def check_severity(name: str) -> str:
     """Severity of a check by its name: BLOCK, ERROR or WARN."""
     return RULES[name].severity
@@ -52,11 +61,49 @@ def _checks_of(asset: str, rules: list[Rule]) -> AssetChecksDefinition:
         from iblnm.data.checking import evaluate_stored
 
         selected = {key.name for key in context.selected_asset_check_keys}
-        for outcome in evaluate_stored(store, asset, context.partition_key, settings):
+        try:
+            outcomes = evaluate_stored(store, asset, context.partition_key, settings)
+        except MissingFileError as error:
+            context.log.info(f"nothing to evaluate: {error}")
+            return
+        for outcome in outcomes:
             if outcome.rule in selected:
                 yield _result(asset, outcome)
 
     return evaluate_rules
+
+
+def _duplicate_check(rule: Rule) -> AssetChecksDefinition:
+    @asset_check(
+        asset=rule.asset,
+        name=rule.name,
+        description=rule.description,
+        metadata={"severity": rule.severity, "unit": rule.unit, "level": rule.level},
+    )
+    def find_duplicates(
+        context: AssetCheckExecutionContext,
+        sessions: pd.DataFrame,
+        settings: ResourceParam[Settings],
+    ) -> AssetCheckResult:
+        from iblnm_dagster.outcomes import current_duplicate_candidates
+
+        candidates = current_duplicate_candidates(context.instance, sessions)
+        return _result(rule.asset, rule.evaluate(settings, sessions=candidates))
+
+    return find_duplicates
+
+
+@asset_check(
+    asset="qc_summary",
+    description="Enough of the evaluated sessions pass every BLOCK and ERROR check.",
+    additional_ins={"qc_matrix": AssetIn()},
+    metadata={"severity": "WARN", "unit": "fraction", "level": "cohort"},
+)
+def pass_share(qc_matrix: pd.DataFrame, settings: ResourceParam[Settings]) -> AssetCheckResult:
+    """The check of `qc_summary`: its limit is ``Settings.thresholds.min_pass_share``."""
+    from iblnm.data.qc_catalog import evaluate_pass_share
+
+    return _result("qc_summary", evaluate_pass_share(qc_matrix, settings.thresholds))
 
 
 def _spec(rule: Rule) -> AssetCheckSpec:

@@ -6,17 +6,24 @@ import hashlib
 
 import pandas as pd
 
-from iblnm.schemas import QC_PHOTOMETRY, SESSIONS, TRIAL_TIMING
+from iblnm.data.labels import label_sessions
+from iblnm.schemas import QC_PHOTOMETRY, SESSIONS_TABLE, TRIAL_TIMING
 from iblnm.storage.store import SessionStore
 
 
-def sessions_table(store: SessionStore) -> pd.DataFrame:
+def sessions_table(store: SessionStore, labels: pd.DataFrame) -> pd.DataFrame:
     """All sessions in order of start time, numbered within their subject.
+
+    Parameters
+    ----------
+    store : SessionStore
+    labels : DataFrame
+        Human verdicts; schema `iblnm.schemas.LABELS`.
 
     Returns
     -------
     DataFrame
-        Schema `SESSIONS`. ``day_n`` counts days from the subject's first session and
+        Schema `SESSIONS_TABLE`. ``day_n`` counts days from the subject's first session and
         ``session_n`` ranks its sessions densely by start time, both over the sessions of
         this table. Names of users are replaced by the first 12 digits of their SHA-256.
     """
@@ -30,7 +37,8 @@ def sessions_table(store: SessionStore) -> pd.DataFrame:
         for users in sessions["users"]
     ]
     order = ["start_time", "eid"]
-    return SESSIONS.validate(sessions.sort_values(order, na_position="last"))
+    labelled = label_sessions(sessions, labels)
+    return SESSIONS_TABLE.validate(labelled.sort_values(order, na_position="last"))
 
 
 def qc_photometry_table(store: SessionStore) -> pd.DataFrame:

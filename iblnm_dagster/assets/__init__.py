@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dagster import AssetsDefinition
 
-from iblnm_dagster.assets import behavior, catalog, photometry, sessions, trials, video, wheel
+from iblnm_dagster.assets import (
+    behavior,
+    catalog,
+    photometry,
+    quality,
+    sessions,
+    trials,
+    video,
+    wheel,
+)
 
 SESSION_ASSETS: list[AssetsDefinition] = [
     *sessions.ASSETS,
@@ -14,4 +23,4 @@ SESSION_ASSETS: list[AssetsDefinition] = [
     *wheel.ASSETS,
     *video.ASSETS,
 ]
-CATALOG_ASSETS: list[AssetsDefinition] = list(catalog.ASSETS)
+CATALOG_ASSETS: list[AssetsDefinition] = [*catalog.ASSETS, *quality.ASSETS]

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 
-import pandas as pd
-from dagster import AssetExecutionContext, AssetsDefinition, ResourceParam, asset
+from dagster import AssetsDefinition, ResourceParam, asset
 from dagster_pandas import PandasColumn, create_dagster_pandas_dataframe_type
 from dagster_pandas.constraints import ColumnDTypeInSetConstraint
 
+from iblnm.config import Settings
 from iblnm.schemas import (
-    ERRORS,
     PERFORMANCE,
     QC_PHOTOMETRY,
-    SESSIONS,
+    SESSIONS_TABLE,
     TRIAL_TIMING,
     VIDEO,
     Table,
@@ -35,7 +34,7 @@ def dataframe_type(table: Table):
 
 
 def catalog_asset(
-    *, file: str, table: Table, deps: list[str]
+    *, file: str, table: Table, deps: list[str], group: str = "catalogue"
 ) -> Callable[[Callable], AssetsDefinition]:
     """Make an unpartitioned asset that is one parquet table over all sessions."""
 
@@ -44,7 +43,7 @@ def catalog_asset(
             name=fn.__name__,
             description=f"{table.description}.",
             deps=deps,
-            group_name="catalogue",
+            group_name=group,
             io_manager_key="table",
             dagster_type=dataframe_type(table),
             kinds={"parquet"},
@@ -58,11 +57,12 @@ def catalog_asset(
     return decorate
 
 
-@catalog_asset(file="metadata/sessions.pqt", table=SESSIONS, deps=["session"])
-def sessions(store: ResourceParam[SessionStore]):
+@catalog_asset(file="metadata/sessions.pqt", table=SESSIONS_TABLE, deps=["session", "labels"])
+def sessions(store: ResourceParam[SessionStore], settings: ResourceParam[Settings]):
     from iblnm.data.catalog import sessions_table
+    from iblnm.data.labels import read_labels
 
-    return sessions_table(store)
+    return sessions_table(store, read_labels(settings.labels_fpath))
 
 
 @catalog_asset(file="data/qc_photometry.pqt", table=QC_PHOTOMETRY, deps=["photometry_qc"])
@@ -89,25 +89,4 @@ def video(store: ResourceParam[SessionStore]):
     return VIDEO.validate(store.collect("video_qc"))
 
 
-@catalog_asset(
-    file="metadata/errors.pqt",
-    table=ERRORS,
-    deps=[
-        "session",
-        "trials",
-        "photometry",
-        "photometry_qc",
-        "preprocessed",
-        "responses",
-        "performance",
-        "wheel_velocity",
-        "video_qc",
-    ],
-)
-def errors(context: AssetExecutionContext) -> pd.DataFrame:
-    from iblnm_dagster.outcomes import current_errors
-
-    return ERRORS.validate(current_errors(context.instance))
-
-
-ASSETS = [sessions, qc_photometry, performance_table, trial_timing, video, errors]
+ASSETS = [sessions, qc_photometry, performance_table, trial_timing, video]

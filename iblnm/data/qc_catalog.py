@@ -1,0 +1,314 @@
+"""The matrix of outcomes (session by check), its summary, and the errors in it.
+
+Evaluations come from wherever checks are recorded, as a table with the columns of the schema
+`QC_MATRIX`; all functions here are pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import pandas as pd
+
+from iblnm.config import Settings, Thresholds
+from iblnm.data.labels import session_verdicts
+from iblnm.schemas import QC_MATRIX, QC_SUMMARY
+from iblnm.validation import RULES, Outcome, Rule, duplicates, usable_sessions
+
+DUPLICATES = "true_duplicate_session"
+_UPSTREAM = {
+    "trials": ("session",),
+    "photometry": ("session",),
+    "photometry_qc": ("photometry", "session"),
+    "preprocessed": ("photometry_qc", "photometry", "session"),
+    "performance": ("trials", "session"),
+    "video_qc": ("session",),
+    "sessions": ("session",),
+}
+# without these a session is of no use to an analysis of responses
+_ESSENTIAL = ("session", "trials", "photometry", "photometry_qc", "preprocessed", "responses")
+
+
+def complete_matrix(
+    evaluations: pd.DataFrame,
+    eids: Sequence[str],
+    rules: Iterable[Rule],
+    failures: pd.DataFrame,
+) -> pd.DataFrame:
+    """Every session by every check: what was never evaluated is ``not run``, with the reason.
+
+    Parameters
+    ----------
+    evaluations : DataFrame
+        Columns of `QC_MATRIX`, at most one row per session and check; rows of other sessions
+        or checks are left out.
+    eids : sequence of str
+        All sessions.
+    rules : iterable of Rule
+        All checks that are evaluated per session.
+    failures : DataFrame
+        Assets that could not be made: ``eid``, ``asset``, ``error_type``.
+
+    Returns
+    -------
+    DataFrame
+        Schema `QC_MATRIX`, sessions in the given order, checks in order of definition.
+    """
+    rules = list(rules)
+    grid = pd.MultiIndex.from_product([list(eids), [rule.name for rule in rules]])
+    grid.names = ["eid", "check"]
+    keyed = evaluations.astype({"eid": object, "check": object}).set_index(["eid", "check"])
+    matrix = keyed.reindex(grid).reset_index()
+    by_name = {rule.name: rule for rule in rules}
+    matrix["asset"] = matrix["check"].map({name: rule.asset for name, rule in by_name.items()})
+    matrix["severity"] = matrix["check"].map(
+        {name: rule.severity for name, rule in by_name.items()}
+    )
+    missing = matrix["outcome"].isna()
+    reason = _reasons(matrix, failures)
+    matrix.loc[missing, "outcome"] = "not run"
+    matrix.loc[missing, "message"] = [
+        reason(eid, asset)
+        for eid, asset in zip(
+            matrix.loc[missing, "eid"], matrix.loc[missing, "asset"], strict=True
+        )
+    ]
+    return QC_MATRIX.conform(matrix)
+
+
+def _reasons(matrix: pd.DataFrame, failures: pd.DataFrame) -> Callable[[str, str], str]:
+    """Function that says why a session's asset has no evaluation."""
+    stopped = matrix[(matrix["severity"] == "BLOCK") & (matrix["outcome"] == "fail")]
+    blocked = {(row.eid, row.asset): row.check for row in stopped.itertuples()}
+    failed = {(row.eid, row.asset): row.error_type for row in failures.itertuples()}
+    ran = matrix.loc[matrix["outcome"].notna(), ["eid", "asset"]].drop_duplicates()
+    ran = set(ran.itertuples(index=False, name=None))
+
+    def reason(eid: str, asset: str) -> str:
+        if (eid, asset) in failed:
+            return f"{asset} could not be made: {failed[eid, asset]}."
+        for name in _UPSTREAM.get(asset, ()):
+            if (eid, name) in blocked:
+                return f"Stopped by the check {blocked[eid, name]} of {name}."
+            if (eid, name) in failed:
+                return f"{name} could not be made: {failed[eid, name]}."
+        if (eid, "session") not in ran:
+            return "The session was not run yet."
+        chain = (asset, *_UPSTREAM.get(asset, ()))
+        first = next(name for name in reversed(chain) if (eid, name) not in ran)
+        return f"The session has no {first}, or it was not run yet."
+
+    return reason
+
+
+def apply_labels(matrix: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """Put the human verdicts on whole sessions into the matrix.
+
+    Parameters
+    ----------
+    matrix : DataFrame
+        Schema `QC_MATRIX`.
+    labels : DataFrame
+        Schema `LABELS`. Verdicts on single fibres do not change a session's outcomes.
+
+    Returns
+    -------
+    DataFrame
+        Copy with ``label``; ``keep`` turns the session's ``warn`` into ``pass`` and leaves
+        the message as it was. A ``fail`` stays.
+    """
+    label = matrix["eid"].map(session_verdicts(labels)).astype("string")
+    overridden = (label == "keep").fillna(False) & (matrix["outcome"] == "warn")
+    outcome = matrix["outcome"].mask(overridden, "pass")
+    return matrix.assign(label=label, outcome=outcome)
+
+
+def duplicate_candidates(
+    sessions: pd.DataFrame, evaluations: pd.DataFrame, failures: pd.DataFrame
+) -> pd.DataFrame:
+    """Sessions to look for duplicates among, with the rules that each breaks now.
+
+    Parameters
+    ----------
+    sessions : DataFrame
+        With ``eid``; ``label`` is taken into account if it is there.
+    evaluations : DataFrame
+        Columns ``eid``, ``check``, ``outcome``.
+    failures : DataFrame
+        Assets that could not be made: ``eid``, ``asset``.
+
+    Returns
+    -------
+    DataFrame
+        Sessions with ``logged_errors``, the names of the exceptions. Left out are sessions
+        that a human dropped, and those whose responses cannot be made.
+    """
+    errors: dict[str, set[str]] = {}
+    broken = evaluations[evaluations["outcome"].isin(["fail", "warn"])]
+    for eid, check in zip(broken["eid"], broken["check"], strict=True):
+        errors.setdefault(eid, set()).add(RULES[check].exception.__name__)
+    useless = sessions["eid"].isin(failures.loc[failures["asset"].isin(_ESSENTIAL), "eid"])
+    if "label" in sessions:
+        useless |= (sessions["label"] == "drop").fillna(False)
+    candidates = sessions[~useless]
+    logged = [sorted(errors.get(eid, ())) for eid in candidates["eid"]]
+    return candidates.assign(logged_errors=pd.Series(logged, index=candidates.index, dtype=object))
+
+
+def duplicate_outcomes(
+    eids: Iterable[str],
+    candidates: pd.DataFrame,
+    settings: Settings,
+    evaluated_at: str | None = None,
+) -> pd.DataFrame:
+    """The cohort's rule on duplicate sessions, session by session.
+
+    Parameters
+    ----------
+    eids : iterable of str
+        Sessions to judge.
+    candidates : DataFrame
+        See `duplicate_candidates`.
+    settings : Settings
+    evaluated_at : str, optional
+
+    Returns
+    -------
+    DataFrame
+        Columns of `QC_MATRIX`. The first usable session of a mouse and day passes, those
+        after it warn; the value is the number of usable sessions before it on that day.
+    """
+    rule = RULES[DUPLICATES]
+    found = duplicates(candidates, usable_sessions(candidates, settings))
+    day = found.groupby(["subject", "day"], sort=False)
+    earlier = pd.Series(day.cumcount().to_numpy(), index=found["eid"]).to_dict()
+    kept = pd.Series(day["eid"].transform("first").to_numpy(), index=found["eid"]).to_dict()
+    rows = []
+    for eid in eids:
+        count = earlier.get(eid, 0)
+        rows.append(
+            {
+                "eid": eid,
+                "check": rule.name,
+                "asset": rule.asset,
+                "severity": rule.severity,
+                "outcome": "warn" if count else "pass",
+                "value": float(count),
+                "limit": rule.limit(settings),
+                "message": f"Usable sessions of the mouse earlier on the same day: {count}"
+                + (f"; {kept[eid]} is used." if count else "."),
+                "evaluated_at": evaluated_at,
+            }
+        )
+    return QC_MATRIX.conform(pd.DataFrame(rows, columns=QC_MATRIX.names))
+
+
+def summarise(matrix: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
+    """Counts of outcomes per check, over all sessions and per lab, target and month.
+
+    Parameters
+    ----------
+    matrix : DataFrame
+        Schema `QC_MATRIX`.
+    sessions : DataFrame
+        ``eid``, ``lab``, ``target_NM`` (lists), ``start_time``. What is missing, or a session
+        that is not in the table, is of group ``unknown``. A session with two targets counts
+        for both.
+
+    Returns
+    -------
+    DataFrame
+        Schema `QC_SUMMARY`; ``pass_rate`` is n_pass / (n_sessions − n_not_run), null where
+        nothing was evaluated.
+    """
+    known = pd.DataFrame({"eid": pd.unique(matrix["eid"])}).merge(sessions, how="left", on="eid")
+    memberships = {
+        "all": known.assign(group="all"),
+        "lab": known.assign(group=known["lab"]),
+        "target": known.assign(group=[_targets(value) for value in known["target_NM"]]).explode(
+            "group"
+        ),
+        "month": known.assign(group=known["start_time"].astype("string").str[:7]),
+    }
+    outcomes = pd.get_dummies(matrix["outcome"]).reindex(
+        columns=["pass", "warn", "fail", "not run"], fill_value=False
+    )
+    outcomes.columns = ["n_pass", "n_warn", "n_fail", "n_not_run"]
+    counted = pd.concat([matrix[["eid", "check", "severity"]], outcomes.astype(int)], axis=1)
+    parts = []
+    for scope, members in memberships.items():
+        members = members[["eid", "group"]].astype(object)
+        members["group"] = members["group"].fillna("unknown")
+        rows = counted.merge(members.drop_duplicates(), on="eid")
+        grouped = rows.groupby(["group", "check", "severity"], sort=True)[list(outcomes)].sum()
+        parts.append(grouped.reset_index().assign(scope=scope))
+    summary = pd.concat(parts, ignore_index=True)
+    summary["n_sessions"] = summary[list(outcomes)].sum(axis=1)
+    evaluated = summary["n_sessions"] - summary["n_not_run"]
+    summary["pass_rate"] = (summary["n_pass"] / evaluated).where(evaluated > 0)
+    return QC_SUMMARY.conform(summary)
+
+
+def _targets(value: Collection[str | None] | None) -> list[str]:
+    targets = [] if value is None or not isinstance(value, Collection) else list(value)
+    return sorted({target for target in targets if isinstance(target, str)}) or ["unknown"]
+
+
+def pass_share(matrix: pd.DataFrame) -> tuple[int, int]:
+    """Sessions that pass every BLOCK and ERROR check, and sessions that were evaluated at all.
+
+    A check that did not run is not passed: what it judges is missing.
+    """
+    strict = matrix[matrix["severity"] != "WARN"]
+    passes = (strict["outcome"] == "pass").groupby(strict["eid"]).all()
+    ran = (matrix["outcome"] != "not run") & (matrix["check"] != DUPLICATES)
+    evaluated = ran.groupby(matrix["eid"]).any()
+    return int(passes.sum()), int(evaluated.sum())
+
+
+def evaluate_pass_share(matrix: pd.DataFrame, thresholds: Thresholds) -> Outcome:
+    """Whether enough of the evaluated sessions pass every BLOCK and ERROR check."""
+    passing, evaluated = pass_share(matrix)
+    limit = thresholds.min_pass_share
+    counts = {"sessions": matrix["eid"].nunique(), "evaluated": evaluated, "passing": passing}
+    if not evaluated:
+        return Outcome(
+            "pass_share", True, "WARN", None, limit, "No session was evaluated yet.", counts
+        )
+    share = passing / evaluated
+    return Outcome(
+        rule="pass_share",
+        passed=share >= limit,
+        severity="WARN",
+        value=share,
+        limit=limit,
+        message=f"{passing} of {evaluated} evaluated sessions ({share:.0%}) pass every BLOCK and "
+        f"ERROR check; at least {limit:.0%} are expected.",
+        metadata=counts,
+    )
+
+
+def matrix_errors(matrix: pd.DataFrame) -> pd.DataFrame:
+    """The failed checks of the matrix.
+
+    Parameters
+    ----------
+    matrix : DataFrame
+        Schema `QC_MATRIX`, labels applied: what a human keeps is no error.
+
+    Returns
+    -------
+    DataFrame
+        Columns of the schema `ERRORS`.
+    """
+    broken = matrix[matrix["outcome"].isin(["fail", "warn"])]
+    return pd.DataFrame(
+        {
+            "eid": broken["eid"],
+            "error_type": [RULES[name].exception.__name__ for name in broken["check"]],
+            "error_message": broken["message"],
+            "traceback": None,
+            "asset": broken["asset"],
+            "severity": broken["severity"],
+        }
+    ).reset_index(drop=True)

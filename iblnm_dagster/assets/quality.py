@@ -1,0 +1,75 @@
+"""What is wrong with which session: human labels, matrix of outcomes, summary, errors."""
+
+import pandas as pd
+from dagster import AssetExecutionContext, DataVersion, MaterializeResult, ResourceParam, asset
+
+from iblnm.config import Settings
+from iblnm.schemas import ERRORS, LABELS, QC_MATRIX, QC_SUMMARY
+from iblnm_dagster.assets._session_asset import column_schema
+from iblnm_dagster.assets.catalog import catalog_asset
+
+
+@asset(
+    group_name="quality",
+    kinds={"csv"},
+    description=f"{LABELS.description}; read from metadata/labels.csv, which humans edit.",
+    metadata={"dagster/column_schema": column_schema(LABELS)},
+)
+def labels(settings: ResourceParam[Settings]) -> MaterializeResult:
+    from iblnm.data.labels import labels_version, read_labels
+
+    table = read_labels(settings.labels_fpath)
+    counts = table["verdict"].value_counts()
+    return MaterializeResult(
+        metadata={
+            "dagster/row_count": len(table),
+            **{verdict: int(counts.get(verdict, 0)) for verdict in ("keep", "drop")},
+        },
+        data_version=DataVersion(labels_version(settings.labels_fpath)),
+    )
+
+
+@catalog_asset(
+    file="metadata/qc_matrix.pqt",
+    table=QC_MATRIX,
+    deps=[
+        "labels",
+        "trials",
+        "photometry",
+        "photometry_qc",
+        "preprocessed",
+        "performance",
+        "video_qc",
+    ],
+    group="quality",
+)
+def qc_matrix(
+    context: AssetExecutionContext, sessions: pd.DataFrame, settings: ResourceParam[Settings]
+):
+    from iblnm.data.labels import read_labels
+    from iblnm_dagster.outcomes import current_matrix
+
+    verdicts = read_labels(settings.labels_fpath)
+    return QC_MATRIX.validate(current_matrix(context.instance, sessions, verdicts, settings))
+
+
+@catalog_asset(file="metadata/qc_summary.pqt", table=QC_SUMMARY, deps=[], group="quality")
+def qc_summary(qc_matrix: pd.DataFrame, sessions: pd.DataFrame):
+    from iblnm.data.qc_catalog import summarise
+
+    return QC_SUMMARY.validate(summarise(qc_matrix, sessions))
+
+
+@catalog_asset(
+    file="metadata/errors.pqt",
+    table=ERRORS,
+    deps=["responses", "wheel_velocity"],
+    group="quality",
+)
+def errors(context: AssetExecutionContext, qc_matrix: pd.DataFrame):
+    from iblnm_dagster.outcomes import asset_failures, current_errors
+
+    return ERRORS.validate(current_errors(qc_matrix, asset_failures(context.instance)))
+
+
+ASSETS = [labels, qc_matrix, qc_summary, errors]
