@@ -58,7 +58,12 @@ def add_records(tree, eid, *, subject="M1", strain="Ai148xDATCre", insertions=()
     tree.record(
         "subjects",
         subject,
-        {"nickname": subject, "strain": strain, "line": "", "genotype": [{"allele": "Ai148", "zygosity": 1}]},
+        {
+            "nickname": subject,
+            "strain": strain,
+            "line": "",
+            "genotype": [{"allele": "Ai148", "zygosity": 1}],
+        },
     )
     for n, (name, x) in enumerate(insertions):
         tree.record("insertions", f"i{n}", {"id": f"i{n}", "session": eid, "name": name})
