@@ -186,6 +186,8 @@ class Settings(BaseSettings):
     alyx_password: SecretStr | None = None
     alyx_token_file: Path | None = None
 
+    dagster_url: str = "http://127.0.0.1:3000"
+    """Address of the Dagster page, for links from other pages."""
     demo_seed: int = 0
     right_is_positive_ml: bool = True
 
