@@ -1,0 +1,53 @@
+"""Tables of sessions, error logs and codings: small helpers for scripts and notebooks."""
+
+from iblnm.util.contrasts import contrast_inverse, contrast_transform, get_contrast_coding
+from iblnm.util.logs import (
+    collect_catalog,
+    collect_errors,
+    collect_session_errors,
+    concat_logs,
+    deduplicate_log,
+)
+from iblnm.util.recordings import (
+    aggregate_qc_per_session,
+    fill_brain_region_from_fibers,
+    fill_parallel_lists_from_group,
+    resolve_duplicate_group,
+    validate_parallel_lists,
+)
+from iblnm.util.rows import (
+    add_dataset_flags,
+    derive_target_nm,
+    enforce_schema,
+    get_session_length,
+    get_session_type,
+    get_targetNM,
+    has_dataset,
+)
+from iblnm.validation import LOG_COLUMNS, error_types, make_log_entry
+
+__all__ = [
+    "LOG_COLUMNS",
+    "add_dataset_flags",
+    "aggregate_qc_per_session",
+    "collect_catalog",
+    "collect_errors",
+    "collect_session_errors",
+    "concat_logs",
+    "contrast_inverse",
+    "contrast_transform",
+    "deduplicate_log",
+    "derive_target_nm",
+    "enforce_schema",
+    "error_types",
+    "fill_brain_region_from_fibers",
+    "fill_parallel_lists_from_group",
+    "get_contrast_coding",
+    "get_session_length",
+    "get_session_type",
+    "get_targetNM",
+    "has_dataset",
+    "make_log_entry",
+    "resolve_duplicate_group",
+    "validate_parallel_lists",
+]
