@@ -68,6 +68,7 @@ def run_batch(
     assets: tuple[str, ...] | None = None,
     check: str | None = None,
     checks: bool = True,
+    checks_only: bool = False,
     progress: bool = True,
 ) -> BatchReport:
     """Run sessions in worker processes and wait for all of them.
@@ -82,7 +83,7 @@ def run_batch(
         Sessions, all known to the instance.
     workers : int
         Processes.
-    assets, check, checks
+    assets, check, checks, checks_only
         As for `Worker`.
     progress : bool
         Whether to show a progress bar.
@@ -97,7 +98,12 @@ def run_batch(
         os.environ.setdefault(variable, "1")
     waiting = deque(eids)
     context = multiprocessing.get_context("spawn")
-    options = {"assets": assets, "check": check, "checks": checks}
+    options = {
+        "assets": assets,
+        "check": check,
+        "checks": checks,
+        "checks_only": checks_only,
+    }
     slots = [_start(context, settings, options) for _ in range(min(workers, len(eids)))]
     deaths = 0
     interrupts = _Interrupts()

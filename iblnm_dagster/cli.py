@@ -59,6 +59,7 @@ def demo(workers: int) -> None:
     "--assets", help="Only these assets, comma-separated, for example trials,wheel_velocity."
 )
 @click.option("--check", help="Only this check, from what is stored.")
+@click.option("--checks-only", is_flag=True, help="Only the checks, from what is stored.")
 @click.option("--workers", default=2, show_default=True, help="Worker processes.")
 @click.option("--shard", help="Part i of n (from 1) of the sessions, for a cluster's job array.")
 @click.option("--catalogue/--no-catalogue", default=True, help="Update the tables afterwards.")
@@ -67,6 +68,7 @@ def batch(
     eids: Path | None,
     assets: str | None,
     check: str | None,
+    checks_only: bool,
     workers: int,
     shard: str | None,
     catalogue: bool,
@@ -83,6 +85,7 @@ def batch(
         eids=eids,
         assets=assets,
         check=check,
+        checks_only=checks_only,
         workers=workers,
         shard=shard,
         catalogue=catalogue,
@@ -186,6 +189,7 @@ def _batch(
     eids: Path | None = None,
     assets: str | None = None,
     check: str | None = None,
+    checks_only: bool = False,
     workers: int = 2,
     shard: str | None = None,
     catalogue: bool = True,
@@ -193,7 +197,7 @@ def _batch(
     from iblnm_dagster import selection
     from iblnm_dagster.batch import run_batch
     from iblnm_dagster.instance import open_instance
-    from iblnm_dagster.outcomes import SESSION_ASSET_NAMES
+    from iblnm_dagster.outcomes import SESSION_ASSET_NAMES, session_rules
     from iblnm_dagster.resources import Archive
     from iblnm_dagster.summary import format_summary
 
@@ -203,6 +207,9 @@ def _batch(
         raise click.UsageError(
             f"no such asset: {', '.join(unknown)}; there are {', '.join(SESSION_ASSET_NAMES)}"
         )
+    rules = [rule.name for rule in session_rules()]
+    if check is not None and check not in rules:
+        raise click.UsageError(f"no such check: {check}; there are {', '.join(sorted(rules))}")
     with open_instance(settings) as instance:
         new = selection.discover_sessions(instance, Archive(settings))
         selection.cancel_runs_of_dead_workers(instance)
@@ -210,13 +217,20 @@ def _batch(
             chosen = selection.listed_sessions(instance, eids)
         elif which == "failed":
             chosen = selection.failed_sessions(instance)
-        elif which == "all" or check:
+        elif which == "all" or check or checks_only:
             chosen = selection.known_sessions(instance)
         else:
             chosen = selection.missing_sessions(instance, names)
         chosen = selection.shard(chosen, shard)
         click.echo(f"{len(new)} new sessions; {len(chosen)} to run")
-        report = run_batch(settings, chosen, workers=workers, assets=names, check=check)
+        report = run_batch(
+            settings,
+            chosen,
+            workers=workers,
+            assets=names,
+            check=check,
+            checks_only=checks_only,
+        )
         _print_problems(report)
         if catalogue and (chosen or not _catalogue_exists(settings)):
             _update_catalogue(settings, instance)

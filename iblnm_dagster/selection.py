@@ -56,9 +56,13 @@ def missing_sessions(instance: DagsterInstance, assets: Sequence[str] | None = N
 
 
 def failed_sessions(instance: DagsterInstance) -> list[str]:
-    """Known sessions whose latest run failed or was blocked by a rule."""
+    """Known sessions whose latest run failed or was blocked, or an asset of which failed last."""
+    from iblnm_dagster.outcomes import asset_failures
+
     runs = instance.get_run_partition_data(RunsFilter())
     failed = {run.partition for run in runs if run.status == DagsterRunStatus.FAILURE}
+    # a later run of another asset, or of checks alone, mends nothing
+    failed |= {failure.eid for failure in asset_failures(instance)}
     return [eid for eid in known_sessions(instance) if eid in failed]
 
 

@@ -12,6 +12,7 @@ from dagster._utils.error import SerializableErrorInfo
 from iblnm.config import Settings
 from iblnm.validation import RULES
 from iblnm_dagster.build import build_defs
+from iblnm_dagster.checks import CHECKED_ASSETS
 from iblnm_dagster.jobs import SESSION_JOB
 from iblnm_dagster.selection import UNFINISHED, WORKER_TAG, worker_tag
 
@@ -59,6 +60,9 @@ class Worker:
         Evaluate only this check, from what is stored.
     checks : bool
         Whether the rules are evaluated.
+    checks_only : bool
+        Evaluate the rules (of all assets, or of `assets`) from what is stored, and compute
+        nothing.
     """
 
     def __init__(
@@ -69,9 +73,10 @@ class Worker:
         assets: tuple[str, ...] | None = None,
         check: str | None = None,
         checks: bool = True,
+        checks_only: bool = False,
     ):
         self._instance = instance
-        self._job = _resolve(build_defs(settings, checks=checks), assets, check)
+        self._job = _resolve(build_defs(settings, checks=checks), assets, check, checks_only)
         for name in ("dagster._core.execution.plan.active", "one", "ibllib"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
@@ -106,16 +111,20 @@ class Worker:
         )
 
 
-def _resolve(defs, assets: tuple[str, ...] | None, check: str | None) -> JobDefinition:
-    if not assets and not check:
+def _resolve(
+    defs, assets: tuple[str, ...] | None, check: str | None, checks_only: bool
+) -> JobDefinition:
+    if not assets and not check and not checks_only:
         return defs.resolve_job_def(SESSION_JOB)
     everything = defs.resolve_implicit_global_asset_job_def()
     if check:
         key = AssetCheckKey(AssetKey(RULES[check].asset), check)
         return everything.get_subset(asset_check_selection={key})
-    keys = {AssetKey(name) for name in assets or ()}
+    keys = {AssetKey(name) for name in assets or CHECKED_ASSETS}
     graph = defs.resolve_asset_graph()
     checks = {key for key in graph.asset_check_keys if key.asset_key in keys}
+    if checks_only:
+        return everything.get_subset(asset_check_selection=checks)
     return everything.get_subset(asset_selection=keys, asset_check_selection=checks)
 
 
