@@ -11,6 +11,7 @@ from iblnm.config import Settings, get_settings
 from iblnm.storage.store import SessionStore
 from iblnm_dagster.assets import CATALOG_ASSETS, SESSION_ASSETS
 from iblnm_dagster.checks import build_catalog_checks, build_session_checks
+from iblnm_dagster.executor_workaround import settle_skipped_and_abandoned_steps
 from iblnm_dagster.io_managers import (
     RefusingIOManager,
     SessionH5IOManager,
@@ -51,6 +52,7 @@ def build_defs(
     checks : bool
         Whether to include the asset checks.
     """
+    settle_skipped_and_abandoned_steps()
     settings = settings or get_settings()
     return Definitions(
         assets=[*SESSION_ASSETS, *CATALOG_ASSETS],

@@ -1,0 +1,71 @@
+"""The work-around for runs that never end."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+from dagster._core.execution.plan.active import ActiveExecution
+
+from iblnm_dagster.executor_workaround import settle_skipped_and_abandoned_steps
+
+
+class Spinning(RuntimeError):
+    pass
+
+
+@dg.asset(output_required=False)
+def a_skipped():
+    yield from ()
+
+
+@dg.asset
+def b_failing():
+    raise ValueError("on purpose")
+
+
+@dg.asset(deps=[b_failing])
+def abandoned(): ...
+
+
+@dg.asset(deps=[a_skipped, abandoned])
+def below_both(): ...
+
+
+@pytest.fixture
+def _noticing_a_spin(monkeypatch):
+    calls = []
+
+    def count(_):
+        calls.append(1)
+        if len(calls) > 50:
+            raise Spinning
+
+    monkeypatch.setattr(ActiveExecution, "sleep_til_ready", count)
+
+
+def _run() -> dg.ExecuteInProcessResult:
+    return dg.materialize(
+        [a_skipped, b_failing, abandoned, below_both],
+        raise_on_error=False,
+        instance=dg.DagsterInstance.ephemeral(),
+    )
+
+
+@pytest.mark.usefixtures("_noticing_a_spin")
+def test_a_step_below_a_skipped_and_an_abandoned_one_ends_the_run():
+    settle_skipped_and_abandoned_steps()
+    settle_skipped_and_abandoned_steps()
+    result = _run()
+    assert not result.success
+    events = {event.step_key for event in result.all_events if event.is_step_skipped}
+    assert "below_both" in events
+
+
+@pytest.mark.usefixtures("_noticing_a_spin")
+def test_stock_dagster_still_spins(monkeypatch):
+    """When this fails, Dagster ends such runs: drop the work-around."""
+    patched = ActiveExecution.plan_events_iterator
+    stock = getattr(patched, "__wrapped__", patched)
+    monkeypatch.setattr(ActiveExecution, "plan_events_iterator", stock)
+    with pytest.raises(Spinning):
+        _run()
