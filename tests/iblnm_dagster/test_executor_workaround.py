@@ -8,7 +8,6 @@ from dagster._core.execution.plan.active import ActiveExecution
 
 from iblnm_dagster.executor_workaround import settle_skipped_and_abandoned_steps
 
-
 MAX_WAITS = 50
 
 
