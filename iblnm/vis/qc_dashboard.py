@@ -1,0 +1,242 @@
+"""One HTML page that shows the outcome of every check of every session.
+
+The page needs no network: style, script and data are inside it. The data are JSON in which
+an outcome is one character and repeated texts and numbers are written once, so that a
+thousand sessions stay well under 2 MB.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pandas as pd
+
+from iblnm.config import Settings, get_settings
+from iblnm.validation import Rule
+from iblnm.validation.values import get, get_list
+
+OUTCOME_CODES = {"pass": "p", "warn": "w", "fail": "f", "not run": "n"}
+_SCRIPTS = ("data.js", "filters.js", "table.js", "panel.js", "main.js")
+_SIGNIFICANT_DIGITS = 5
+_SAFE_IN_SCRIPT = str.maketrans(
+    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+)
+
+
+def build_dashboard(
+    matrix: pd.DataFrame,
+    sessions: pd.DataFrame,
+    rules: Mapping[str, Rule] | Iterable[Rule],
+    *,
+    dagster_url: str,
+    settings: Settings | None = None,
+    built_at: datetime | None = None,
+) -> str:
+    """The page as text.
+
+    Parameters
+    ----------
+    matrix : DataFrame
+        Schema `iblnm.schemas.QC_MATRIX`, labels applied.
+    sessions : DataFrame
+        ``eid``, ``subject``, ``start_time``, ``lab``, ``session_type``, ``target_NM`` (lists).
+        A session in only one of the two tables is shown with what is known of it.
+    rules : mapping or iterable of Rule
+        Unit, severity and description of the checks, and the order of their columns. Checks
+        of the matrix without a rule come last.
+    dagster_url : str
+        Address of the Dagster page, for links.
+    settings : Settings, optional
+        Colours of the targets.
+    built_at : datetime, optional
+        Time to show on the page; now by default.
+
+    Returns
+    -------
+    str
+        Self-contained HTML. Texts of the tables cannot become markup: the script writes them
+        as text only, and the page's policy lets no other script run.
+
+    Raises
+    ------
+    ValueError
+        If `dagster_url` is no http address, or an outcome is unknown.
+    """
+    address = _web_address(dagster_url)
+    settings = settings or get_settings()
+    built_at = built_at or datetime.now(UTC)
+    checks = _checks(matrix, rules)
+    eids = _eids(matrix, sessions)
+    payload = {
+        "dagster": address,
+        "built": built_at.strftime("%Y-%m-%d %H:%M %Z").strip(),
+        "colors": dict(settings.target_colors),
+        "checks": checks,
+        "sessions": _sessions(eids, sessions, matrix),
+        **_cells(matrix, eids, [check["name"] for check in checks], checks),
+    }
+    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _fill_template(text.translate(_SAFE_IN_SCRIPT))
+
+
+def _web_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError(f"dagster_url is {url!r}; http://... or https://... is expected")
+    return url.rstrip("/")
+
+
+def _fill_template(data: str) -> str:
+    def part(name: str) -> str:
+        return (files("iblnm.vis") / "page" / name).read_text(encoding="utf-8")
+
+    script = "".join(['"use strict";(() => {\n', *(part(name) for name in _SCRIPTS), "})();"])
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = part("page.html")
+    # data last: nothing in them can then stand for another part
+    for name, value in {
+        "script hash": digest,
+        "style": part("style.css"),
+        "script": script,
+        "data": data,
+    }.items():
+        page = page.replace(f"{{{{{name}}}}}", value, 1)
+    return page
+
+
+def _checks(matrix: pd.DataFrame, rules: Mapping[str, Rule] | Iterable[Rule]) -> list[dict]:
+    found = matrix.drop_duplicates("check").set_index("check")
+    entries = list(rules.values() if isinstance(rules, Mapping) else rules)
+    checks = [
+        {
+            "name": rule.name,
+            "asset": rule.asset,
+            "severity": rule.severity,
+            "unit": rule.unit,
+            "text": rule.description,
+            "cohort": rule.level == "cohort",
+        }
+        for rule in entries
+        if rule.name in found.index
+    ]
+    known = {check["name"] for check in checks}
+    checks += [
+        {
+            "name": name,
+            "asset": row["asset"],
+            "severity": row["severity"],
+            "unit": "",
+            "text": "",
+            "cohort": False,
+        }
+        for name, row in found.iterrows()
+        if name not in known
+    ]
+    assets = list(dict.fromkeys(check["asset"] for check in checks if not check["cohort"]))
+    assets += [check["asset"] for check in checks if check["cohort"]]
+    return sorted(checks, key=lambda check: assets.index(check["asset"]))
+
+
+def _eids(matrix: pd.DataFrame, sessions: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys([*sessions["eid"].astype(str), *matrix["eid"].astype(str)]))
+
+
+def _sessions(eids: Sequence[str], sessions: pd.DataFrame, matrix: pd.DataFrame) -> dict:
+    rows = dict(zip(sessions["eid"].astype(str), sessions.to_dict("records"), strict=True))
+    table = [rows.get(eid, {}) for eid in eids]
+    of_session = matrix.groupby(matrix["eid"].astype(str))
+    label = of_session["label"].first().to_dict()
+    latest = of_session["evaluated_at"].max().to_dict()
+    targets = [[name for name in get_list(row, "target_NM") if name] for row in table]
+    names = sorted({name for entry in targets for name in entry})
+    position = {name: i for i, name in enumerate(names)}
+    return {
+        "eid": eids,
+        "start": [str(get(row, "start_time") or "")[:16].replace("T", " ") for row in table],
+        "subject": _coded([get(row, "subject") for row in table]),
+        "lab": _coded([get(row, "lab") for row in table]),
+        "type": _coded([get(row, "session_type") for row in table]),
+        "label": _coded([get(label, eid) for eid in eids]),
+        "evaluated": _coded([str(get(latest, eid) or "")[:16] or None for eid in eids]),
+        "target": [names, [[position[name] for name in dict.fromkeys(t)] for t in targets]],
+    }
+
+
+def _coded(values: Sequence[str | None]) -> list[list]:
+    """Names, each once, and the position of each value among them; −1 for none."""
+    names = sorted({str(value) for value in values if value is not None})
+    position = {name: i for i, name in enumerate(names)}
+    return [names, [-1 if value is None else position[str(value)] for value in values]]
+
+
+def _cells(
+    matrix: pd.DataFrame, eids: Sequence[str], names: Sequence[str], checks: Sequence[dict]
+) -> dict[str, Any]:
+    unknown = set(matrix["outcome"].dropna()) - set(OUTCOME_CODES)
+    if unknown or matrix["outcome"].isna().any():
+        raise ValueError(f"unknown outcomes: {sorted(unknown) or 'null'}")
+    row = pd.Index(eids).get_indexer(matrix["eid"].astype(str))
+    column = pd.Index(names).get_indexer(matrix["check"].astype(str))
+    cell = row * len(names) + column
+    outcomes = np.full(len(eids) * len(names), OUTCOME_CODES["not run"])
+    outcomes[cell] = matrix["outcome"].map(OUTCOME_CODES).to_numpy(dtype=str)
+    grids = {}
+    for name in ("value", "limit"):
+        grid = np.full(len(outcomes), np.nan)
+        grid[cell] = matrix[name].to_numpy(dtype=float, na_value=np.nan)
+        grids[name] = grid.reshape(len(eids), len(names))
+    for i, check in enumerate(checks):
+        check["value"] = _mostly(grids["value"][:, i])
+        check["limit"] = _mostly(grids["limit"][:, i])
+    return {"outcomes": "".join(outcomes), "messages": _messages(matrix, cell)}
+
+
+def _messages(matrix: pd.DataFrame, cell: np.ndarray) -> dict[str, list]:
+    """Texts, each once, with the cells they belong to; a passed number needs no words.
+
+    The message of a passed check is kept where there is no number (it says why), and where a
+    human's label made the pass.
+    """
+    kept = (matrix["label"] == "keep").fillna(False)
+    told = (matrix["outcome"] != "pass") | matrix["value"].isna() | kept
+    told = (told & matrix["message"].notna()).to_numpy(dtype=bool)
+    order = np.argsort(cell[told], kind="stable")
+    codes, texts = pd.factorize(matrix["message"].to_numpy(dtype=object)[told][order])
+    where = cell[told][order]
+    return {
+        "texts": [str(text) for text in texts],
+        "cells": np.diff(where, prepend=0).tolist(),
+        "text_of": codes.tolist(),
+    }
+
+
+def _mostly(values: np.ndarray) -> dict[str, Any]:
+    """The most frequent number, and those that differ from it with the steps between them."""
+    numbers = [_compact(value) for value in values.tolist()]
+    usual = Counter(numbers).most_common(1)[0][0] if numbers else None
+    others = [i for i, number in enumerate(numbers) if number != usual]
+    return {
+        "usual": usual,
+        "steps": np.diff(others, prepend=0).tolist(),
+        "others": [numbers[i] for i in others],
+    }
+
+
+def _compact(value: float) -> float | int | str | None:
+    if math.isnan(value):
+        return None
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    if value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return float(f"{value:.{_SIGNIFICANT_DIGITS}g}")
