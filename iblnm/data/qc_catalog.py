@@ -53,6 +53,12 @@ def complete_matrix(
     -------
     DataFrame
         Schema `QC_MATRIX`, sessions in the given order, checks in order of definition.
+
+    Notes
+    -----
+    Where a BLOCK check fails, the checks of what comes after it are ``not run`` too, even if
+    they were evaluated on an earlier output that is still stored: the matrix is what running
+    the session again would give.
     """
     rules = list(rules)
     grid = pd.MultiIndex.from_product([list(eids), [rule.name for rule in rules]])
@@ -64,8 +70,11 @@ def complete_matrix(
     matrix["severity"] = matrix["check"].map(
         {name: rule.severity for name, rule in by_name.items()}
     )
+    blocked = _blocked(matrix)
+    void = _below_blocked(matrix, blocked)
+    matrix.loc[void, ["outcome", "value", "limit", "evaluated_at"]] = None
     missing = matrix["outcome"].isna()
-    reason = _reasons(matrix, failures)
+    reason = _reasons(matrix, blocked, failures)
     matrix.loc[missing, "outcome"] = "not run"
     matrix.loc[missing, "message"] = [
         reason(eid, asset)
@@ -76,10 +85,27 @@ def complete_matrix(
     return QC_MATRIX.conform(matrix)
 
 
-def _reasons(matrix: pd.DataFrame, failures: pd.DataFrame) -> Callable[[str, str], str]:
-    """Function that says why a session's asset has no evaluation."""
+def _blocked(matrix: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Failed BLOCK check of each session and asset."""
     stopped = matrix[(matrix["severity"] == "BLOCK") & (matrix["outcome"] == "fail")]
-    blocked = {(row.eid, row.asset): row.check for row in stopped.itertuples()}
+    return {(row.eid, row.asset): row.check for row in stopped.itertuples()}
+
+
+def _below_blocked(matrix: pd.DataFrame, blocked: Iterable[tuple[str, str]]) -> pd.Series:
+    below = {
+        (eid, asset)
+        for eid, name in blocked
+        for asset, upstream in _UPSTREAM.items()
+        if name in upstream
+    }
+    pairs = zip(matrix["eid"], matrix["asset"], strict=True)
+    return pd.Series([pair in below for pair in pairs], index=matrix.index, dtype=bool)
+
+
+def _reasons(
+    matrix: pd.DataFrame, blocked: dict[tuple[str, str], str], failures: pd.DataFrame
+) -> Callable[[str, str], str]:
+    """Function that says why a session's asset has no evaluation."""
     failed = {(row.eid, row.asset): row.error_type for row in failures.itertuples()}
     ran = matrix.loc[matrix["outcome"].notna(), ["eid", "asset"]].drop_duplicates()
     ran = set(ran.itertuples(index=False, name=None))

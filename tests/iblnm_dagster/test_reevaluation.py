@@ -1,0 +1,138 @@
+"""Running a session again: after its input was mended, after a threshold or a label changed."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from iblnm.errors import MalformedFileError
+from iblnm_dagster import outcomes
+from iblnm_dagster.worker import Worker
+
+
+def path_of(settings, eid, name):
+    from iblnm.io import connect
+
+    return next(connect(settings).eid2path(eid).rglob(name))
+
+
+def read_tables(settings):
+    matrix = pd.read_parquet(settings.metadata_dir / "qc_matrix.pqt")
+    errors = pd.read_parquet(settings.metadata_dir / "errors.pqt")
+    return matrix.set_index(["eid", "check"]), errors
+
+
+def test_mending_the_input_turns_the_check_green(settings, instance, catalogue, register):
+    eid = instance.get_dynamic_partitions("eid")[0]
+    assert Worker(settings, instance).run(eid).status == "passed"
+    catalogue(settings, instance)
+    before, errors_before = read_tables(settings)
+    path = path_of(settings, eid, "_ibl_trials.table.pqt")
+    trials = pd.read_parquet(path)
+    trials.assign(choice=-trials["choice"]).to_parquet(path)
+    register(settings.cache_dir, path)
+
+    assert Worker(settings, instance).run(eid).status == "blocked"
+    catalogue(settings, instance)
+    matrix, errors = read_tables(settings)
+    assert matrix.loc[(eid, "choice_sign"), "outcome"] == "fail"
+    assert matrix.loc[(eid, "choice_sign"), "value"] > 0.9
+    assert errors.loc[errors["eid"] == eid, "error_type"].tolist() == ["ChoiceSign"]
+    stopped = "Stopped by the check choice_sign of trials."
+    assert matrix.loc[(eid, "psychometric_at_bound"), "message"] == stopped
+    others = matrix.drop(index=eid, level="eid")
+    assert others["outcome"].unique().tolist() == ["not run"]
+
+    trials.to_parquet(path)
+    register(settings.cache_dir, path)
+    assert Worker(settings, instance).run(eid).status == "passed"
+    catalogue(settings, instance)
+    matrix, errors = read_tables(settings)
+    columns = ["outcome", "value", "limit", "message"]
+    pd.testing.assert_frame_equal(matrix[columns], before[columns])
+    assert matrix.loc[(eid, "choice_sign"), "outcome"] == "pass"
+    pd.testing.assert_frame_equal(errors, errors_before)
+
+
+def test_mending_a_damaged_file_takes_the_session_off_the_errors(settings, instance, catalogue):
+    eid = instance.get_dynamic_partitions("eid")[0]
+    path = path_of(settings, eid, "photometry.signal.pqt")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert Worker(settings, instance).run(eid).status == "failed"
+    catalogue(settings, instance)
+    matrix, errors = read_tables(settings)
+    failed = errors[errors["severity"] == "FAILURE"]
+    assert failed[["eid", "asset"]].to_numpy().tolist() == [[eid, "photometry"]]
+    assert matrix.loc[(eid, "band_inversion"), "message"] == (
+        f"photometry could not be made: {failed['error_type'].iloc[0]}."
+    )
+    path.write_bytes(whole)
+    Worker(settings, instance).run(eid)
+    catalogue(settings, instance)
+    matrix, errors = read_tables(settings)
+    assert "FAILURE" not in set(errors["severity"])
+    assert matrix.loc[(eid, "band_inversion"), "outcome"] == "pass"
+
+
+def test_a_new_threshold_is_applied_without_computing_signals(settings, instance, catalogue):
+    eid = instance.get_dynamic_partitions("eid")[0]
+    Worker(settings, instance).run(eid)
+    stored = settings.sessions_h5_dir / f"{eid}.h5"
+    before = (stored.stat().st_mtime_ns, stored.read_bytes())
+    strict = settings.model_copy(
+        update={"thresholds": settings.thresholds.model_copy(update={"min_trials": 10_000})}
+    )
+
+    outcome = Worker(strict, instance, check="insufficient_trials").run(eid)
+    assert outcome.status == "blocked"
+    table = outcomes.evaluation_table(instance).set_index(["eid", "check"])
+    row = table.loc[eid, "insufficient_trials"]
+    assert (row["outcome"], row["limit"]) == ("fail", 10_000)
+    assert len(table) == len(outcomes.session_rules())
+
+    # the limit of another rule, and all rules together
+    strict = settings.model_copy(
+        update={"thresholds": settings.thresholds.model_copy(update={"min_unique_fraction": 1.0})}
+    )
+    outcome = Worker(strict, instance, checks_only=True).run(eid)
+    assert outcome.status == "passed"
+    catalogue(settings, instance)
+    matrix, errors = read_tables(settings)
+    assert "FewUniqueSamples" in set(errors["error_type"])
+    assert "InsufficientTrials" not in set(errors["error_type"])
+    assert matrix.loc[(eid, "few_unique_samples"), "limit"] == 1.0
+    assert matrix.loc[(eid, "insufficient_trials"), "outcome"] == "pass"
+    assert (stored.stat().st_mtime_ns, stored.read_bytes()) == before
+
+
+def test_checks_alone_leave_a_session_without_data_as_it_is(settings, instance):
+    eid = instance.get_dynamic_partitions("eid")[0]
+    assert Worker(settings, instance, checks_only=True).run(eid).status == "passed"
+    assert outcomes.evaluation_table(instance).empty
+
+
+def test_labels_are_read_at_each_materialization(settings, instance, catalogue):
+    eid, other = instance.get_dynamic_partitions("eid")[:2]
+    for name in (eid, other):
+        Worker(settings, instance, assets=("session",)).run(name)
+    catalogue(settings, instance)
+    sessions = pd.read_parquet(settings.metadata_dir / "sessions.pqt").set_index("eid")
+    assert sessions["label"].isna().all()
+    header = "eid,fiber_idx,verdict,who,when,why\n"
+    settings.labels_fpath.write_text(
+        f"{header}{eid},,drop,me,2024-05-31,noise\n{other},0,drop,me,2024-05-31,noise\n"
+    )
+    result = catalogue(settings, instance)
+    sessions = pd.read_parquet(settings.metadata_dir / "sessions.pqt").set_index("eid")
+    assert sessions.loc[eid, "label"] == "drop"
+    assert list(sessions.loc[eid, "excluded"]) == list(range(sessions.loc[eid, "n_recordings"]))
+    assert pd.isna(sessions.loc[other, "label"])
+    assert list(sessions.loc[other, "excluded"]) == [0]
+    matrix = pd.read_parquet(settings.metadata_dir / "qc_matrix.pqt").set_index("eid")
+    assert set(matrix.loc[eid, "label"]) == {"drop"}
+    materialised = result.asset_materializations_for_node("labels")[0].metadata
+    assert materialised["drop"].value == 2
+    settings.labels_fpath.write_text(f"{header}{eid},,dorp,me,2024-05-31,noise\n")
+    with pytest.raises(MalformedFileError, match=r"labels\.csv: line 2: verdict is 'dorp'"):
+        catalogue(settings, instance)
