@@ -91,9 +91,9 @@ def preprocess_recording(
     -------
     Dataset
         Dimension `time` (s, session clock); variables `signal` (z), `dff` (fraction,
-        before z-scoring) and `filter_edge` (True in the first and last `filter_edge_s`,
-        where the baseline is extrapolated; values are kept). Attributes: fs, mean, sd,
-        correction, iso_slope, iso_intercept, iso_r2, iso_slope_robust (NaN without
+        before z-scoring) and `filter_edge` (True in the first and last `filter_edge_s`
+        of the valid samples, where the baseline is extrapolated; values are kept).
+        Attributes: fs, mean, sd, correction, iso_slope, iso_intercept, iso_r2, iso_slope_robust (NaN without
         reference), software, parameters (JSON).
 
     Raises
@@ -125,6 +125,7 @@ def preprocess_recording(
     corrected = resample_signal(
         pd.Series(dff, index=times, name=name), settings.fs, max_gap_s=settings.max_gap_s
     )
+    span = times[np.isfinite(dff)]
     time, dff = as_arrays(corrected)
     mean, sd = _moments(dff, name)
     edge = settings.filter_edge_s
@@ -138,7 +139,7 @@ def preprocess_recording(
             "dff": ("time", dff, {"long_name": "corrected dF/F", "units": "1"}),
             "filter_edge": (
                 "time",
-                (time < times[0] + edge) | (time > times[-1] - edge),
+                (time < span[0] + edge) | (time > span[-1] - edge),
                 {"long_name": "near an end, where the baseline is extrapolated"},
             ),
         },

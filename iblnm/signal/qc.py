@@ -179,7 +179,7 @@ def qc_table(
         values = frame.to_numpy(dtype=float)
         sliding = _sliding(times, values, settings.qc_window_s, settings.qc_step_s, metrics)
         for i, name in enumerate(frame.columns):
-            notes = []
+            notes, unusable = [], {}
             row = {
                 "eid": eid,
                 "brain_region": name,
@@ -193,10 +193,12 @@ def qc_table(
                 per_window = sliding[metric.name][i]
                 defined = per_window[np.isfinite(per_window)]
                 row[metric.name] = float(defined.mean()) if len(defined) else np.nan
-                if len(defined) < len(per_window):
-                    notes.append(
-                        f"{metric.name}: {len(defined)} of {len(per_window)} windows usable"
-                    )
+                unusable.setdefault(len(per_window) - len(defined), []).append(metric.name)
+            notes += [
+                f"{count} of {len(per_window)} windows unusable for {_listed(names, metrics)}"
+                for count, names in sorted(unusable.items())
+                if count
+            ]
             row["bleaching_tau"] = row["iso_correlation"] = np.nan
             if band == SIGNAL_BAND:
                 fit = fit_bleaching(
@@ -208,6 +210,10 @@ def qc_table(
             row["note"] = "; ".join(note for note in notes if note)
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _listed(names: list[str], metrics: Sequence[SlidingMetric]) -> str:
+    return "all metrics" if len(names) == len(metrics) else ", ".join(names)
 
 
 def unique_fraction(values: np.ndarray) -> float:
