@@ -1,0 +1,167 @@
+"""The checks on real recordings: every outcome, and the number that decided it."""
+
+from __future__ import annotations
+
+import shutil
+
+import pandas as pd
+import pytest
+
+from iblnm.config import Settings
+from iblnm.validation import RULES
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+CQ002 = "96268231-87d4-3791-b39f-6e3059cfa72e"
+FIP_40 = "ab7da640-14f6-3bd3-8ae2-4ba9a67bade1"
+ZM_335 = "9bb22393-1c7c-3919-8c9c-1027c7ee4e16"
+RAW_ONLY = (
+    "ba01bf35-8a0d-4ca3-a66e-b3a540b21128",
+    "0a64126d-a149-4d28-80d8-00a5ca60c681",
+    "499afe99-5588-3566-8aaf-acea7d3c9775",
+)
+
+# what only an Alyx record would tell; none came with the recordings
+NO_RECORD = {
+    "invalid_strain": ("warn", None),
+    "invalid_line": ("warn", None),
+    "invalid_session_length": ("warn", None),
+    "missing_insertion": ("warn", None),
+}
+# outcome and deciding value of all that is not passed
+BROKEN = {
+    CQ002: {
+        **NO_RECORD,
+        "missing_raw_data": ("fail", 2.0),  # trials, wheel
+        "data_not_listed": ("warn", 2.0),  # raw video, raw channels
+        "missing_hemisphere": ("warn", 2.0),
+        "psychometric_at_bound": ("warn", 1.0),  # contrasts of 50 and 100 % only
+    },
+    FIP_40: {
+        **NO_RECORD,
+        "missing_raw_data": ("fail", 2.0),
+        "data_not_listed": ("warn", 2.0),
+        "invalid_session_type": ("warn", 0.0),  # no protocol is recorded
+        "invalid_brain_region": ("warn", 3.0),  # DLS, DMS, NAcc
+        "missing_hemisphere": ("warn", 3.0),
+        "missing_isosbestic": ("warn", 0.0),
+        "few_unique_samples": ("warn", 0.008259),
+        "psychometric_at_bound": ("warn", 1.0),
+    },
+    ZM_335: {
+        **NO_RECORD,
+        "missing_raw_data": ("fail", 3.0),
+        "data_not_listed": ("warn", 1.0),
+        "missing_brain_region": ("warn", 0.0),
+        "incomplete_event_times": ("warn", 0.0),  # firstMovement_times in no trial
+        "psychometric_at_bound": ("warn", 1.0),
+    },
+    **{
+        eid: {
+            **NO_RECORD,
+            "missing_raw_data": ("fail", 2.0),
+            "missing_extracted_data": ("fail", 1.0),
+            "data_not_listed": ("warn", 2.0),
+            "missing_brain_region": ("warn", 0.0),
+            "invalid_session_type": ("warn", 0.0),
+        }
+        for eid in RAW_ONLY
+    },
+}
+PHOTOMETRY = {"photometry", "photometry_qc", "preprocessed"}
+# assets of which no check could run: the session has no such data
+ABSENT = {
+    CQ002: {"video_qc"},
+    FIP_40: {"video_qc"},
+    ZM_335: {"video_qc"} | PHOTOMETRY,
+    **{eid: {"video_qc", "trials", "performance"} | PHOTOMETRY for eid in RAW_ONLY},
+}
+# value that let a check pass, and its limit
+PASSED = {
+    (CQ002, "insufficient_trials"): (328, 90),
+    (CQ002, "incomplete_event_times"): (0.996951, 0.9),
+    (CQ002, "negative_reaction_time"): (0.006116, 0.05),
+    (CQ002, "band_inversion"): (0, 0),
+    (CQ002, "early_samples"): (0, 0),
+    (CQ002, "few_unique_samples"): (0.124511, 0.05),
+    (CQ002, "isosbestic_fit"): (0.0893, 0.5),
+    (CQ002, "missing_isosbestic"): (1, 1),
+    (CQ002, "choice_sign"): (0, 0),
+    (FIP_40, "insufficient_trials"): (568, 90),
+    (FIP_40, "incomplete_event_times"): (0.964789, 0.9),
+    (FIP_40, "negative_reaction_time"): (0.038321, 0.05),
+    (FIP_40, "band_inversion"): (0, 0),
+    (FIP_40, "early_samples"): (0, 0),
+    (ZM_335, "insufficient_trials"): (271, 90),
+    (ZM_335, "choice_sign"): (0, 0),
+    (ZM_335, "block_structure_bug"): (0, 0),
+}
+
+
+@pytest.fixture(scope="module")
+def processed(real_data, tmp_path_factory):
+    """Matrix of outcomes and errors of the real recordings, each run as a session."""
+    from iblnm_dagster.build import build_defs
+    from iblnm_dagster.instance import open_instance
+    from iblnm_dagster.jobs import CATALOG_JOB
+    from iblnm_dagster.resources import Archive
+    from iblnm_dagster.selection import discover_sessions
+    from iblnm_dagster.worker import Worker
+
+    folder = tmp_path_factory.mktemp("real")
+    shutil.copytree(real_data / "alf", folder / "alf")
+    settings = Settings(root=folder / "root", one_cache_dir=folder / "alf")
+    with open_instance(settings) as instance:
+        worker = Worker(settings, instance)
+        eids = discover_sessions(instance, Archive(settings))
+        statuses = {eid: worker.run(eid).status for eid in eids}
+        build_defs(settings).resolve_job_def(CATALOG_JOB).execute_in_process(instance=instance)
+    matrix = pd.read_parquet(settings.metadata_dir / "qc_matrix.pqt")
+    errors = pd.read_parquet(settings.metadata_dir / "errors.pqt")
+    return statuses, matrix.set_index(["eid", "check"]), errors
+
+
+def test_every_session_runs_through_and_nothing_blocks(processed):
+    statuses, _, errors = processed
+    assert statuses == dict.fromkeys(BROKEN, "passed")
+    assert "FAILURE" not in set(errors["severity"])
+    assert "BLOCK" not in set(errors["severity"])
+
+
+def test_every_outcome_is_as_known(processed):
+    _, matrix, _ = processed
+    expected = {}
+    for eid, broken in BROKEN.items():
+        for rule in RULES.values():
+            outcome = "not run" if rule.asset in ABSENT[eid] else "pass"
+            expected[eid, rule.name] = broken.get(rule.name, (outcome,))[0]
+    assert matrix["outcome"].to_dict() == expected
+
+
+@pytest.mark.parametrize("eid", list(BROKEN))
+def test_the_number_that_decided_what_is_broken(processed, eid):
+    _, matrix, _ = processed
+    values = {check: value for check, (_, value) in BROKEN[eid].items()}
+    found = matrix.loc[eid, "value"]
+    for check, value in values.items():
+        if value is None:
+            assert pd.isna(found[check]), check
+        else:
+            assert found[check] == pytest.approx(value, rel=1e-3), check
+
+
+def test_the_number_that_let_a_check_pass(processed):
+    _, matrix, _ = processed
+    for key, (value, limit) in PASSED.items():
+        row = matrix.loc[key, :]
+        assert row["value"] == pytest.approx(value, rel=1e-3), key
+        assert row["limit"] == limit, key
+
+
+def test_messages_name_what_is_missing(processed):
+    _, matrix, errors = processed
+    assert matrix.loc[(FIP_40, "few_unique_samples"), "message"].startswith("0.008 of the samples")
+    assert "DLS, DMS, NAcc" in matrix.loc[(FIP_40, "invalid_brain_region"), "message"]
+    raw = errors.set_index(["eid", "error_type"])["error_message"]
+    assert raw[RAW_ONLY[0], "MissingExtractedData"].endswith("photometry.")
+    assert raw[ZM_335, "MissingRawData"].endswith("trials, photometry, wheel.")
