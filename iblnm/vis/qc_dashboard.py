@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
+from iblnm.storage.atomic import write_whole
 from iblnm.validation import Rule
 from iblnm.validation.values import get, get_list
 
@@ -87,6 +89,13 @@ def build_dashboard(
     }
     text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return _fill_template(text.translate(_SAFE_IN_SCRIPT))
+
+
+def save_dashboard(page: str, path: Path) -> Path:
+    """Write the page, whole or not at all; folders are made."""
+    with write_whole(path) as temporary:
+        Path(temporary).write_text(page, encoding="utf-8")
+    return path
 
 
 def _web_address(url: str) -> str:

@@ -7,6 +7,7 @@ from dagster import AssetsDefinition
 from iblnm_dagster.assets import (
     behavior,
     catalog,
+    figures,
     photometry,
     quality,
     sessions,
@@ -23,4 +24,8 @@ SESSION_ASSETS: list[AssetsDefinition] = [
     *wheel.ASSETS,
     *video.ASSETS,
 ]
-CATALOG_ASSETS: list[AssetsDefinition] = [*catalog.ASSETS, *quality.ASSETS]
+CATALOG_ASSETS: list[AssetsDefinition] = [
+    *catalog.ASSETS,
+    *quality.ASSETS,
+    *figures.ASSETS,
+]

@@ -1,0 +1,112 @@
+"""What the figures share: plain axes, colours of the settings, files, thumbnails."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iblnm.config import Settings
+from iblnm.storage.atomic import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NEUTRAL = "#c3c9ce"
+FAINT = "#e9ecee"
+INK = "#1c2730"
+FILE_TYPES = ("svg", "png")
+# fixed identifiers: the same figure is the same file
+_DRAWING = {"svg.hashsalt": "iblnm", "svg.fonttype": "none"}
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure without pyplot, so that no state outlives it; sizes in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def plain_axes(ax: Axes) -> Axes:
+    """Take away the frame's upper and right side."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=8)
+    return ax
+
+
+def target_color(target: str | None, settings: Settings) -> str:
+    """Colour of a target of the settings; a neutral one for any other."""
+    return settings.target_colors.get(str(target), NEUTRAL)
+
+
+def ordered_targets(targets: Iterable[str], settings: Settings) -> list[str]:
+    """The targets in the settings' order, others after them by name."""
+    order = list(settings.target_colors)
+    return sorted(
+        set(targets), key=lambda name: (order.index(name) if name in order else len(order), name)
+    )
+
+
+def save_figure(
+    figure: Figure, stem: Path | str, *, dpi: int = 150, types: Sequence[str] = FILE_TYPES
+) -> list[Path]:
+    """Write a figure, whole or not at all.
+
+    Parameters
+    ----------
+    figure : Figure
+    stem : Path
+        Path without its ending; folders are made.
+    dpi : int
+        Of bitmaps.
+    types : sequence of str
+
+    Returns
+    -------
+    list of Path
+        One file per type.
+    """
+    paths = []
+    for kind in types:
+        path = Path(f"{stem}.{kind}")
+        with write_whole(path) as temporary:
+            Path(temporary).write_bytes(_drawn(figure, kind, dpi))
+        paths.append(path)
+    return paths
+
+
+def _drawn(figure: Figure, kind: str, dpi: float) -> bytes:
+    from matplotlib import rc_context
+
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    with rc_context(_DRAWING):
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
+    return buffer.getvalue()
+
+
+def thumbnail(figure: Figure, *, max_bytes: int = 60_000, dpi: float = 80.0) -> str:
+    """The figure as data address of a small PNG.
+
+    Parameters
+    ----------
+    figure : Figure
+    max_bytes : int
+        Limit of the address; the resolution is lowered until it fits.
+    dpi : float
+        Resolution to begin with.
+
+    Raises
+    ------
+    ValueError
+        If the figure fits at no resolution.
+    """
+    while dpi >= 10:
+        address = f"data:image/png;base64,{base64.b64encode(_drawn(figure, 'png', dpi)).decode()}"
+        if len(address) <= max_bytes:
+            return address
+        dpi *= 0.8
+    raise ValueError(f"the figure does not fit in {max_bytes} bytes")

@@ -1,0 +1,66 @@
+"""Figures over all sessions: the page of outcomes, and how much data there is."""
+
+import pandas as pd
+from dagster import MaterializeResult, MetadataValue, ResourceParam, asset
+
+from iblnm.config import Settings
+
+
+@asset(
+    group_name="quality",
+    kinds={"html"},
+    description=(
+        "The outcome of every check of every session on one page, figures/qc/dashboard.html: "
+        "open it with a browser; it needs no network."
+    ),
+)
+def qc_dashboard(
+    qc_matrix: pd.DataFrame, sessions: pd.DataFrame, settings: ResourceParam[Settings]
+) -> MaterializeResult:
+    from iblnm.validation import RULES
+    from iblnm.vis import build_dashboard, outcome_matrix_figure, save_dashboard, thumbnail
+
+    page = build_dashboard(
+        qc_matrix, sessions, RULES, dagster_url=settings.dagster_url, settings=settings
+    )
+    path = save_dashboard(page, settings.figures_dir / "qc" / "dashboard.html")
+    return MaterializeResult(
+        metadata={
+            "path": MetadataValue.path(str(path)),
+            "sessions": len(sessions),
+            "preview": _image(thumbnail(outcome_matrix_figure(qc_matrix)), "outcomes"),
+        }
+    )
+
+
+@asset(
+    group_name="quality",
+    kinds={"matplotlib"},
+    description=(
+        "Sessions at each stage (all, raw present, complete, passing, video ready) and complete "
+        "recordings per target and per mouse, under figures/dataset_overview/."
+    ),
+)
+def dataset_overview(
+    qc_matrix: pd.DataFrame, sessions: pd.DataFrame, settings: ResourceParam[Settings]
+) -> MaterializeResult:
+    from iblnm.vis import overview_figures, save_figure, thumbnail
+
+    folder = settings.figures_dir / "dataset_overview"
+    figures = overview_figures(sessions, qc_matrix, settings)
+    for name, figure in figures.items():
+        save_figure(figure, folder / name)
+    return MaterializeResult(
+        metadata={
+            "path": MetadataValue.path(str(folder)),
+            "figures": len(figures),
+            "preview": _image(thumbnail(figures["recordings_per_target"]), "recordings"),
+        }
+    )
+
+
+def _image(address: str, name: str) -> MetadataValue:
+    return MetadataValue.md(f"![{name}]({address})")
+
+
+ASSETS = [qc_dashboard, dataset_overview]
