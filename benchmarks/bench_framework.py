@@ -152,7 +152,7 @@ def daemon_cost(settings: Settings, eids: list[str]) -> tuple[float, float]:
 
 
 def _launch_backfill(port: int, eids: list[str]) -> None:
-    from iblnm_dagster.outcomes import SESSION_ASSET_NAMES
+    from iblnm_dagster.failures import SESSION_ASSET_NAMES
 
     mutation = """mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p)
         { __typename ... on PythonError { message } } }"""

@@ -196,8 +196,9 @@ def _batch(
 ) -> None:
     from iblnm_dagster import selection
     from iblnm_dagster.batch import run_batch
+    from iblnm_dagster.failures import SESSION_ASSET_NAMES
     from iblnm_dagster.instance import open_instance
-    from iblnm_dagster.outcomes import SESSION_ASSET_NAMES, session_rules
+    from iblnm_dagster.outcomes import session_rules
     from iblnm_dagster.resources import Archive
     from iblnm_dagster.summary import format_summary
 

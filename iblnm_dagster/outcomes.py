@@ -1,61 +1,30 @@
-"""What the instance knows of the sessions now: latest check results and failures."""
+"""What the checks say of the sessions now: latest evaluations, matrix, errors."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pandas as pd
 import sqlalchemy as db
-from dagster import AssetCheckKey, AssetKey, DagsterEventType, DagsterInstance
-from dagster._core.events.log import EventLogEntry
+from dagster import AssetCheckKey, AssetKey, DagsterInstance
 from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecordStatus,
 )
-from dagster._core.storage.event_log.schema import (
-    AssetCheckExecutionsTable,
-    SqlEventLogStorageTable,
-)
-from dagster._serdes import deserialize_value
-from dagster._utils.error import SerializableErrorInfo
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 from iblnm.config import Settings
 from iblnm.validation import RULES, Rule
 from iblnm_dagster.checks import CHECKED_ASSETS
+from iblnm_dagster.failures import AssetFailure, asset_failures, failure_table
 from iblnm_dagster.partitions import known_sessions
 
-SESSION_ASSET_NAMES = (
-    "session",
-    "trials",
-    "photometry",
-    "photometry_qc",
-    "preprocessed",
-    "responses",
-    "performance",
-    "wheel_velocity",
-    "video_qc",
-)
 _FAILED = AssetCheckExecutionRecordStatus.FAILED.value
 _SUCCEEDED = AssetCheckExecutionRecordStatus.SUCCEEDED.value
 _DECODER = json.JSONDecoder()
 _EVALUATION = '"event_specific_data": '
-_RUNS_PER_QUERY = 500
-
-
-@dataclass(frozen=True)
-class AssetFailure:
-    """The latest attempt to make one session's asset ended with an error."""
-
-    eid: str
-    asset: str
-    error_type: str
-    message: str
-    traceback: str
+_KEYS_PER_QUERY = 500
 
 
 def session_rules() -> list[Rule]:
@@ -73,8 +42,7 @@ def latest_statuses(
 ) -> dict[str, dict[str, bool]]:
     """Latest result of every check: rule name → eid → passed."""
     statuses: dict[str, dict[str, bool]] = {rule.name: {} for rule in rules}
-    columns = [_EXECUTIONS.execution_status]
-    for name, eid, status in _latest_evaluations(instance, list(statuses), columns):
+    for name, eid, status in _latest_evaluations(instance, list(statuses), []):
         statuses[name][eid] = status == _SUCCEEDED
     return statuses
 
@@ -82,8 +50,8 @@ def latest_statuses(
 def evaluation_table(instance: DagsterInstance) -> pd.DataFrame:
     """Latest evaluation of every check of every session.
 
-    One query for all; a planned evaluation that did not come about (its asset was not made)
-    leaves the one before it in force, like the asset that it judges.
+    A planned evaluation that did not come about (its asset was not made) leaves the one before
+    it in force, like the asset that it judges.
 
     Returns
     -------
@@ -93,11 +61,7 @@ def evaluation_table(instance: DagsterInstance) -> pd.DataFrame:
         today; value, limit and message those of the evaluation.
     """
     names = [rule.name for rule in session_rules()]
-    columns = [
-        _EXECUTIONS.execution_status,
-        _EXECUTIONS.evaluation_event,
-        _EXECUTIONS.evaluation_event_timestamp,
-    ]
+    columns = [_EXECUTIONS.evaluation_event, _EXECUTIONS.evaluation_event_timestamp]
     rows = [
         (eid, name, status, *_numbers(event), stamp)
         for name, eid, status, event, stamp in _latest_evaluations(instance, names, columns)
@@ -122,23 +86,47 @@ _EXECUTIONS = AssetCheckExecutionsTable.c
 def _latest_evaluations(
     instance: DagsterInstance, names: Sequence[str], columns: Sequence[db.Column]
 ) -> Iterator[tuple]:
-    """Check, session and the columns of the latest completed evaluations of session checks."""
+    """Check, session, status and the columns of the latest completed evaluations."""
+    storage = instance.event_log_storage
+    unfinished: dict[str, set[str]] = {}
+    # the latest executions come from an index; asking for their status reads all rows
+    with storage.index_connection() as connection:
+        for row in connection.execute(_latest_executions(names, columns)):
+            if row[2] in (_FAILED, _SUCCEEDED):
+                yield tuple(row)
+            else:
+                unfinished.setdefault(row[1], set()).add(row[0])
+    eids = list(unfinished)
+    for start in range(0, len(eids), _KEYS_PER_QUERY):
+        query = _latest_executions(
+            names,
+            columns,
+            _EXECUTIONS.partition.in_(eids[start : start + _KEYS_PER_QUERY]),
+            _EXECUTIONS.execution_status.in_([_FAILED, _SUCCEEDED]),
+        )
+        with storage.index_connection() as connection:
+            for row in connection.execute(query):
+                if row[0] in unfinished[row[1]]:
+                    yield tuple(row)
+
+
+def _latest_executions(
+    names: Sequence[str], columns: Sequence[db.Column], *conditions: db.ColumnElement
+) -> db.Select:
     latest = (
         db.select(db.func.max(_EXECUTIONS.id).label("id"))
         .where(
-            _EXECUTIONS.execution_status.in_([_FAILED, _SUCCEEDED]),
             _EXECUTIONS.check_name.in_(list(names)),
             _EXECUTIONS.asset_key.in_([AssetKey(name).to_string() for name in CHECKED_ASSETS]),
             _EXECUTIONS.partition.is_not(None),
+            *conditions,
         )
         .group_by(_EXECUTIONS.asset_key, _EXECUTIONS.check_name, _EXECUTIONS.partition)
         .subquery()
     )
-    query = db.select(_EXECUTIONS.check_name, _EXECUTIONS.partition, *columns).join(
-        latest, _EXECUTIONS.id == latest.c.id
-    )
-    with instance.event_log_storage.index_connection() as connection:
-        yield from connection.execute(query)
+    return db.select(
+        _EXECUTIONS.check_name, _EXECUTIONS.partition, _EXECUTIONS.execution_status, *columns
+    ).join(latest, _EXECUTIONS.id == latest.c.id)
 
 
 def _numbers(event: str) -> tuple[float | None, float | None, str | None]:
@@ -148,94 +136,6 @@ def _numbers(event: str) -> tuple[float | None, float | None, str | None]:
     metadata = evaluation["metadata"]
     value, limit = (metadata.get(name, {}).get("value") for name in ("value", "limit"))
     return value, limit, evaluation["description"]
-
-
-def asset_failures(
-    instance: DagsterInstance, assets: Sequence[str] = SESSION_ASSET_NAMES
-) -> list[AssetFailure]:
-    """Assets whose latest attempt for a session raised an error, newest attempt only."""
-    storage = instance.event_log_storage
-    wanted: dict[str, dict[str, str]] = {}
-    for name in assets:
-        attempts = (
-            storage.get_latest_asset_partition_materialization_attempts_without_materializations(
-                AssetKey(name)
-            )
-        )
-        for eid, (run_id, _) in attempts.items():
-            wanted.setdefault(run_id, {})[name] = eid
-    failures = []
-    for run_id, step, event in _step_failures(instance, wanted):
-        eid = wanted[run_id].get(step)
-        if eid is not None:
-            failures.append(_failure(eid, step, deserialize_value(event, EventLogEntry)))
-    return failures
-
-
-def failure_table(failures: Iterable[AssetFailure]) -> pd.DataFrame:
-    """Failures as a table: eid, asset, error_type, message, traceback."""
-    names = ["eid", "asset", "error_type", "message", "traceback"]
-    return pd.DataFrame([asdict(failure) for failure in failures], columns=names)
-
-
-def _step_failures(
-    instance: DagsterInstance, run_ids: Iterable[str]
-) -> Iterator[tuple[str, str, str]]:
-    """Run, step and stored event of the failed steps of those runs that failed."""
-    storage = instance.event_log_storage
-    columns = SqlEventLogStorageTable.c
-    with storage.index_connection() as connection:
-        failed_runs = set(
-            connection.execute(
-                db.select(columns.run_id).where(
-                    columns.dagster_event_type == DagsterEventType.PIPELINE_FAILURE.value
-                )
-            ).scalars()
-        )
-    run_ids = [run_id for run_id in run_ids if run_id in failed_runs]
-    if hasattr(storage, "path_for_shard"):
-        yield from _step_failures_in_files(map(storage.path_for_shard, run_ids))
-        return
-    for start in range(0, len(run_ids), _RUNS_PER_QUERY):
-        with storage.index_connection() as connection:
-            yield from connection.execute(
-                db.select(columns.run_id, columns.step_key, columns.event).where(
-                    columns.run_id.in_(run_ids[start : start + _RUNS_PER_QUERY]),
-                    columns.dagster_event_type == DagsterEventType.STEP_FAILURE.value,
-                )
-            )
-
-
-def _step_failures_in_files(paths: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """The same from SQLite storage, which keeps a file per run.
-
-    Opening a run through the storage compares its schema each time, which takes fifty times
-    longer than the reading.
-    """
-    statement = "SELECT run_id, step_key, event FROM event_logs WHERE dagster_event_type = ?"
-    for path in paths:
-        with closing(sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)) as connection:
-            yield from connection.execute(statement, (DagsterEventType.STEP_FAILURE.value,))
-
-
-def _failure(eid: str, asset: str, entry: EventLogEntry) -> AssetFailure:
-    data = entry.dagster_event.step_failure_data
-    innermost = _innermost(data.error)
-    user = data.user_failure_data
-    typed = user.metadata.get("error_type") if user else None
-    return AssetFailure(
-        eid=eid,
-        asset=asset,
-        error_type=typed.value if typed else (innermost.cls_name or "Error"),
-        message=(user.description if typed else innermost.message).strip(),
-        traceback="" if typed else innermost.to_string(),
-    )
-
-
-def _innermost(error: SerializableErrorInfo) -> SerializableErrorInfo:
-    while error.cause:
-        error = error.cause
-    return error
 
 
 def current_errors(matrix: pd.DataFrame, failures: Iterable[AssetFailure]) -> pd.DataFrame:
@@ -267,8 +167,18 @@ def current_duplicate_candidates(
     """Sessions to look for duplicates among; see `iblnm.data.qc_catalog`."""
     from iblnm.data.qc_catalog import duplicate_candidates
 
-    failures = failure_table(asset_failures(instance))
-    return duplicate_candidates(sessions, evaluation_table(instance), failures)
+    statuses = latest_statuses(instance, session_rules())
+    failed = [
+        (eid, name, "fail")
+        for name, of_session in statuses.items()
+        for eid, passed in of_session.items()
+        if not passed
+    ]
+    return duplicate_candidates(
+        sessions,
+        pd.DataFrame(failed, columns=["eid", "check", "outcome"]),
+        failure_table(asset_failures(instance)),
+    )
 
 
 def current_matrix(

@@ -57,7 +57,7 @@ def missing_sessions(instance: DagsterInstance, assets: Sequence[str] | None = N
 
 def failed_sessions(instance: DagsterInstance) -> list[str]:
     """Known sessions whose latest run failed or was blocked, or an asset of which failed last."""
-    from iblnm_dagster.outcomes import asset_failures
+    from iblnm_dagster.failures import asset_failures
 
     runs = instance.get_run_partition_data(RunsFilter())
     failed = {run.partition for run in runs if run.status == DagsterRunStatus.FAILURE}

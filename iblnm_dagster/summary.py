@@ -8,12 +8,8 @@ from dagster import AssetKey, DagsterInstance
 
 from iblnm.config import Settings
 from iblnm.storage.store import SessionStore
-from iblnm_dagster.outcomes import (
-    SESSION_ASSET_NAMES,
-    asset_failures,
-    latest_statuses,
-    session_rules,
-)
+from iblnm_dagster.failures import SESSION_ASSET_NAMES, asset_failures
+from iblnm_dagster.outcomes import latest_statuses, session_rules
 from iblnm_dagster.partitions import known_sessions
 
 

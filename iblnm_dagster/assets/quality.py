@@ -67,7 +67,8 @@ def qc_summary(qc_matrix: pd.DataFrame, sessions: pd.DataFrame):
     group="quality",
 )
 def errors(context: AssetExecutionContext, qc_matrix: pd.DataFrame):
-    from iblnm_dagster.outcomes import asset_failures, current_errors
+    from iblnm_dagster.failures import asset_failures
+    from iblnm_dagster.outcomes import current_errors
 
     return ERRORS.validate(current_errors(qc_matrix, asset_failures(context.instance)))
 

@@ -12,6 +12,7 @@ from iblnm.schemas import ERRORS, LABELS, QC_MATRIX, QC_SUMMARY
 from iblnm.util import collect_session_errors
 from iblnm.validation import RULES
 from iblnm_dagster import outcomes
+from iblnm_dagster.failures import asset_failures
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +116,7 @@ def test_failures_are_those_planted_and_are_read_without_opening_runs(faulty, mo
         raise AssertionError("opened a run's database through Dagster")
 
     monkeypatch.setattr(storage, "run_connection", refuse)
-    failures = outcomes.asset_failures(faulty.instance)
+    failures = asset_failures(faulty.instance)
     planted = {
         (session["eid"], asset)
         for session in faulty.truth["sessions"]

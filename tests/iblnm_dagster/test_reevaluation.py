@@ -40,6 +40,13 @@ def test_mending_the_input_turns_the_check_green(settings, instance, catalogue, 
     assert errors.loc[errors["eid"] == eid, "error_type"].tolist() == ["ChoiceSign"]
     stopped = "Stopped by the check choice_sign of trials."
     assert matrix.loc[(eid, "psychometric_at_bound"), "message"] == stopped
+    # the evaluation of the performance that is still stored is known, and does not count
+    evaluated = outcomes.evaluation_table(instance).set_index(["eid", "check"])["value"]
+    assert (
+        evaluated[eid, "psychometric_at_bound"]
+        == before.loc[(eid, "psychometric_at_bound"), "value"]
+    )
+    assert pd.isna(matrix.loc[(eid, "psychometric_at_bound"), "value"])
     others = matrix.drop(index=eid, level="eid")
     assert others["outcome"].unique().tolist() == ["not run"]
 
