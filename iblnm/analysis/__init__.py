@@ -14,7 +14,7 @@ _MODULES = {
     "resample_signal": "iblnm.signal.resample",
 }
 
-__all__ = [  # noqa: PLE0604, RUF100
+__all__ = [
     "compute_bleaching_tau",
     "compute_iso_correlation",
     "compute_response_magnitude",

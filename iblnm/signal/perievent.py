@@ -142,6 +142,7 @@ def sample_at(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarr
         position = (at - times[0]) / step
     else:
         position = np.interp(at, times, np.arange(n, dtype=float), left=np.nan, right=np.nan)
+    position = np.where(np.isfinite(position), position, np.nan)
     # An event on a sample takes that sample alone, whatever its neighbour is.
     nearest = np.rint(position)
     position = np.where(np.abs(position - nearest) < _SAME_SAMPLE, nearest, position)

@@ -93,8 +93,8 @@ def preprocess_recording(
         Dimension `time` (s, session clock); variables `signal` (z), `dff` (fraction,
         before z-scoring) and `filter_edge` (True in the first and last `filter_edge_s`
         of the valid samples, where the baseline is extrapolated; values are kept).
-        Attributes: fs, mean, sd, correction, iso_slope, iso_intercept, iso_r2, iso_slope_robust (NaN without
-        reference), software, parameters (JSON).
+        Attributes: fs, mean, sd, correction, iso_slope, iso_intercept, iso_r2,
+        iso_slope_robust (NaN without reference), software, parameters (JSON).
 
     Raises
     ------
