@@ -112,7 +112,7 @@ def photometry_quality(reference: pd.DataFrame, settings: Settings) -> Result:
     raw_path = reference.raw_path.iloc[0]
     raw = None
     if not pd.isna(raw_path):
-        frames = read_raw_frames(raw_path)
+        frames = read_raw_frames(raw_path, eid=str(reference.eid.iloc[0]))
         raw = raw_frame_metrics(
             frames["times"].to_numpy(),
             frames["led"].to_numpy(),

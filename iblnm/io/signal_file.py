@@ -129,14 +129,14 @@ def _read_columns(path: Path, named: tuple[str, ...]) -> tuple[pa.Table, list[st
     import pyarrow.parquet as pq
 
     try:
+        present = pq.read_schema(path).names
+        missing = [name for name in ("times", "name") if name not in present]
+        if missing:
+            raise MalformedFileError(
+                f"columns {', '.join(missing)} are missing; the file has {', '.join(present)}"
+            )
         # decoded once per distinct text instead of once per frame
         with pq.ParquetFile(path, read_dictionary=["name"]) as file:
-            present = file.schema_arrow.names
-            missing = [name for name in ("times", "name") if name not in present]
-            if missing:
-                raise MalformedFileError(
-                    f"columns {', '.join(missing)} are missing; the file has {', '.join(present)}"
-                )
             valid_column = next((name for name in VALID_COLUMNS if name in present), None)
             columns = _signal_columns(present, named)
             if not columns:

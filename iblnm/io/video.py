@@ -104,7 +104,8 @@ def _camera_times(one: Any, eid: str) -> tuple[np.ndarray | None, str | None]:
     except DataError as error:
         return None, error.message
     n_bad = int((~np.isfinite(times)).sum())
-    if n_bad or len(times) < 2 or (np.diff(times) < 0).any():
+    steps = np.diff(times)
+    if n_bad or len(times) < 2 or (steps < 0).any() or np.median(steps) == 0:
         return None, f"{len(times)} camera times, {n_bad} not finite; at least 2 must increase"
     return times, None
 

@@ -54,7 +54,7 @@ def raw_frame_metrics(
     Raises
     ------
     MalformedFileError
-        If there are fewer than 3 frames, or times are missing.
+        If there are fewer than 3 frames, or times are missing or run backwards.
 
     Examples
     --------
@@ -79,6 +79,10 @@ def raw_frame_metrics(
     times, led = times[1:], led[1:].astype(np.int64)
     intervals = np.diff(times)
     median = float(np.median(intervals))
+    if median < 0:
+        raise MalformedFileError(
+            f"raw frames: the median interval is {median:.4g} s; frame times must increase"
+        )
     bridged, n_bridged = _bridge(intervals, led, median)
     return {
         "n_early_samples": int((median - intervals > tolerance_s).sum()),

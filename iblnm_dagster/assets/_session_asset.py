@@ -100,7 +100,7 @@ def session_asset(
                 result = fn(context, **inputs)
             except DataError as error:
                 raise Failure(
-                    description=str(error),
+                    description=_named(error, context.partition_key),
                     metadata={"error_type": type(error).__name__},
                     allow_retries=False,
                 ) from error
@@ -133,6 +133,10 @@ def session_asset(
         )(compute)
 
     return decorate
+
+
+def _named(error: DataError, eid: str) -> str:
+    return str(error) if error.eid else f"session {eid}: {error}"
 
 
 def _is_transient(error: Exception) -> bool:

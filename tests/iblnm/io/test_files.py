@@ -251,7 +251,8 @@ def test_video_without_any_knowledge(tree):
 
 
 @pytest.mark.parametrize(
-    "times", [None, b"", np.zeros(1), np.array([1.0, np.nan]), np.arange(3)[::-1]]
+    "times",
+    [None, b"", np.zeros(1), np.array([1.0, np.nan]), np.arange(3)[::-1], np.ones(9)],
 )
 def test_unreadable_camera_times(tree, times):
     files = {"raw_video_data/_iblrig_leftCamera.raw.mp4": b"x"}

@@ -183,6 +183,10 @@ def drop_times(table):
     del table["times"]
 
 
+def drop_names(table):
+    del table["name"]
+
+
 def drop_signal(table):
     del table["G0"], table["G1"]
 
@@ -204,6 +208,7 @@ def drop_one(table):
         (numeric_names, "column name has type double"),
         (text_marks, "column valid has type .*string"),
         (drop_times, "columns times are missing; the file has G0"),
+        (drop_names, "columns name are missing; the file has G0"),
         (drop_signal, "no signal column"),
         (drop_one, "regions name the columns G1; the file has G0"),
     ],

@@ -227,6 +227,11 @@ def test_raw_frames_count_planted_faults_and_bridge_lost_labels():
     assert raw_frame_metrics(times, dark)["n_band_inversions"] == 0
 
 
+def test_frames_that_run_backwards_are_refused():
+    with pytest.raises(MalformedFileError, match=r"median interval is -0\.01667 s"):
+        raw_frame_metrics(np.arange(100)[::-1] / 60, np.arange(100) % 2 + 1)
+
+
 def test_regression_recovers_slope_and_resists_outliers_in_the_robust_slope():
     rng = _rng(6)
     reference = rng.normal(0, 0.01, 20000)
