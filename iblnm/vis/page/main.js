@@ -24,9 +24,8 @@ body.addEventListener("mouseover", (event) => {
   }
 });
 let waiting = 0;
-form.addEventListener("input", (event) => {
+function filter(event) {
   clearTimeout(waiting);
-  const wait = event.target.type === "search" ? 120 : 0;
   waiting = setTimeout(() => {
     readForm();
     if (state.check && event.target.name === "check" && !state.outcome) {
@@ -34,8 +33,10 @@ form.addEventListener("input", (event) => {
       readForm();
     }
     update();
-  }, wait);
-});
+  }, event.target.type === "search" ? 120 : 0);
+}
+form.addEventListener("input", filter);
+form.addEventListener("change", filter);
 form.addEventListener("reset", () => setTimeout(() => { readForm(); update(); }));
 form.addEventListener("submit", (event) => event.preventDefault());
 let frame = 0;

@@ -1,0 +1,133 @@
+"""The Dagster page on a processed archive: what it says of a failed and a passed session."""
+
+import json
+
+import pytest
+
+from iblnm.validation import RULES, rules_for
+
+By = pytest.importorskip("selenium.webdriver.common.by", reason="selenium is not installed").By
+Wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
+pytestmark = [pytest.mark.web, pytest.mark.slow]
+
+PATIENCE_S = 40
+CHECK = "insufficient_trials"
+
+
+class Page:
+    """The Dagster page; everything on it appears some time after it was asked for."""
+
+    def __init__(self, browser, url):
+        self.browser, self.url = browser, url
+
+    def open(self, path):
+        self.browser.get(self.url + path)
+
+    def text(self, xpath="//body"):
+        return self.browser.find_element(By.XPATH, xpath).text
+
+    def wait_for(self, *texts):
+        def shown(browser):
+            page = browser.find_element(By.TAG_NAME, "body").text
+            return all(text in page for text in texts)
+
+        Wait(self.browser, PATIENCE_S, ignored_exceptions=_moving()).until(
+            shown, f"not all of {texts} appear in:\n{self.text()}"
+        )
+
+    def click(self, xpath):
+        def clicked(browser):
+            found = browser.find_elements(By.XPATH, xpath)
+            [entry for entry in found if entry.is_displayed()][-1].click()
+            return True
+
+        Wait(self.browser, PATIENCE_S, ignored_exceptions=(IndexError, *_moving())).until(
+            clicked, f"nothing to click at {xpath}"
+        )
+
+    def find(self, xpath):
+        return Wait(self.browser, PATIENCE_S).until(
+            lambda browser: browser.find_element(By.XPATH, xpath), f"no {xpath}"
+        )
+
+
+def _moving():
+    from selenium.common import exceptions
+
+    return (
+        exceptions.NoSuchElementException,
+        exceptions.StaleElementReferenceException,
+        exceptions.ElementClickInterceptedException,
+        exceptions.ElementNotInteractableException,
+    )
+
+
+@pytest.fixture
+def page(browser, dagster_page):
+    return Page(browser, dagster_page.url)
+
+
+def test_checks_view_names_every_rule_of_the_asset(page):
+    page.open("/assets/trials?view=checks")
+    rules = rules_for("trials")
+    page.wait_for(f"Checks ({len(rules)})", *(rule.name for rule in rules))
+
+
+@pytest.mark.parametrize(("outcome", "verdict"), [("fail", "Failed"), ("pass", "Passed")])
+def test_checks_view_of_a_session_shows_severity_value_and_message(
+    page, dagster_page, outcome, verdict, tmp_path
+):
+    row = dagster_page.row(CHECK, outcome)
+    page.open(f"/assets/trials?view=checks&checkDetail={CHECK}")
+    page.wait_for("Execution history", "blocking", RULES[CHECK].description)
+    page.click("//button[normalize-space()='Partitions']")
+    field = page.find("//input[starts-with(@placeholder, 'Filter by')][last()]")
+    field.send_keys(row.eid)
+    page.click(f"//*[@title='{row.eid}']")
+    page.wait_for(row.eid, verdict, row.message)
+    shown = page.text()
+    assert "severity" in shown
+    assert "BLOCK" in shown
+    assert f"{row.value:g}" in shown
+    assert f"{row.limit:g}" in shown
+    page.browser.save_screenshot(str(tmp_path / f"{outcome}.png"))
+
+
+def test_links_of_the_dashboard_lead_to_the_session(page, dagster_page):
+    row = dagster_page.row(CHECK, "fail")
+    file = dagster_page.root / "figures" / "qc" / "dashboard.html"
+    page.browser.get(f"{file.as_uri()}#open={row.eid}~{CHECK}")
+    assert row.message in page.text("//aside")
+    links = page.browser.find_elements(By.CSS_SELECTOR, "#panel a")
+    addresses = [link.get_attribute("href") for link in links]
+    assert all(address.startswith(dagster_page.url) for address in addresses)
+    session, check = addresses[:2]
+    page.browser.get(session)
+    page.wait_for(row.eid, "Materialized", "Latest materialization")
+    page.browser.get(check)
+    page.wait_for(RULES[CHECK].description, "Execution history")
+
+
+@pytest.mark.parametrize("name", ["qc_dashboard", "dataset_overview"])
+def test_thumbnail_is_shown(page, dagster_page, name):
+    page.open(f"/assets/{name}")
+    page.wait_for("Latest materialization", "preview", "path")
+    page.click("//*[contains(text(), 'Show Markdown')]")
+    image = page.find("//*[contains(@class, 'dagster-markdown')]//img")
+    Wait(page.browser, PATIENCE_S).until(
+        lambda browser: browser.execute_script("return arguments[0].naturalWidth", image) > 300
+    )
+
+
+def test_the_page_tells_nobody(page, dagster_page):
+    page.open("/assets/qc_matrix")
+    page.wait_for("qc_matrix", "Latest materialization")
+    requested = page.browser.execute_script(
+        "return JSON.stringify(performance.getEntriesByType('resource').map((e) => e.name))"
+    )
+    foreign = [
+        address
+        for address in json.loads(requested)
+        if not address.startswith((dagster_page.url, "data:", "blob:"))
+    ]
+    assert not foreign

@@ -1,0 +1,382 @@
+"""The dashboard in a real browser, on simulated outcomes."""
+
+import time
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+
+from iblnm.data.qc_catalog import pass_share
+from iblnm.demo.outcomes import simulate_outcomes
+from iblnm.validation import RULES
+from iblnm.vis.qc_dashboard import build_dashboard
+
+pytestmark = pytest.mark.web
+URL = "http://127.0.0.1:3000"
+By = pytest.importorskip("selenium.webdriver.common.by", reason="selenium is not installed").By
+Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+Select = pytest.importorskip("selenium.webdriver.support.ui").Select
+
+
+class Page:
+    """What a person does on the page."""
+
+    def __init__(self, browser, path, hash_=""):
+        self.browser = browser
+        browser.get(f"{path.as_uri()}{hash_}")
+
+    def css(self, selector):
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector):
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def settle(self):
+        """Wait for what typing and scrolling put off."""
+        self.browser.execute_async_script(
+            "setTimeout(() => requestAnimationFrame(() => arguments[0]()), 180)"
+        )
+
+    def totals(self):
+        return {
+            entry.find_element(By.CSS_SELECTOR, "dt").text: entry.find_element(
+                By.CSS_SELECTOR, "dd"
+            ).text
+            for entry in self.all("#totals div")
+        }
+
+    @property
+    def n_sessions(self):
+        return int(self.totals()["sessions"].split()[0])
+
+    def eids(self):
+        """All sessions that are shown, in order."""
+        href = self.css("#save").get_attribute("href")
+        return unquote(href.split(",", 1)[1]).split()
+
+    def choose(self, name, value):
+        Select(self.css(f"#filters [name={name}]")).select_by_value(value)
+        self.settle()
+
+    def type(self, name, text):
+        self.css(f"#filters [name={name}]").send_keys(text)
+        self.settle()
+
+    def set_date(self, name, value):
+        self.browser.execute_script(
+            "const e = document.querySelector(`#filters [name=${arguments[0]}]`);"
+            "e.value = arguments[1]; e.dispatchEvent(new Event('input', {bubbles: true}))",
+            name,
+            value,
+        )
+        self.settle()
+
+    def sort(self, key):
+        self.css(f"th[data-key={key}] button").click()
+        self.settle()
+
+    def clear(self):
+        self.css("#filters [type=reset]").click()
+        self.settle()
+
+    def cell(self, row, check):
+        column = self.css(f"th[data-key={check}]").get_attribute("data-c")
+        return self.css(f'td[data-r="{row}"][data-c="{column}"]')
+
+    def focused(self):
+        focused = self.browser.switch_to.active_element
+        return focused.get_attribute("data-r"), focused.get_attribute("data-c")
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    return simulate_outcomes(150, seed=11)
+
+
+@pytest.fixture(scope="module")
+def file(simulated, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "dashboard.html"
+    path.write_text(build_dashboard(*simulated, RULES, dagster_url=URL), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def page(browser, file):
+    return Page(browser, file)
+
+
+@pytest.fixture(scope="module")
+def table(simulated):
+    """Outcomes: sessions by checks."""
+    return simulated[0].pivot_table(
+        index="eid", columns="check", values="outcome", aggfunc="first"
+    )
+
+
+def test_totals_agree_with_the_catalogue(page, simulated, table):
+    matrix, _ = simulated
+    passing, evaluated = pass_share(matrix)
+    failing = (table == "fail").any(axis=1)
+    warned = (table == "warn").any(axis=1) & ~failing
+    totals = page.totals()
+    assert totals["sessions"] == "150"
+    share = f"{round(100 * passing / evaluated)} % {passing} of {evaluated}"
+    assert totals["pass all BLOCK and ERROR checks"] == share
+    assert totals["with a failure"].split()[0] == str(failing.sum())
+    assert totals["with warnings only"].split()[0] == str(warned.sum())
+    assert totals["without problems"].split()[0] == str((~failing & ~warned).sum())
+
+
+def test_every_check_has_a_column_and_its_count(page, table):
+    heads = page.all("tr.names th.check")
+    assert heads[0].get_attribute("data-key") == "missing_raw_data"
+    assert len(heads) == len(RULES)
+    counts = page.all("tr.counts th:not(.meta)")
+    for head, count in zip(heads, counts, strict=True):
+        outcomes = table[head.get_attribute("data-key")]
+        assert count.text == str(outcomes.isin(["warn", "fail"]).sum())
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("subject", "subject"), ("lab", "lab"), ("type", "session_type")]
+)
+def test_filter_by_a_property_of_the_session(page, simulated, name, column):
+    _, sessions = simulated
+    value = sessions[column].iloc[40]
+    page.choose(name, value)
+    expected = sessions.loc[sessions[column] == value, "eid"]
+    assert 0 < len(expected) < 150
+    assert set(page.eids()) == set(expected)
+    assert page.n_sessions == len(expected)
+    assert page.totals()["sessions"].endswith("of 150")
+
+
+def test_filter_by_target_and_dates(page, simulated):
+    _, sessions = simulated
+    page.choose("target", "VTA-DA")
+    has_target = sessions["target_NM"].map(lambda names: "VTA-DA" in names)
+    assert set(page.eids()) == set(sessions.loc[has_target, "eid"])
+    page.clear()
+    page.set_date("from", "2023-01-15")
+    page.set_date("to", "2023-01-20")
+    day = sessions["start_time"].str[:10]
+    inside = (day >= "2023-01-15") & (day <= "2023-01-20")
+    assert set(page.eids()) == set(sessions.loc[inside, "eid"])
+    assert inside.sum() > 0
+
+
+def test_filter_by_outcome_of_a_check(page, table):
+    page.choose("check", "band_inversion")
+    assert page.css("[name=outcome]").get_attribute("value") == "wf"
+    assert set(page.eids()) == set(table.index[table["band_inversion"] == "fail"])
+    page.choose("outcome", "n")
+    assert set(page.eids()) == set(table.index[table["band_inversion"] == "not run"])
+    page.clear()
+    page.choose("outcome", "f")
+    assert set(page.eids()) == set(table.index[(table == "fail").any(axis=1)])
+    page.clear()
+    assert page.n_sessions == 150
+
+
+def test_only_what_has_problems(page, table):
+    page.css("[name=problems]").click()
+    page.settle()
+    assert set(page.eids()) == set(table.index[table.isin(["warn", "fail"]).any(axis=1)])
+    page.type("q", table.index[0])
+    page.css("[name=problems]").click()
+    page.css("[name=columns]").click()
+    page.settle()
+    broken = table.loc[table.index[0]].isin(["warn", "fail"])
+    shown = {head.get_attribute("data-key") for head in page.all("tr.names th.check")}
+    assert shown == set(broken.index[broken])
+
+
+def test_search_finds_eids_mice_and_words_of_messages(page, simulated, table):
+    _, sessions = simulated
+    page.type("q", "sim-004")
+    assert set(page.eids()) == set(sessions.loc[sessions["subject"] == "SIM-004", "eid"])
+    page.clear()
+    page.type("q", "choice sign: the VALUE")
+    assert set(page.eids()) == set(table.index[table["choice_sign"] == "fail"])
+    page.clear()
+    page.type("q", "no such words")
+    assert page.n_sessions == 0
+    assert page.css("#empty").is_displayed()
+
+
+def test_sort_by_session_columns(page, simulated):
+    _, sessions = simulated
+    days = sessions.set_index("eid")["start_time"].str[:16]
+    assert days[page.eids()].is_monotonic_decreasing
+    page.sort("start")
+    assert days[page.eids()].is_monotonic_increasing
+    for key, column in (("subject", "subject"), ("lab", "lab"), ("type", "session_type")):
+        values = sessions.set_index("eid")[column]
+        page.sort(key)
+        assert values[page.eids()].is_monotonic_increasing
+        assert page.css(f"th[data-key={key}]").get_attribute("aria-sort") == "ascending"
+        page.sort(key)
+        assert values[page.eids()].is_monotonic_decreasing
+
+
+def test_sort_by_number_of_problems(page, table):
+    page.sort("problems")
+    fails = (table == "fail").sum(axis=1)
+    warns = (table == "warn").sum(axis=1)
+    rank = (fails * 1000 + warns)[page.eids()]
+    assert rank.is_monotonic_decreasing
+    assert rank.iloc[0] > rank.iloc[-1]
+
+
+def test_sort_by_a_check_worst_first_then_by_value(page, simulated, table):
+    matrix, _ = simulated
+    rank = {"fail": 0, "warn": 1, "not run": 2, "pass": 3}
+    values = matrix[matrix["check"] == "early_samples"].set_index("eid")["value"]
+    page.sort("early_samples")
+    assert table["early_samples"].map(rank)[page.eids()].is_monotonic_increasing
+    page.sort("early_samples")
+    ordered = values[page.eids()]
+    n = ordered.notna().sum()
+    assert ordered.iloc[:n].round(2).is_monotonic_decreasing
+    assert ordered.iloc[n:].isna().all()
+    page.sort("early_samples")
+    ordered = values[page.eids()]
+    assert ordered.iloc[:n].round(2).is_monotonic_increasing
+    assert ordered.iloc[n:].isna().all()
+
+
+def test_click_on_a_failing_cell_tells_value_limit_and_message(page, simulated, tmp_path):
+    matrix, _ = simulated
+    page.sort("band_inversion")
+    eid = page.eids()[0]
+    cell = page.cell(0, "band_inversion")
+    assert cell.get_attribute("aria-label") == "band_inversion: fail"
+    cell.click()
+    panel = page.css("#panel")
+    row = matrix.set_index(["eid", "check"]).loc[(eid, "band_inversion")]
+    rule = RULES["band_inversion"]
+    assert panel.is_displayed()
+    for text in ("band_inversion", row.message, rule.description, "BLOCK", "photometry_qc", eid):
+        assert text in panel.text
+    numbers = [entry.text for entry in page.all("#panel dd.number")]
+    value, limit = (float(text.removesuffix(" frames").replace(",", "")) for text in numbers)
+    assert value == pytest.approx(row.value, rel=5e-5)
+    assert limit == row.limit
+    assert all(text.endswith(" frames") for text in numbers)
+    links = [link.get_attribute("href") for link in page.all("#panel a")]
+    assert f"{URL}/assets/photometry_qc?view=partitions&partition={eid}" in links
+    assert f"{URL}/assets/session?view=partitions&partition={eid}" in links
+    assert f"{URL}/assets/photometry_qc?view=checks&checkDetail=band_inversion" in links
+    page.browser.save_screenshot(str(tmp_path / "panel.png"))
+    page.css("#panel .close").click()
+    assert not panel.is_displayed()
+
+
+def test_other_problems_of_a_session_are_one_click_away(page, table):
+    broken = table.isin(["warn", "fail"])
+    eid = broken.sum(axis=1).idxmax()
+    page.type("q", eid)
+    page.css('td[data-r="0"][data-c="0"]').click()
+    names = [entry.text.splitlines()[0] for entry in page.all("#panel li span")]
+    assert set(names) == set(broken.columns[broken.loc[eid]])
+    first = names[0]
+    page.all("#panel li button")[0].click()
+    assert page.css("#panel-title").text == first
+    assert len(page.all("#panel li button")) == len(names) - 1
+
+
+def test_keyboard_moves_opens_and_closes(page):
+    page.cell(0, "missing_raw_data").click()
+    page.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert not page.css("#panel").is_displayed()
+    row, column = page.focused()
+    assert row == "0"
+    for key in (Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_RIGHT):
+        page.browser.switch_to.active_element.send_keys(key)
+    assert page.focused() == ("2", str(int(column) + 1))
+    page.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert page.css("#panel-title").text == "missing_extracted_data"
+    page.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert page.focused() == ("2", str(int(column) + 1))
+    page.browser.switch_to.active_element.send_keys(Keys.CONTROL + Keys.END)
+    assert page.focused() == ("149", str(5 + len(RULES)))
+    page.browser.switch_to.active_element.send_keys(Keys.CONTROL + Keys.HOME)
+    page.browser.switch_to.active_element.send_keys(Keys.ARROW_UP)
+    before = page.eids()
+    page.browser.switch_to.active_element.send_keys(Keys.ENTER)
+    page.settle()
+    assert page.eids() != before
+
+
+def test_state_is_in_the_address(page, file, browser):
+    page.choose("lab", "mainenlab")
+    page.type("q", "sim")
+    page.sort("band_inversion")
+    page.cell(1, "choice_sign").click()
+    address, eids, title = browser.current_url, page.eids(), page.css("#panel").text
+    assert "lab=mainenlab" in address
+    browser.get("about:blank")
+    browser.get(address)
+    again = Page(browser, file, address[address.index("#") :])
+    assert again.eids() == eids
+    assert again.css("#panel").text == title
+    assert again.css("[name=lab]").get_attribute("value") == "mainenlab"
+    assert again.css("th[data-key=band_inversion]").get_attribute("aria-sort") == "other"
+
+
+def test_outcomes_differ_without_colour(page):
+    script = "return getComputedStyle(arguments[0], '::before').content"
+    glyphs = {
+        name: page.browser.execute_script(script, page.css(f"#legend i.{name}")) for name in "pwfn"
+    }
+    assert len(set(glyphs.values())) == 4
+    for name, glyph in glyphs.items():
+        found = page.all(f"td.o.{name}")
+        assert found
+        assert page.browser.execute_script(script, found[0]) == glyph
+
+
+def test_markup_in_texts_stays_text(browser, simulated, tmp_path):
+    matrix, sessions = simulated
+    evil = "<img src=x onerror=\"document.title='broken in'\"></script><script>1</script>"
+    matrix = matrix.assign(message=evil, outcome="fail")
+    sessions = sessions.assign(subject=f"A{evil}", lab=evil, session_type=evil)
+    path = tmp_path / "evil.html"
+    path.write_text(build_dashboard(matrix, sessions, RULES, dagster_url=URL), encoding="utf-8")
+    page = Page(browser, path)
+    page.cell(0, "choice_sign").click()
+    page.settle()
+    assert page.css("#panel .message").text == evil
+    assert page.css('td[data-r="0"][data-c="0"]').text.startswith("A<img")
+    assert not page.all("img")
+    assert len(page.all("script")) == 2
+    assert browser.title == "Quality of sessions"
+
+
+def test_printing_shows_all_rows(page):
+    assert len(page.all("#body tr:not(.gap)")) < 100
+    page.browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert len(page.all("#body tr:not(.gap)")) == 150
+    page.browser.execute_script("dispatchEvent(new Event('afterprint'))")
+    assert len(page.all("#body tr:not(.gap)")) < 100
+
+
+def test_five_thousand_sessions_stay_usable(browser, tmp_path):
+    path = tmp_path / "large.html"
+    matrix, sessions = simulate_outcomes(5000, seed=1)
+    path.write_text(build_dashboard(matrix, sessions, RULES, dagster_url=URL), encoding="utf-8")
+    started = time.perf_counter()
+    page = Page(browser, path)
+    assert page.n_sessions == 5000
+    opened = time.perf_counter() - started
+    took = browser.execute_script(
+        "const t = performance.now();"
+        "document.querySelector('th[data-key=choice_sign] button').click();"
+        "document.body.offsetHeight; return performance.now() - t"
+    )
+    browser.execute_script("const s = document.querySelector('#scroller'); s.scrollTop = 1e9")
+    page.settle()
+    rows = page.all("#body tr:not(.gap)")
+    assert len(rows) < 100
+    assert rows[-1].get_attribute("aria-rowindex") == str(5000 + 3)
+    assert np.array([opened, took / 1000]) == pytest.approx(0, abs=5)
