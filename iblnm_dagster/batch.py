@@ -150,13 +150,20 @@ def run_batch(
 def _start(context, settings: Settings, options: dict) -> _Slot:
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, settings, options), daemon=True)
-    process.start()
+    # what the terminal sends to the group is for this process alone, also while a worker starts
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, previous)
     theirs.close()
     return _Slot(process, ours)
 
 
 def _work(connection: Connection, settings: Settings, options: dict) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Dagster handles Ctrl-C itself during a run, so a worker must not be in the terminal's group
+    if hasattr(os, "setsid"):
+        os.setsid()
     from iblnm_dagster.instance import open_instance
 
     with open_instance(settings) as instance:

@@ -18,7 +18,7 @@ class RefusingIOManager(IOManager):
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
         raise NotImplementedError(
-            f"{context.get_identifier()} declares no io_manager_key: say where it is stored"
+            f"{context.op_def.name} declares no io_manager_key: say where it is stored"
         )
 
     def load_input(self, context: InputContext) -> Any:
