@@ -324,6 +324,12 @@ def test_state_is_in_the_address(page, file, browser):
     assert again.css("th[data-key=band_inversion]").get_attribute("aria-sort") == "other"
 
 
+def test_an_address_with_unknown_names_shows_everything(browser, file):
+    page = Page(browser, file, "#subject=nobody&sort=nothing&check=none&open=x~y&from=soon")
+    assert page.n_sessions == 150
+    assert not page.css("#panel").is_displayed()
+
+
 def test_outcomes_differ_without_colour(page):
     script = "return getComputedStyle(arguments[0], '::before').content"
     glyphs = {

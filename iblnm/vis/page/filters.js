@@ -24,6 +24,7 @@ function readHash() {
   }
   for (const name of NAMES) form.elements[name].value = state[name] || "";
   for (const name of TOGGLES) form.elements[name].checked = state[name] === "1";
+  readForm(); // an address may name a mouse that is not on this page
 }
 
 function writeHash() {
