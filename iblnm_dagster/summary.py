@@ -95,6 +95,7 @@ def format_summary(
         f"session files    {settings.sessions_h5_dir}",
         f"tables           {settings.metadata_dir}, {settings.data_dir}",
         f"what is wrong    {settings.metadata_dir / 'errors.pqt'}",
+        f"dashboard        {settings.figures_dir / 'qc' / 'dashboard.html'}",
         f"archive          {settings.cache_dir}",
     ]
     return "\n".join(lines)
