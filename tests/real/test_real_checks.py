@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pandas as pd
 import pytest
 
-from iblnm.config import Settings
 from iblnm.validation import RULES
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -99,25 +96,12 @@ PASSED = {
 
 
 @pytest.fixture(scope="module")
-def processed(real_data, tmp_path_factory):
-    """Matrix of outcomes and errors of the real recordings, each run as a session."""
-    from iblnm_dagster.build import build_defs
-    from iblnm_dagster.instance import open_instance
-    from iblnm_dagster.jobs import CATALOG_JOB
-    from iblnm_dagster.resources import Archive
-    from iblnm_dagster.selection import discover_sessions
-    from iblnm_dagster.worker import Worker
-
-    folder = tmp_path_factory.mktemp("real")
-    shutil.copytree(real_data / "alf", folder / "alf")
-    settings = Settings(root=folder / "root", one_cache_dir=folder / "alf")
-    with open_instance(settings) as instance:
-        worker = Worker(settings, instance)
-        eids = discover_sessions(instance, Archive(settings))
-        statuses = {eid: worker.run(eid).status for eid in eids}
-        build_defs(settings).resolve_job_def(CATALOG_JOB).execute_in_process(instance=instance)
-    matrix = pd.read_parquet(settings.metadata_dir / "qc_matrix.pqt")
-    errors = pd.read_parquet(settings.metadata_dir / "errors.pqt")
+def processed(real_run):
+    """Statuses, matrix of outcomes and errors of the real recordings."""
+    metadata = real_run.settings.metadata_dir
+    statuses = {eid: outcome.status for eid, outcome in real_run.outcomes.items()}
+    matrix = pd.read_parquet(metadata / "qc_matrix.pqt")
+    errors = pd.read_parquet(metadata / "errors.pqt")
     return statuses, matrix.set_index(["eid", "check"]), errors
 
 
