@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 from iblnm.config import Settings
 from iblnm_dagster.worker import BROKEN, SKIPPED, SessionOutcome, Worker
@@ -178,12 +179,17 @@ def _work(connection: Connection, settings: Settings, options: dict) -> None:
 
 
 def _memory_mib() -> float:
+    """Largest resident memory of this process so far; NaN where it cannot be known."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage also counts what the parent held when it forked
+        peak = next(line for line in status.read_text().splitlines() if "VmHWM" in line)
+        return int(peak.split()[1]) / 1024
     if sys.platform == "win32":
         return float("nan")
     import resource
 
-    kibibytes_per_unit = 1 / 1024 if sys.platform == "darwin" else 1
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kibibytes_per_unit / 1024
+    bytes_per_unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_per_unit / 2**20
 
 
 def _ready(slots: list[_Slot]) -> list[_Slot]:
