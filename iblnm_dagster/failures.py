@@ -16,6 +16,8 @@ from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._serdes import deserialize_value
 from dagster._utils.error import SerializableErrorInfo
 
+from iblnm import errors
+
 SESSION_ASSET_NAMES = (
     "session",
     "trials",
@@ -28,6 +30,11 @@ SESSION_ASSET_NAMES = (
     "video_qc",
 )
 _RUNS_PER_QUERY = 500
+DATA_ERRORS = frozenset(
+    name
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, errors.DataError)
+)
 
 
 @dataclass(frozen=True)
@@ -111,19 +118,30 @@ def _step_failures_in_files(paths: Iterable[str]) -> Iterator[tuple[str, str, st
 
 def _failure(eid: str, asset: str, entry: EventLogEntry) -> AssetFailure:
     data = entry.dagster_event.step_failure_data
-    innermost = _innermost(data.error)
+    decisive = decisive_error(data.error)
     user = data.user_failure_data
     typed = user.metadata.get("error_type") if user else None
+    message = user.description if typed else plain_message(decisive)
+    is_expected = typed is not None or decisive.cls_name in DATA_ERRORS
     return AssetFailure(
         eid=eid,
         asset=asset,
-        error_type=typed.value if typed else (innermost.cls_name or "Error"),
-        message=(user.description if typed else innermost.message).strip(),
-        traceback="" if typed else innermost.to_string(),
+        error_type=typed.value if typed else (decisive.cls_name or "Error"),
+        message=message,
+        traceback="" if is_expected else decisive.to_string(),
     )
 
 
-def _innermost(error: SerializableErrorInfo) -> SerializableErrorInfo:
-    while error.cause:
+def plain_message(error: SerializableErrorInfo) -> str:
+    """Message of an error; without the name of its class where that is one of ours."""
+    message = error.message.strip()
+    if error.cls_name in DATA_ERRORS:
+        return message.partition(f"{error.cls_name}: ")[2] or message
+    return message
+
+
+def decisive_error(error: SerializableErrorInfo) -> SerializableErrorInfo:
+    """The error to tell of: the first that is one of ours, else the innermost."""
+    while error.cls_name not in DATA_ERRORS and error.cause:
         error = error.cause
     return error

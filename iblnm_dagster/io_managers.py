@@ -9,6 +9,7 @@ from dagster import InputContext, IOManager, MetadataValue, OutputContext, UPath
 from upath import UPath
 
 from iblnm.config import Settings
+from iblnm.errors import MalformedFileError, MissingFileError
 from iblnm.schemas import TABLES
 from iblnm.storage.provenance import Provenance
 
@@ -74,7 +75,10 @@ class SessionParquetIOManager(_SessionFiles):
     def load_from_path(self, context: InputContext, path: UPath) -> Any:
         from iblnm.storage.parquet import read_table
 
-        return TABLES[_metadata_of(context)["table"]].restore(read_table(Path(path)))
+        table = TABLES[_metadata_of(context)["table"]].restore(read_table(Path(path)))
+        if table.empty:
+            raise MalformedFileError("0 rows: materialize it again", path=path.name)
+        return table
 
 
 class SessionH5IOManager(_SessionFiles):
@@ -89,9 +93,12 @@ class SessionH5IOManager(_SessionFiles):
         write_groups(Path(path), {group: obj}, _provenance(context))
 
     def load_from_path(self, context: InputContext, path: UPath) -> Any:
-        from iblnm.storage.h5 import read_group
+        from iblnm.storage.h5 import list_groups, read_group
 
-        return read_group(Path(path), _metadata_of(context)["h5_group"])
+        group = _metadata_of(context)["h5_group"]
+        if group not in list_groups(Path(path)):
+            raise MissingFileError(f"{group} is not stored: materialize it first", path=path.name)
+        return read_group(Path(path), group)
 
 
 class TableIOManager(IOManager):

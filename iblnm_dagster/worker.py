@@ -13,6 +13,7 @@ from iblnm.config import Settings
 from iblnm.validation import RULES
 from iblnm_dagster.build import build_defs
 from iblnm_dagster.checks import CHECKED_ASSETS
+from iblnm_dagster.failures import DATA_ERRORS, decisive_error, plain_message
 from iblnm_dagster.jobs import SESSION_JOB
 from iblnm_dagster.selection import UNFINISHED, WORKER_TAG, worker_tag
 
@@ -135,6 +136,9 @@ def _kind(data) -> str:
     while error is not None:
         if error.cls_name == _BLOCKING_ERROR:
             return BLOCKED
+        # also where the graph itself reads and writes, around the asset's function
+        if error.cls_name in DATA_ERRORS:
+            return FAILED
         error = error.cause
     return BROKEN
 
@@ -142,7 +146,4 @@ def _kind(data) -> str:
 def _message(data) -> str:
     if data.user_failure_data is not None and data.user_failure_data.description:
         return data.user_failure_data.description
-    error = data.error
-    while error.cause is not None:
-        error = error.cause
-    return error.message.strip()
+    return plain_message(decisive_error(data.error))

@@ -6,13 +6,17 @@ data; that is no error.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
+from iblnm.errors import DataError
 from iblnm.schemas import PERFORMANCE, PHOTOMETRY_REFERENCE, QC_PHOTOMETRY, SESSIONS, VIDEO
 from iblnm.storage.provenance import Provenance
 from iblnm.validation.values import get, listed_categories
@@ -69,7 +73,9 @@ def trials_table(one: Any, session: pd.Series, settings: Settings) -> Result:
 
     if not has_data(session, "extracted_task", settings):
         return Result(None, note="no extracted trials are listed for the session")
-    trials = add_trial_columns(load_trials_table(one, session.eid))
+    loaded = load_trials_table(one, session.eid)
+    with _faults_of(session.eid, "_ibl_trials.table.pqt"):
+        trials = add_trial_columns(loaded)
     note = ""
     if get(session, "session_type") in ("biased", "ephys"):
         repair = repair_blocks(trials, parse_json(get(session, "session_json")))
@@ -113,22 +119,23 @@ def photometry_quality(reference: pd.DataFrame, settings: Settings) -> Result:
     raw = None
     if not pd.isna(raw_path):
         frames = read_raw_frames(raw_path, eid=str(reference.eid.iloc[0]))
-        raw = raw_frame_metrics(
-            frames["times"].to_numpy(),
-            frames["led"].to_numpy(),
-            tolerance_s=settings.thresholds.early_sample_tolerance_s,
-        )
+        with _faults_of(str(reference.eid.iloc[0]), raw_path):
+            raw = raw_frame_metrics(
+                frames["times"].to_numpy(),
+                frames["led"].to_numpy(),
+                tolerance_s=settings.thresholds.early_sample_tolerance_s,
+            )
     mapped = reference.dropna(subset=["recording_name"])
     fiber_idx = {row.recording_name: int(row.fiber_idx) for row in mapped.itertuples()}
-    table = QC_PHOTOMETRY.conform(
-        qc_table(
+    with _faults_of(str(reference.eid.iloc[0]), reference.signal_path.iloc[0]):
+        table = qc_table(
             bands,
             eid=str(reference.eid.iloc[0]),
             fiber_idx=fiber_idx,
             raw=raw,
             settings=settings.signal,
         )
-    )
+    table = QC_PHOTOMETRY.conform(table)
     return Result(
         table,
         _reference_provenance(reference, settings.signal.model_dump()),
@@ -143,7 +150,8 @@ def preprocessed_signal(reference: pd.DataFrame, settings: Settings) -> Result:
     from iblnm.signal.preprocess import preprocess_photometry
 
     bands = load_photometry(reference, padding_s=settings.signal.task_padding_s)
-    recordings = preprocess_photometry(bands, settings.signal)
+    with _faults_of(str(reference.eid.iloc[0]), reference.signal_path.iloc[0]):
+        recordings = preprocess_photometry(bands, settings.signal)
     first = next(iter(recordings.values()))
     return Result(
         recordings,
@@ -218,9 +226,10 @@ def wheel_velocity(
     if not has_data(session, "extracted_wheel", settings):
         return Result(None, note="no extracted wheel is listed for the session")
     times, position = load_wheel(one, session.eid)
-    velocity = trial_wheel_velocity(
-        times, position, trials, fs=settings.wheel.fs, max_trial_s=settings.wheel.max_trial_s
-    )
+    with _faults_of(session.eid, "_ibl_wheel.timestamps.npy"):
+        velocity = trial_wheel_velocity(
+            times, position, trials, fs=settings.wheel.fs, max_trial_s=settings.wheel.max_trial_s
+        )
     return Result(
         velocity,
         _provenance(session, ("extracted_wheel",), settings, settings.wheel.model_dump()),
@@ -240,6 +249,17 @@ def video_quality(one: Any, session: pd.Series, settings: Settings) -> Result:
     table = VIDEO.conform(video_qc(one, session.eid, session, settings))
     score = table.video_qc_score.iloc[0]
     return Result(table, Provenance(), {} if pd.isna(score) else {"score": float(score)})
+
+
+@contextmanager
+def _faults_of(eid: str, path: str) -> Iterator[None]:
+    """Name session and file in what the science finds wrong with the file's values."""
+    try:
+        yield
+    except DataError as error:
+        if error.path is not None:
+            raise
+        raise type(error)(error.message, eid=eid, path=Path(path)) from error
 
 
 def _provenance(

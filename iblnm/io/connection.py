@@ -65,12 +65,22 @@ def _open_local(cache_dir: Path) -> Any:
         warnings.filterwarnings("error", message="No cache tables found")
         try:
             # the factory ONE() would look up Alyx parameters in the user's home for this folder
-            return One(cache_dir=cache_dir, mode="local")
+            client = One(cache_dir=cache_dir, mode="local")
         except (UserWarning, pa.ArrowException, OSError, KeyError) as error:
             raise UnreadableFileError(
                 f"the ONE tables of {cache_dir} cannot be read: {error}",
                 path=cache_dir / "sessions.pqt",
             ) from error
+    # ONE leaves out a table that is not its own, and no session would have any file
+    loaded = client._cache["_meta"]["raw"]
+    for name in ("sessions", "datasets"):
+        if "date_created" not in loaded.get(name, {}):
+            raise UnreadableFileError(
+                f"no table of ONE in {cache_dir}: its metadata have no date_created; make it "
+                "with one.alf.cache.make_parquet_db, or save it with iblutil.io.parquet.save",
+                path=cache_dir / f"{name}.pqt",
+            )
+    return client
 
 
 def _connect_remote(settings: Settings) -> Any:

@@ -157,9 +157,10 @@ def load_photometry(
     }
     shortest = min(map(len, frames.values()), default=0)
     if not shortest:
+        empty = [band for band, index in frames.items() if not len(index)] or bands
         raise MalformedFileError(
-            f"0 samples between {window[0]:.1f} and {window[1]:.1f} s; the signal spans "
-            f"{signal.times[0]:.1f} to {signal.times[-1]:.1f} s",
+            f"0 samples of {', '.join(empty)} between {window[0]:.1f} and {window[1]:.1f} s; the "
+            f"signal spans {signal.times[0]:.1f} to {signal.times[-1]:.1f} s",
             eid=eid,
             path=path,
         )

@@ -9,13 +9,25 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from iblnm.errors import UnreadableFileError
+from iblnm.errors import MalformedFileError, UnreadableFileError
 from iblnm.storage.names import is_valid_name, validate_eid
 
 _HTTP_NOT_FOUND = 404
+# what is used of a record, where another type could not be; all may be null
+_SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
+    "sessions": {
+        "start_time": (str,),
+        "end_time": (str,),
+        "users": (list, str),
+        "projects": (list, str),
+        "probe_insertion": (list,),
+    },
+    "subjects": {"genotype": (list, str)},
+}
 
 
 class Records(Protocol):
@@ -92,13 +104,13 @@ class LocalRecords:
 
     def subject(self, nickname: str) -> dict[str, Any] | None:
         # a nickname that could not be a file name has no record here
-        return self._read("subjects", nickname) if is_valid_name(nickname) else None
+        return self._read("subjects", nickname)
 
     def insertions(self, eid: str) -> list[dict[str, Any]]:
         record = self.session(eid)
         listed = (record or {}).get("probe_insertion")
         if listed:
-            found = [self._read("insertions", str(item["id"])) or item for item in listed]
+            found = [self._read("insertions", str(item.get("id"))) or item for item in listed]
         else:
             found = self._matching("insertions", {"session": eid})
         return sorted(found, key=lambda insertion: str(insertion.get("name")))
@@ -117,7 +129,7 @@ class LocalRecords:
         if not folder.is_dir():
             return []
         found = []
-        for path in sorted(folder.glob("*.json")):
+        for path in sorted(filter(Path.is_file, folder.glob("*.json"))):
             # most files are other sessions': parse only those that name the identifier
             text = _read_text(path)
             if all(str(value) in text for value in fields.values()):
@@ -128,7 +140,12 @@ class LocalRecords:
 
     def _read(self, endpoint: str, name: str) -> dict[str, Any] | None:
         path = self._folder / endpoint / f"{name}.json"
-        return _parse(_read_text(path), path) if path.is_file() else None
+        # an identifier within a record is no safer than one from outside
+        if not is_valid_name(name) or not path.is_file():
+            return None
+        record = _parse(_read_text(path), path)
+        _require_shape(record, endpoint, path)
+        return record
 
 
 class RemoteRecords:
@@ -188,6 +205,34 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
             f"the record is a JSON {type(record).__name__}; an object is expected", path=path
         )
     return record
+
+
+def _require_shape(record: dict[str, Any], endpoint: str, path: Path) -> None:
+    for name, types in _SHAPES.get(endpoint, {}).items():
+        value = record.get(name)
+        if value is not None and not isinstance(value, types):
+            raise MalformedFileError(
+                f"{name} is a JSON {type(value).__name__}; a {types[0].__name__} is expected",
+                path=path,
+            )
+    start = record.get("start_time")
+    if endpoint == "sessions" and start and not _is_iso(start):
+        raise MalformedFileError(f"start_time is {start!r}; ISO 8601 is expected", path=path)
+    for item in record.get("probe_insertion") or [] if endpoint == "sessions" else []:
+        if not isinstance(item, dict):
+            raise MalformedFileError(
+                f"an item of probe_insertion is a JSON {type(item).__name__}; "
+                "an object is expected",
+                path=path,
+            )
+
+
+def _is_iso(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _identifier(value: Any) -> str | None:

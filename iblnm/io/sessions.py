@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from iblnm.errors import UnknownSessionError
+from iblnm.errors import DataError, UnknownSessionError
 from iblnm.io import regions
 from iblnm.io.datasets import list_session_datasets
 from iblnm.io.fibers import subject_fibers
@@ -231,7 +231,10 @@ def _local_rows(one: Any, project: str | None) -> Iterator[dict[str, Any]]:
         projects = _texts(details.get("projects"))
         if project and projects and project not in projects:
             continue
-        record = records.session(eid) or {}
+        try:
+            record = records.session(eid) or {}
+        except DataError:  # the session itself will fail of it, the others must be listed
+            record = {}
         date = str(details["date"])
         yield {
             "eid": eid,

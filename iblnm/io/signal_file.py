@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 VALID_COLUMNS = ("valid", "include")
+# a wrong time far away, or times in milliseconds
+MAX_SPAN_S = 24 * 3600.0
 _NO_BAND = ("", "None", "nan")
 
 
@@ -76,7 +78,8 @@ def read_signal_file(
         If it is empty, truncated or no parquet file.
     MalformedFileError
         If columns are missing or of a wrong type, or there are no frames after the first,
-        or a time is not finite, or time does not increase within a band.
+        or a time is not finite, or time does not increase within a band or spans more than a
+        day.
 
     Notes
     -----
@@ -111,6 +114,11 @@ def _read(path: Path, size: int, mtime_ns: int, named: tuple[str, ...]) -> Signa
     n_bad = int((~np.isfinite(times)).sum())
     if n_bad:
         raise MalformedFileError(f"{n_bad} of {len(times)} times are not finite")
+    span = float(times.max() - times.min())
+    if span > MAX_SPAN_S:
+        raise MalformedFileError(
+            f"the times span {span:g} s; at most {MAX_SPAN_S:g} s are expected of a session"
+        )
     values = {name: _numbers(table, name)[1:] for name in columns}
     band, bands = _bands(table)
     signal = SignalFile(times, values, band, bands, _valid(table, valid_column), valid_column)

@@ -26,6 +26,7 @@ REQUIRED_COLUMNS = (
     "feedbackType",
     "probabilityLeft",
 )
+_FEEDBACK_TYPES = (-1.0, 0.0, 1.0)
 
 
 def load_trials_table(one: Any, eid: str) -> pd.DataFrame:
@@ -50,8 +51,9 @@ def load_trials_table(one: Any, eid: str) -> pd.DataFrame:
     UnreadableFileError
         If the file cannot be read.
     MalformedFileError
-        If a column is missing or not numeric, there are no trials, or the starts of the
-        intervals do not increase.
+        If a column is missing or not numeric, there are no trials, the starts of the
+        intervals do not increase, the last trial has no end after its start, or a
+        ``feedbackType`` is none of −1, 0 and 1.
 
     Notes
     -----
@@ -83,6 +85,7 @@ def read_trials_table(path: Path, *, eid: str | None = None) -> pd.DataFrame:
         index=pd.RangeIndex(len(table)),
     )
     _check_intervals(trials, eid, path)
+    _check_feedback(trials, eid, path)
     return trials
 
 
@@ -96,12 +99,30 @@ def _as_float(column: pd.Series, eid: str | None, path: Path) -> np.ndarray:
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
+def _check_feedback(trials: pd.DataFrame, eid: str | None, path: Path) -> None:
+    feedback = trials["feedbackType"].to_numpy()
+    wrong = feedback[~np.isin(feedback, _FEEDBACK_TYPES)]
+    if len(wrong):
+        raise MalformedFileError(
+            f"{len(wrong)} of {len(feedback)} trials have feedbackType {wrong[0]:g}; "
+            "-1, 0 or 1 is expected",
+            eid=eid,
+            path=path,
+        )
+
+
 def _check_intervals(trials: pd.DataFrame, eid: str | None, path: Path) -> None:
     start, end = trials["intervals_0"].to_numpy(), trials["intervals_1"].to_numpy()
     n_unknown = int((~np.isfinite(start)).sum())
     if n_unknown or not np.isfinite(end[-1]):
         raise MalformedFileError(
             f"{n_unknown} of {len(start)} trials have no start, or the last has no end",
+            eid=eid,
+            path=path,
+        )
+    if end[-1] <= start[-1]:
+        raise MalformedFileError(
+            f"the last trial ends at {end[-1]:g} s, before it starts at {start[-1]:g} s",
             eid=eid,
             path=path,
         )

@@ -10,6 +10,9 @@ import numpy as np
 from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
 from iblnm.io.datasets import dataset_path
 
+# a wrong time far away would make a regular trace of any size of it
+MAX_SPAN_S = 24 * 3600.0
+
 
 def load_wheel(one: Any, eid: str) -> tuple[np.ndarray, np.ndarray]:
     """Load the times and positions of the wheel.
@@ -34,7 +37,7 @@ def load_wheel(one: Any, eid: str) -> tuple[np.ndarray, np.ndarray]:
         If a file is empty, truncated or no npy file of numbers.
     MalformedFileError
         If the two disagree in length, are not one-dimensional, hold fewer than two samples
-        or values that are not finite, or time runs backwards.
+        or values that are not finite, time runs backwards, or it spans more than a day.
     """
     arrays = {}
     for name in ("timestamps", "position"):
@@ -58,6 +61,13 @@ def load_wheel(one: Any, eid: str) -> tuple[np.ndarray, np.ndarray]:
             raise MalformedFileError(
                 f"{n_bad} of {len(values)} wheel {name} are not finite", eid=eid, path=path
             )
+    if times[-1] - times[0] > MAX_SPAN_S:
+        raise MalformedFileError(
+            f"the wheel's times span {times[-1] - times[0]:g} s; at most {MAX_SPAN_S:g} s are "
+            "expected of a session",
+            eid=eid,
+            path=path.with_name(path.name.replace("position", "timestamps")),
+        )
     n_back = int((np.diff(times) < 0).sum())
     if n_back:
         raise MalformedFileError(

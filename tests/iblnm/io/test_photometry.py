@@ -258,7 +258,9 @@ def test_task_outside_the_recording_or_all_invalid(tree, files, trials_maker):
     with pytest.raises(MalformedFileError, match=r"VTA, SNc: 0 of .* valid and finite"):
         load_photometry(reference_of(tree, files))
     files["alf/task_00/_ibl_trials.table.pqt"] = trials_maker(start=500.0)
-    with pytest.raises(MalformedFileError, match=r"0 samples between 495\.0 and"):
+    with pytest.raises(
+        MalformedFileError, match=r"0 samples of GCaMP, Isosbestic between 495\.0 and"
+    ):
         load_photometry(reference_of(tree, files, number=2))
 
 
