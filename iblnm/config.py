@@ -101,15 +101,37 @@ _TARGET_NM = {
     "SI": "ACh",
     "PPT": "ACh",
 }
+# VTA-DA, LC-NE and NBM-ACh as in the project; the others keep the hue of their
+# neuromodulator at a lightness that the colour-blind can tell from all others
 _TARGET_COLORS = {
-    "MR-5HT": "#df67fa",
-    "DR-5HT": "#b867fa",
+    "MR-5HT": "#e3a1f5",
+    "DR-5HT": "#7426a8",
     "VTA-DA": "#ff413d",
-    "SNc-DA": "#ff653d",
+    "SNc-DA": "#f7a21b",
     "LC-NE": "#3f88fa",
     "NBM-ACh": "#40afa1",
-    "SI-ACh": "#40afa1",
-    "PPT-ACh": "#00974e",
+    "SI-ACh": "#8fdc8a",
+    "PPT-ACh": "#0a4526",
+}
+_TARGET_MARKERS = {
+    "MR-5HT": "v",
+    "DR-5HT": "^",
+    "VTA-DA": "o",
+    "SNc-DA": "s",
+    "LC-NE": "D",
+    "NBM-ACh": "P",
+    "SI-ACh": "X",
+    "PPT-ACh": "p",
+}
+_TARGET_LINE_STYLES = {
+    "MR-5HT": "-",
+    "DR-5HT": "--",
+    "VTA-DA": "-",
+    "SNc-DA": "--",
+    "LC-NE": "-",
+    "NBM-ACh": "-",
+    "SI-ACh": "--",
+    "PPT-ACh": ":",
 }
 _SESSION_TYPE_COLORS = {
     "habituation": "darkgray",
@@ -166,6 +188,30 @@ class WheelSettings(BaseModel):
     max_trial_s: float = 60.0
 
 
+class FigureSettings(BaseModel):
+    """How figures look and are stored; a target is never told by its colour alone."""
+
+    target_markers: dict[str, str] = _TARGET_MARKERS
+    target_line_styles: dict[str, str] = _TARGET_LINE_STYLES
+    file_types: tuple[str, ...] = ("svg", "pdf", "png")
+    dpi: int = 200
+    alpha: float = 0.05
+    """Corrected p below which a symbol is filled, and 1 − coverage of intervals."""
+
+
+class CohortSettings(BaseModel):
+    """Selection of trials and features in cohort analyses; times in seconds."""
+
+    max_cached_sessions: int = 8
+    """Sessions that a group holds in memory at once."""
+    probability_left: float = 0.5
+    min_response_time_s: float = 0.05
+    min_coverage: float = 0.0
+    """Share of the samples of the early window that a magnitude needs; at least one sample."""
+    min_trials_per_cell: int = 5
+    max_nan_rate: float = 0.3
+
+
 class Settings(BaseSettings):
     """All settings of a pipeline; see the module's docstring for how to set them."""
 
@@ -194,6 +240,8 @@ class Settings(BaseSettings):
     thresholds: Thresholds = Thresholds()
     signal: SignalSettings = SignalSettings()
     wheel: WheelSettings = WheelSettings()
+    figures: FigureSettings = FigureSettings()
+    cohort: CohortSettings = CohortSettings()
     response_events: tuple[str, ...] = TRIAL_EVENTS
     analysis_contrasts: tuple[float, ...] = (0.0, 6.25, 12.5, 25.0, 100.0)
 

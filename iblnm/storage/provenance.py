@@ -12,25 +12,30 @@ PACKAGES = ("iblnm", "ibl-photometry", "ibllib", "ONE-api")
 
 
 @cache
-def _installed_versions() -> tuple[tuple[str, str | None], ...]:
+def _installed_versions(packages: tuple[str, ...]) -> tuple[tuple[str, str | None], ...]:
     def version(package: str) -> str | None:
         try:
             return metadata.version(package)
         except metadata.PackageNotFoundError:
             return None
 
-    return tuple((package, version(package)) for package in PACKAGES)
+    return tuple((package, version(package)) for package in packages)
 
 
-def software_versions() -> dict[str, str | None]:
+def software_versions(further: tuple[str, ...] = ()) -> dict[str, str | None]:
     """Versions of the packages that an output depends on, read once per process.
+
+    Parameters
+    ----------
+    further : tuple of str
+        Distributions that matter besides those of `PACKAGES`.
 
     Returns
     -------
     dict
         Distribution name to version; None where a package is not installed.
     """
-    return dict(_installed_versions())
+    return dict(_installed_versions((*PACKAGES, *further)))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The stages of the cohort: each reads tables and session files and composes the analyses."""
