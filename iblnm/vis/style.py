@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iblnm.config import Settings
 from iblnm.storage.atomic import write_whole
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 NEUTRAL = "#c3c9ce"
 FAINT = "#e9ecee"
 INK = "#1c2730"
-FILE_TYPES = ("svg", "png")
+FILE_TYPES = ("svg", "pdf", "png")
 # fixed identifiers: the same figure is the same file
-_DRAWING = {"svg.hashsalt": "iblnm", "svg.fonttype": "none"}
+_DRAWING = {"svg.hashsalt": "iblnm", "svg.fonttype": "none", "pdf.fonttype": 42}
+_FILE_METADATA = {
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+    "png": {"Software": None},
+}
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -40,6 +45,15 @@ def plain_axes(ax: Axes) -> Axes:
 def target_color(target: str | None, settings: Settings) -> str:
     """Colour of a target of the settings; a neutral one for any other."""
     return settings.target_colors.get(str(target), NEUTRAL)
+
+
+def target_style(target: str | None, settings: Settings) -> dict[str, Any]:
+    """Colour, marker and line style of a target, as keywords of `Axes.plot`."""
+    return {
+        "color": target_color(target, settings),
+        "marker": settings.figures.target_markers.get(str(target), "."),
+        "linestyle": settings.figures.target_line_styles.get(str(target), "-"),
+    }
 
 
 def ordered_targets(targets: Iterable[str], settings: Settings) -> list[str]:
@@ -82,9 +96,8 @@ def _drawn(figure: Figure, kind: str, dpi: float) -> bytes:
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
     with rc_context(_DRAWING):
-        figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=_FILE_METADATA.get(kind))
     return buffer.getvalue()
 
 

@@ -41,7 +41,7 @@ def test_files_are_where_the_design_says(materialized):
     stages = ("all", "raw", "complete", "passing_qc", "video_ready")
     names = [f"sessions_{stage}" for stage in stages]
     names += ["recordings_per_target", "recordings_per_mouse"]
-    assert files == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
+    assert files == {f"{name}.{kind}" for name in names for kind in ("svg", "pdf", "png")}
 
 
 @pytest.mark.parametrize("name", ASSETS)

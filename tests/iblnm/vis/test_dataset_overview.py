@@ -192,10 +192,11 @@ def test_all_figures_of_a_cohort_are_drawn_and_saved(tmp_path, settings):
         "recordings_per_mouse",
     }
     for name, figure in figures.items():
-        svg, png = save_figure(figure, tmp_path / "deep" / name)
+        svg, pdf, png = save_figure(figure, tmp_path / "deep" / name)
         assert svg.read_text().lstrip().startswith("<?xml")
+        assert pdf.read_bytes().startswith(b"%PDF")
         assert png.read_bytes().startswith(b"\x89PNG")
-    again, _ = save_figure(figures["sessions_all"], tmp_path / "again")
+    again, *_ = save_figure(figures["sessions_all"], tmp_path / "again")
     assert again.read_bytes() == (tmp_path / "deep" / "sessions_all.svg").read_bytes()
     assert dict(matplotlib.rcParams) == before
 

@@ -1,0 +1,241 @@
+"""Panels of the cohort figures: grids, axes of contrast, numbers of animals, no data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from iblnm.config import Settings
+from iblnm.vis.style import INK, new_figure, ordered_targets, plain_axes, target_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+EVENT_LABELS = {
+    "stimOn_times": "stimulus onset",
+    "firstMovement_times": "first movement",
+    "feedback_times": "feedback",
+}
+OUTCOME_LABELS = {1: "correct", -1: "incorrect"}
+RESPONSE_LABEL = "Response (z)"
+CONTRAST_LABEL = "Contrast (%)"
+SMALL = 7
+_UNITS = {
+    "subjects": ("mouse", "mice"),
+    "sessions": ("session", "sessions"),
+    "recordings": ("recording", "recordings"),
+    "trials": ("trial", "trials"),
+}
+
+
+class NoDataError(ValueError):
+    """There is nothing to draw; the message is the reason."""
+
+
+Drawing = TypeVar("Drawing", bound=Callable[..., Any])
+
+
+def or_no_data(title: str) -> Callable[[Drawing], Drawing]:
+    """Let a figure function answer `NoDataError` with a figure that says why it is empty."""
+
+    def decorate(draw: Drawing) -> Drawing:
+        @wraps(draw)
+        def drawn(*args: Any, **kwargs: Any) -> Figure:
+            try:
+                return draw(*args, **kwargs)
+            except NoDataError as reason:
+                return no_data_figure(title, str(reason))
+
+        return drawn  # type: ignore[return-value]
+
+    return decorate
+
+
+def no_data_figure(title: str, reason: str) -> Figure:
+    """A figure that says 'no data' and the reason."""
+    figure = new_figure(4.5, 2.0)
+    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+    figure.text(0.5, 0.45, f"no data\n{reason}", ha="center", va="center", fontsize=8, wrap=True)
+    return figure
+
+
+def need_rows(table: pd.DataFrame | None, columns: Iterable[str], what: str) -> pd.DataFrame:
+    """The rows of a table in which all `columns` are known.
+
+    Raises
+    ------
+    NoDataError
+        If there is no such row.
+    """
+    columns = list(columns)
+    if table is None or not len(table):
+        raise NoDataError(f"the table of {what} is empty")
+    known = table.dropna(subset=columns)
+    if not len(known):
+        raise NoDataError(f"none of {len(table)} rows of {what} has {', '.join(columns)}")
+    return known
+
+
+def count_units(table: pd.DataFrame) -> dict[str, int]:
+    """Numbers of subjects, sessions, recordings and trials that a table's keys tell.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Any of ``subject``, ``eid``, ``fiber_idx``, ``trial``; without ``trial`` the sum of
+        ``n_trials``, where a row is one session or recording.
+
+    Returns
+    -------
+    dict of int
+        Keys that the table does not tell are absent.
+    """
+    counts = {}
+    if "subject" in table:
+        counts["subjects"] = int(table["subject"].nunique())
+    if "eid" in table:
+        counts["sessions"] = int(table["eid"].nunique())
+        if "fiber_idx" in table:
+            counts["recordings"] = len(table[["eid", "fiber_idx"]].drop_duplicates())
+        if "trial" in table:
+            counts["trials"] = len(table[["eid", "trial"]].drop_duplicates())
+    if "trials" not in counts and "n_trials" in table:
+        counts["trials"] = int(table["n_trials"].sum())
+    return counts
+
+
+def count_text(counts: Mapping[str, int]) -> str:
+    """Numbers in words.
+
+    Examples
+    --------
+    >>> count_text({"trials": 1200, "subjects": 1})
+    'n = 1 mouse, 1,200 trials'
+    """
+    parts = [
+        f"{counts[unit]:,} {names[counts[unit] != 1]}"
+        for unit, names in _UNITS.items()
+        if unit in counts
+    ]
+    return f"n = {', '.join(parts)}" if parts else ""
+
+
+def give_title(
+    figure: Figure,
+    title: str,
+    table: pd.DataFrame | None = None,
+    counts: Mapping[str, int] | None = None,
+    note: str = "",
+) -> None:
+    """Write title, numbers of animals, sessions, recordings and trials, and a note.
+
+    Parameters
+    ----------
+    figure : Figure
+    title : str
+    table : DataFrame, optional
+        Counted by `count_units`.
+    counts : mapping, optional
+        Numbers that are known otherwise; they win.
+    note : str
+        What bars, bands or symbols are.
+    """
+    known = {**(count_units(table) if table is not None else {}), **(counts or {})}
+    lines = [line for line in (title, count_text(known), note) if line]
+    figure.suptitle("\n".join(lines), fontsize=9, x=0.01, ha="left")
+
+
+def panel_grid(
+    n_rows: int,
+    n_columns: int,
+    *,
+    size: tuple[float, float] = (1.9, 1.8),
+    share_x: bool | str = True,
+    share_y: bool | str = True,
+    extra: tuple[float, float] = (0.8, 0.9),
+) -> tuple[Figure, np.ndarray]:
+    """A figure of equal panels, axes in an array (rows, columns); sizes in inches."""
+    figure = new_figure(size[0] * n_columns + extra[0], size[1] * n_rows + extra[1])
+    axes = figure.subplots(n_rows, n_columns, sharex=share_x, sharey=share_y, squeeze=False)
+    for ax in axes.flat:
+        plain_axes(ax).tick_params(labelsize=SMALL)
+    return figure, axes
+
+
+def wrapped_grid(n: int, *, columns: int = 4, **kwargs: Any) -> tuple[Figure, list[Axes]]:
+    """`panel_grid` of `n` panels in rows of at most `columns`; places left over stay empty."""
+    columns = min(columns, max(n, 1))
+    rows = -(-max(n, 1) // columns)
+    figure, axes = panel_grid(rows, columns, **kwargs)
+    for ax in axes.flat[n:]:
+        ax.remove()
+    kept = list(axes.flat[:n])
+    for ax in kept[-columns:]:
+        ax.xaxis.set_tick_params(labelbottom=True)
+    return figure, kept
+
+
+def label_outer(
+    figure: Figure, x: str | None = None, y: str | None = None, *, fontsize: float = 8
+) -> None:
+    """One label for the x axes of a figure and one for the y axes."""
+    if x:
+        figure.supxlabel(x, fontsize=fontsize)
+    if y:
+        figure.supylabel(y, fontsize=fontsize)
+
+
+def panel_title(ax: Axes, text: str, color: str = INK) -> None:
+    ax.set_title(text, fontsize=8, color=color, loc="left")
+
+
+def contrast_positions(ax: Axes, contrasts: Sequence[float]) -> dict[float, int]:
+    """Put contrasts (%) at equal steps on the x axis; the position of each."""
+    levels = sorted(set(contrasts))
+    ax.set_xticks(range(len(levels)), [f"{level:g}" for level in levels], fontsize=SMALL)
+    ax.set_xlim(-0.4, len(levels) - 0.6)
+    return {level: i for i, level in enumerate(levels)}
+
+
+def zero_line(ax: Axes, *, axis: str = "y", at: float = 0.0) -> None:
+    draw = ax.axhline if axis == "y" else ax.axvline
+    draw(at, color=INK, linewidth=0.6, linestyle=(0, (2, 2)), zorder=0)
+
+
+def target_legend(
+    figure: Figure, targets: Iterable[str], settings: Settings, **kwargs: Any
+) -> None:
+    """Legend of the targets' colours, markers and line styles, outside on the right."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], markersize=5, linewidth=1.4, label=name, **target_style(name, settings))
+        for name in ordered_targets(targets, settings)
+    ]
+    kwargs = {"loc": "outside right upper", "fontsize": SMALL, "frameon": False, **kwargs}
+    figure.legend(handles=handles, **kwargs)
+
+
+def mean_and_sem(values: pd.DataFrame | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error over the first axis without NaN; the error needs two values.
+
+    Parameters
+    ----------
+    values : array (n_animals, ...)
+
+    Returns
+    -------
+    mean, sem : array
+        NaN where no value is; ``sem`` NaN where there is only one.
+    """
+    values = np.asarray(values, dtype=float)
+    n = np.isfinite(values).sum(axis=0)
+    mean = np.nansum(values, axis=0) / np.where(n, n, np.nan)
+    squares = np.nansum((values - mean) ** 2, axis=0)
+    sem = np.sqrt(squares / np.where(n > 1, n - 1, np.nan)) / np.sqrt(np.where(n, n, np.nan))
+    return mean, sem
