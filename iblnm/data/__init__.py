@@ -1,11 +1,11 @@
-"""One session, and what is composed of the parts of iblnm for it."""
+"""One session, many sessions, and what is composed of the parts of iblnm for them."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
 
-_NAMES = {"PhotometrySession": "session"}
+_NAMES = {"PhotometrySession": "session", "PhotometrySessionGroup": "group"}
 __all__ = sorted(_NAMES)
 
 

@@ -26,7 +26,14 @@ _UPSTREAM = {
     "sessions": ("session",),
 }
 # without these a session is of no use to an analysis of responses
-_ESSENTIAL = ("session", "trials", "photometry", "photometry_qc", "preprocessed", "responses")
+ESSENTIAL_ASSETS = (
+    "session",
+    "trials",
+    "photometry",
+    "photometry_qc",
+    "preprocessed",
+    "responses",
+)
 
 
 def complete_matrix(
@@ -173,7 +180,7 @@ def duplicate_candidates(
     broken = evaluations[evaluations["outcome"].isin(["fail", "warn"])]
     for eid, check in zip(broken["eid"], broken["check"], strict=True):
         errors.setdefault(eid, set()).add(RULES[check].exception.__name__)
-    useless = sessions["eid"].isin(failures.loc[failures["asset"].isin(_ESSENTIAL), "eid"])
+    useless = sessions["eid"].isin(failures.loc[failures["asset"].isin(ESSENTIAL_ASSETS), "eid"])
     if "label" in sessions:
         useless |= (sessions["label"] == "drop").fillna(False)
     candidates = sessions[~useless]

@@ -1,0 +1,382 @@
+"""Many sessions and their recordings: selection, iteration, analyses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from iblnm.config import Settings, get_settings
+from iblnm.data._group_discrimination import Discrimination
+from iblnm.data._group_encoding import Encoding
+from iblnm.data._group_models import Models
+from iblnm.data._group_process import ProcessLog, run_here, run_in_workers
+from iblnm.data._group_responses import Responses
+from iblnm.data._session_cache import STORED_GROUPS, LazyConnection, SessionCache, open_session
+from iblnm.data.group_tables import read_catalog, selection_tables
+from iblnm.data.recording_table import explode_sessions
+from iblnm.data.selection import (
+    Criterion,
+    account_in_words,
+    first_of_day,
+    select_sessions,
+)
+from iblnm.data.session import PhotometrySession
+from iblnm.errors import DataError
+from iblnm.schemas.responses import SESSION_SELECTION
+from iblnm.validation import LOG_COLUMNS, TrueDuplicateSession, make_log_entry
+
+_MIXINS = (Responses, Discrimination, Models, Encoding)
+
+
+class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
+    """A selection of sessions, and the analyses over their recordings.
+
+    The catalogue that the group was made from stays whole; a filter changes only which of
+    its sessions and recordings are in use. Results of analyses start as None, are filled by
+    the methods, and become None again when the recordings in use change; tables of trials
+    and recordings are cut to the recordings that stay.
+
+    Parameters
+    ----------
+    sessions : DataFrame
+        One row per session, with list columns as in the sessions table.
+    one : ONE, optional
+        Any object with the methods that are used; the connection of the settings by default,
+        opened at first use.
+    h5_dir : path, optional
+        Folder of the session files; that of the settings by default.
+    settings : Settings, optional
+        Those of the process by default. ``cohort.max_cached_sessions`` limits how many
+        sessions are in memory.
+    errors, performance, labels : DataFrame, optional
+        What the criteria of `filter_sessions` need; by default they are read from the files
+        of the settings when they are needed.
+
+    Attributes
+    ----------
+    sessions : DataFrame
+        Sessions in use.
+    recordings : DataFrame
+        Recordings in use, one row each: the columns of the session with ``brain_region``,
+        ``recording_name``, ``hemisphere`` and ``target_NM`` of the fibre, and ``fiber_idx``.
+    h5_groups : tuple of str
+        Parts of the session file that a session of the group is opened with.
+
+    Examples
+    --------
+    >>> sessions = pd.DataFrame(
+    ...     {
+    ...         "eid": ["0a64126d-a149-4d28-80d8-00a5ca60c681"],
+    ...         "subject": ["m1"],
+    ...         "brain_region": [["VTA", "SNc"]],
+    ...         "hemisphere": [["l", "r"]],
+    ...         "target_NM": [["VTA-DA", "SNc-DA"]],
+    ...     }
+    ... )
+    >>> group = PhotometrySessionGroup(sessions)
+    >>> len(group), group.recordings["fiber_idx"].tolist()
+    (2, [0, 1])
+    >>> len(group.filter(group.recordings["target_NM"] == "SNc-DA"))
+    1
+    """
+
+    def __init__(
+        self,
+        sessions: pd.DataFrame,
+        one: Any = None,
+        h5_dir: Path | str | None = None,
+        *,
+        settings: Settings | None = None,
+        errors: pd.DataFrame | None = None,
+        performance: pd.DataFrame | None = None,
+        labels: pd.DataFrame | None = None,
+    ):
+        self.settings = settings or get_settings()
+        self.one = LazyConnection(self.settings) if one is None else one
+        self.h5_dir = self.settings.sessions_h5_dir if h5_dir is None else Path(h5_dir)
+        self.h5_groups: tuple[str, ...] = STORED_GROUPS
+        repeated = sessions["eid"][sessions["eid"].duplicated()]
+        if len(repeated):
+            raise DataError(
+                f"{len(repeated)} sessions are listed more than once; a table with one row per "
+                "session is expected",
+                eid=str(repeated.iloc[0]),
+            )
+        self._catalog = sessions.copy()
+        self._given = {"errors": errors, "performance": performance, "labels": labels}
+        self._targets: tuple[str, ...] | None = None
+        self._cache = SessionCache(self._open, self.settings.cohort.max_cached_sessions)
+        self.account = SESSION_SELECTION.empty()
+        self.sessions = self._catalog
+        self._recordings: pd.DataFrame | None = None
+        self._forget_results()
+
+    @classmethod
+    def from_catalog(
+        cls,
+        catalog: pd.DataFrame | Path | str,
+        one: Any = None,
+        h5_dir: Path | str | None = None,
+        *,
+        settings: Settings | None = None,
+        errors: pd.DataFrame | None = None,
+        performance: pd.DataFrame | None = None,
+        labels: pd.DataFrame | None = None,
+        verbose: bool = True,
+        **criteria: Any,
+    ) -> PhotometrySessionGroup:
+        """The group of a catalogue: its sessions selected, one row per recording.
+
+        Parameters
+        ----------
+        catalog : path or DataFrame
+            The sessions table.
+        one, h5_dir, settings, errors, performance, labels
+            As for the class.
+        verbose : bool
+            Whether the account of the selection is printed.
+        **criteria
+            As for `filter_sessions`.
+        """
+        settings = settings or get_settings()
+        group = cls(
+            read_catalog(catalog),
+            one,
+            h5_dir,
+            settings=settings,
+            errors=errors,
+            performance=performance,
+            labels=labels,
+        )
+        group.filter_sessions(verbose=verbose, **criteria)
+        group.explode_recordings()
+        return group
+
+    # selection -----------------------------------------------------------------------------
+
+    def filter_sessions(
+        self,
+        session_types: Criterion = None,
+        exclude_subjects: Criterion = None,
+        qc_blockers: Criterion = None,
+        targetnms: Criterion = None,
+        min_performance: float | bool | None = None,
+        required_contrasts: Criterion = None,
+        lab: Any = False,
+        start_time_min: Any = False,
+        *,
+        deduplicate: bool = True,
+        labels: pd.DataFrame | bool | None = None,
+        verbose: bool = True,
+    ) -> pd.DataFrame:
+        """Select sessions of the whole catalogue, whatever was selected before.
+
+        Parameters
+        ----------
+        session_types, exclude_subjects, qc_blockers, min_performance, required_contrasts
+            As for `iblnm.data.selection.select_sessions`: None is the default of the
+            settings, False leaves the criterion out.
+        targetnms : collection of str
+            Targets; recordings of other targets are left out too.
+        lab, start_time_min
+            Left out by default.
+        deduplicate : bool
+        labels : DataFrame or False, optional
+            Human verdicts; those of the settings' file by default.
+        verbose : bool
+            Whether the account is printed.
+
+        Returns
+        -------
+        DataFrame
+            What each criterion removed; also in ``account``.
+        """
+        tables = selection_tables(self.settings, **self._given)
+        selected, account = select_sessions(
+            self._catalog,
+            session_types=session_types,
+            exclude_subjects=exclude_subjects,
+            qc_blockers=qc_blockers,
+            targets=targetnms,
+            min_performance=min_performance,
+            required_contrasts=required_contrasts,
+            lab=lab,
+            start_time_min=start_time_min,
+            deduplicate=deduplicate,
+            labels=tables["labels"] if labels is None else labels,
+            errors=tables["errors"],
+            performance=tables["performance"],
+            settings=self.settings,
+        )
+        wanted = self.settings.analysed_targets if targetnms is None else targetnms
+        self._targets = None if wanted is False else tuple(wanted)
+        self.account = account
+        self._use(selected.reset_index(drop=True), None)
+        if verbose:
+            print(account_in_words(account))
+        return account
+
+    def explode_recordings(self) -> pd.DataFrame:
+        """One row per recording of the sessions in use, of the targets asked for.
+
+        Returns
+        -------
+        DataFrame
+            Also in ``recordings``; undoes `filter`, as far as sessions are left.
+        """
+        self._use(self.sessions, explode_sessions(self.sessions, self._targets))
+        return self.recordings
+
+    @property
+    def recordings(self) -> pd.DataFrame:
+        """Recordings in use, one row each."""
+        if self._recordings is None:
+            self._recordings = explode_sessions(self.sessions, self._targets)
+        return self._recordings
+
+    def filter(self, mask: Any) -> PhotometrySessionGroup:
+        """Keep the recordings for which a mask is true, and their sessions.
+
+        Parameters
+        ----------
+        mask : array-like of bool, shape (n_recordings,)
+            In the order of ``recordings``; a missing value counts as false.
+
+        Returns
+        -------
+        PhotometrySessionGroup
+            This group.
+
+        Raises
+        ------
+        ValueError
+            If the mask has another length, or is not boolean.
+        """
+        values = pd.array(np.asarray(mask, dtype=object), dtype="boolean").fillna(False)
+        if len(values) != len(self.recordings):
+            raise ValueError(
+                f"a mask of {len(values)} values for {len(self.recordings)} recordings"
+            )
+        kept = self.recordings[values.to_numpy(dtype=bool)].reset_index(drop=True)
+        sessions = self.sessions[self.sessions["eid"].isin(kept["eid"])].reset_index(drop=True)
+        self._use(sessions, kept)
+        return self
+
+    def deduplicate(self) -> pd.DataFrame:
+        """Keep the first session of each subject and day.
+
+        Returns
+        -------
+        DataFrame
+            One row per session that was left out, with the columns of an error log; the
+            message names the session that stays.
+        """
+        kept = first_of_day(self.sessions)
+        days = self.sessions.assign(day=self.sessions["start_time"].astype("string").str[:10])
+        days = days[["subject", "day", "eid"]]
+        pairs = days[~kept].merge(days[kept], on=["subject", "day"], suffixes=("", "_kept"))
+        entries = [
+            make_log_entry(
+                row.eid,
+                error_type=TrueDuplicateSession.__name__,
+                error_message=f"{row.subject} has another session on {row.day}; "
+                f"{row.eid_kept} is used.",
+            )
+            for row in pairs.itertuples()
+        ]
+        self.filter(self.recordings["eid"].isin(days["eid"][kept]))
+        return pd.DataFrame(entries, columns=LOG_COLUMNS)
+
+    # sessions ------------------------------------------------------------------------------
+
+    def session(self, eid: str) -> PhotometrySession:
+        """A session of the catalogue, with what its session file holds.
+
+        The sessions used last are kept; see `max_cached_sessions` of the settings.
+        """
+        return self._cache.get(eid)
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    def __getitem__(self, position: int) -> tuple[pd.Series, PhotometrySession]:
+        recording = self.recordings.iloc[int(position)]
+        return recording, self.session(recording["eid"])
+
+    def __iter__(self) -> Iterator[tuple[pd.Series, PhotometrySession]]:
+        for position in range(len(self.recordings)):
+            yield self[position]
+
+    def __repr__(self) -> str:
+        sessions, recordings = self.sessions, self.recordings
+        return (
+            f"<{type(self).__name__}: {len(recordings)} recordings, {len(sessions)} sessions, "
+            f"{sessions['subject'].nunique()} subjects>"
+        )
+
+    def process(self, fn: Callable, workers: int = 1, **kwargs: Any) -> ProcessLog:
+        """Call a function for each session in use; one that fails does not stop the others.
+
+        Parameters
+        ----------
+        fn : callable
+            Takes a `PhotometrySession` and `kwargs`. With several workers it must be a
+            function of a module, and every process opens the archive of the settings itself.
+        workers : int
+            Processes.
+        **kwargs
+            Passed on.
+
+        Returns
+        -------
+        ProcessLog
+            A list with one entry (eid, error_type, error_message, traceback) per session
+            that failed; ``.results`` holds what the function returned, by eid.
+        """
+        eids = self.sessions["eid"].tolist()
+        if workers <= 1:
+            return run_here(eids, self.session, fn, kwargs)
+        return run_in_workers(
+            ((eid, self._row(eid)) for eid in eids),
+            fn,
+            kwargs,
+            workers=workers,
+            settings=self.settings,
+            h5_dir=self.h5_dir,
+            groups=self.h5_groups,
+        )
+
+    # inside --------------------------------------------------------------------------------
+
+    def _row(self, eid: str) -> pd.Series:
+        rows = self._catalog[self._catalog["eid"] == eid]
+        if rows.empty:
+            raise DataError("the catalogue of the group has no such session", eid=eid)
+        return rows.iloc[0]
+
+    def _open(self, eid: str) -> PhotometrySession:
+        return open_session(self._row(eid), self.one, self.settings, self.h5_dir, self.h5_groups)
+
+    def _use(self, sessions: pd.DataFrame, recordings: pd.DataFrame | None) -> None:
+        """Change what is in use; tables are cut to it, other results forgotten."""
+        before = None if self._recordings is None else _keys(self._recordings)
+        self.sessions, self._recordings = sessions, recordings
+        kept = (
+            self._cut_tables() if before is not None and _keys(self.recordings) <= before else {}
+        )
+        self._forget_results()
+        for name, table in kept.items():
+            setattr(self, name, table)
+
+    def _forget_results(self) -> None:
+        for mixin in _MIXINS:
+            for name in mixin.LAZY:
+                setattr(self, name, None)
+
+
+def _keys(recordings: pd.DataFrame) -> set[tuple[str, int]]:
+    return set(zip(recordings["eid"], recordings["fiber_idx"], strict=True))

@@ -1,0 +1,60 @@
+"""The tables that a group and the cohort stages start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from iblnm.config import Settings
+from iblnm.data.labels import read_labels
+from iblnm.data.qc_catalog import matrix_errors
+from iblnm.schemas import ERRORS, PERFORMANCE, QC_MATRIX, SESSIONS, SESSIONS_TABLE
+from iblnm.storage.parquet import read_table
+
+
+def read_catalog(catalog: pd.DataFrame | Path | str) -> pd.DataFrame:
+    """The sessions table, from a path or as it is.
+
+    Raises
+    ------
+    MissingFileError, UnreadableFileError
+        If there is no such file, or it is no table.
+    MalformedFileError
+        If a column holds values of another type.
+    """
+    if isinstance(catalog, pd.DataFrame):
+        return catalog
+    table = read_table(catalog)
+    known = [name for name in SESSIONS_TABLE.names if name in table or name in SESSIONS.names]
+    return SESSIONS_TABLE.conform(table)[known]
+
+
+def selection_tables(
+    settings: Settings,
+    errors: pd.DataFrame | None = None,
+    performance: pd.DataFrame | None = None,
+    labels: pd.DataFrame | None = None,
+) -> dict[str, pd.DataFrame | None]:
+    """What the selection of sessions needs, from the files of the settings where not given.
+
+    Returns
+    -------
+    dict
+        ``errors`` (from ``metadata/errors.pqt``, else from the failed checks of
+        ``metadata/qc_matrix.pqt``), ``performance`` and ``labels``; None without a file.
+    """
+    if errors is None:
+        errors = _read(settings.metadata_dir / "errors.pqt", ERRORS)
+    if errors is None:
+        matrix = _read(settings.metadata_dir / "qc_matrix.pqt", QC_MATRIX)
+        errors = None if matrix is None else matrix_errors(matrix)
+    if performance is None:
+        performance = _read(settings.data_dir / "performance.pqt", PERFORMANCE)
+    if labels is None and settings.labels_fpath.exists():
+        labels = read_labels(settings.labels_fpath)
+    return {"errors": errors, "performance": performance, "labels": labels}
+
+
+def _read(path: Path, schema) -> pd.DataFrame | None:
+    return schema.conform(read_table(path)) if path.exists() else None

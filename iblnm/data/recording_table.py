@@ -1,0 +1,88 @@
+"""From sessions, whose fibres are lists, to one row per recording."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import pandas as pd
+
+from iblnm.validation import ParallelLists
+from iblnm.validation.values import get_list, join
+
+PER_FIBRE = (
+    "brain_region",
+    "recording_name",
+    "hemisphere",
+    "target_NM",
+    "roi",
+    "hemisphere_suffix",
+    "hemisphere_fibers",
+    "hemisphere_alyx",
+)
+_REQUIRED = ("brain_region", "hemisphere", "target_NM")
+
+
+def explode_sessions(
+    sessions: pd.DataFrame, targets: Collection[str] | None = None
+) -> pd.DataFrame:
+    """One row per recording.
+
+    Parameters
+    ----------
+    sessions : DataFrame
+        One row per session; the columns `PER_FIBRE` hold lists, one entry per fibre.
+    targets : collection of str, optional
+        Recordings of other targets are left out; all are kept by default.
+
+    Returns
+    -------
+    DataFrame
+        The sessions' columns with those of `PER_FIBRE` as scalars, and ``fiber_idx`` (int),
+        the position in the session's lists, whatever is left out. A fibre in the list
+        ``excluded`` of its session is left out. Range index.
+
+    Raises
+    ------
+    ParallelLists
+        If regions, sides and targets of a session differ in number.
+    """
+    rows = []
+    columns = [name for name in PER_FIBRE if name in sessions]
+    scalars = [name for name in sessions.columns if name not in columns]
+    for record in sessions.to_dict("records"):
+        lists = {name: get_list(record, name) for name in columns}
+        n_fibres = len(lists.get("brain_region", ()))
+        wrong = {
+            name: len(lists[name])
+            for name in _REQUIRED
+            if name in lists and lists[name] and len(lists[name]) != n_fibres
+        }
+        if wrong:
+            raise ParallelLists(
+                f"session {record['eid']} has {n_fibres} regions, but "
+                f"{join(f'{count} of {name}' for name, count in wrong.items())}"
+            )
+        dropped = set(get_list(record, "excluded"))
+        for fibre in range(n_fibres):
+            if fibre in dropped or not _is_wanted(lists.get("target_NM"), fibre, targets):
+                continue
+            values: dict[str, Any] = {
+                name: entries[fibre] if fibre < len(entries) else None
+                for name, entries in lists.items()
+            }
+            if values.get("recording_name") is None:
+                values["recording_name"] = values["brain_region"]
+            rows.append({**{name: record[name] for name in scalars}, **values, "fiber_idx": fibre})
+    names = list(dict.fromkeys([*sessions.columns, "recording_name", "fiber_idx"]))
+    table = pd.DataFrame(rows, columns=names).astype({"fiber_idx": int})
+    kept = {name: sessions[name].dtype for name in scalars}
+    return table.astype(kept)
+
+
+def _is_wanted(
+    labels: list[str | None] | None, fibre: int, targets: Collection[str] | None
+) -> bool:
+    if targets is None:
+        return True
+    return labels is not None and fibre < len(labels) and labels[fibre] in targets

@@ -1,0 +1,337 @@
+"""The one selection of sessions that all cohort analyses share, with an account of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from iblnm.config import Settings, get_settings
+from iblnm.data.labels import label_sessions
+from iblnm.data.qc_catalog import ESSENTIAL_ASSETS
+from iblnm.errors import DataError
+from iblnm.schemas.responses import SESSION_SELECTION
+from iblnm.validation import RULES, error_types
+from iblnm.validation.values import get_list, is_null, join, listed_categories, lists_agree
+
+Criterion = Collection | Literal[False] | None
+_NEEDED = {"extracted_task", "extracted_photometry_signal"}
+_CONTRAST_DECIMALS = 4
+
+
+def blocking_errors() -> set[str]:
+    """Names of the errors that leave a session out by default: those of BLOCK rules.
+
+    What `iblnm.validation.disqualifying_errors` has besides concerns a single modality: a
+    session without raw frames, or without a wheel, has responses all the same.
+    """
+    names = {rule.exception.__name__ for rule in RULES.values() if rule.severity == "BLOCK"}
+    return error_types(names)
+
+
+def select_sessions(
+    sessions: pd.DataFrame,
+    *,
+    session_types: Criterion = None,
+    exclude_subjects: Criterion = None,
+    qc_blockers: Criterion = None,
+    targets: Criterion = None,
+    min_performance: float | Literal[False] | None = None,
+    required_contrasts: Criterion = None,
+    lab: str | Collection[str] | Literal[False] = False,
+    start_time_min: str | Literal[False] = False,
+    deduplicate: bool = True,
+    labels: pd.DataFrame | Literal[False] | None = None,
+    errors: pd.DataFrame | None = None,
+    performance: pd.DataFrame | None = None,
+    settings: Settings | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sessions to analyse, and what each criterion removed.
+
+    For every criterion None stands for the default of the settings, and False leaves it out.
+
+    Parameters
+    ----------
+    sessions : DataFrame
+        Schema `iblnm.schemas.SESSIONS_TABLE`, or the columns of it that the criteria need.
+    session_types : collection of str
+    exclude_subjects : collection of str
+    qc_blockers : collection of str
+        Names of errors; an umbrella such as ``QCValidationError`` stands for all under it.
+        By default those of BLOCK rules (`blocking_errors`), and the failure of an asset
+        without which there are no responses.
+    targets : collection of str
+        At least one fibre that no human dropped records from one of them.
+    min_performance : float
+        Fraction correct that a training session needs; other tasks are not held to it.
+    required_contrasts : collection of float
+        The session has these contrasts (%), no other and none less.
+    lab : str or collection of str
+    start_time_min : str
+        ISO 8601; earlier sessions are left out.
+    deduplicate : bool
+        Whether of a subject's sessions on one day only the first stays. It is applied last,
+        so that a session that is left out does not stand in the way of another.
+    labels : DataFrame, optional
+        Human verdicts, schema `iblnm.schemas.LABELS`. By default those in the columns
+        ``label`` and ``excluded`` of `sessions`.
+    errors : DataFrame, optional
+        ``eid`` and ``error_type``, also ``asset`` and ``severity``: schema
+        `iblnm.schemas.ERRORS`, or an error log. Otherwise the lists in the column
+        ``logged_errors`` of `sessions`.
+    performance : DataFrame, optional
+        ``eid``, ``fraction_correct`` and ``contrasts``; otherwise these columns of
+        `sessions`.
+    settings : Settings, optional
+
+    Returns
+    -------
+    selected : DataFrame
+        Rows of `sessions`, with ``label`` and ``excluded`` if labels were given.
+    account : DataFrame
+        Schema `iblnm.schemas.responses.SESSION_SELECTION`: one row per criterion, in order.
+
+    Raises
+    ------
+    DataError
+        If a criterion is asked for explicitly and the table that it needs was not given. A
+        default criterion without its table removes nothing, and the account says so.
+    """
+    settings = settings or get_settings()
+    steps = _Steps(_with_labels(sessions, labels))
+
+    types = _or_default(session_types, settings.analysed_session_types)
+    if types is not False:
+        steps.keep(
+            f"session type in {join(types)}", lambda table: _isin(table, "session_type", types)
+        )
+    subjects = _or_default(exclude_subjects, settings.excluded_subjects)
+    if subjects is not False:
+        steps.keep(
+            f"subject not among {len(subjects)} excluded",
+            lambda table: ~_isin(table, "subject", subjects),
+        )
+    if lab is not False:
+        labs = [lab] if isinstance(lab, str) else list(lab)
+        steps.keep(f"lab in {join(labs)}", lambda table: _isin(table, "lab", labs))
+    if start_time_min is not False:
+        first = pd.Timestamp(start_time_min)
+        steps.keep(f"start at {start_time_min} or later", lambda table: _starts(table) >= first)
+    if labels is not False:
+        steps.keep(
+            "no human verdict drop",
+            lambda table: ~_isin(table, "label", ["drop"]),
+            needs=("label",),
+        )
+    steps.keep("lists of fibres of equal length", _have_parallel_lists)
+    steps.keep(
+        "trials and photometry listed",
+        lambda table: _have_datasets(table, settings),
+        needs=("datasets",),
+    )
+    _keep_unblocked(steps, qc_blockers, errors)
+    wanted = _or_default(targets, settings.analysed_targets)
+    if wanted is not False:
+        steps.keep(f"target in {join(wanted)}", lambda table: _have_target(table, wanted))
+    _keep_by_performance(steps, performance, min_performance, required_contrasts, settings)
+    if deduplicate:
+        steps.keep("first of the subject's day", first_of_day)
+    return steps.table, steps.account()
+
+
+def account_in_words(account: pd.DataFrame) -> str:
+    """The account of a selection as text, one line per criterion."""
+    lines = [
+        f"{row.criterion}: {row.n_sessions_before} - {row.n_sessions_removed} = "
+        f"{row.n_sessions} sessions of {row.n_subjects} subjects"
+        for row in account.itertuples()
+    ]
+    return "\n".join(lines)
+
+
+class _Steps:
+    """Sessions that are left, and the account of what was removed."""
+
+    def __init__(self, table: pd.DataFrame):
+        self.table = table
+        self._rows: list[dict[str, Any]] = []
+
+    def keep(
+        self,
+        criterion: str,
+        passes: Callable[[pd.DataFrame], Any],
+        *,
+        needs: Iterable[str] = (),
+        explicit: bool = False,
+    ) -> None:
+        missing = [name for name in needs if name not in self.table]
+        if missing and explicit:
+            raise DataError(
+                f"the sessions cannot be held to '{criterion}': {join(missing)} is unknown; "
+                "give the table with it, or leave the criterion out with False"
+            )
+        if missing:
+            self._record(f"{criterion} (not applied: no {join(missing)})", self.table, [])
+            return
+        mask = pd.Series(passes(self.table), index=self.table.index)
+        mask = mask.astype("boolean").fillna(False).to_numpy(dtype=bool)
+        removed = self.table["eid"][~mask].astype(str).tolist()
+        self._record(criterion, self.table[mask], removed)
+
+    def _record(self, criterion: str, table: pd.DataFrame, removed: list[str]) -> None:
+        self._rows.append(
+            {
+                "step": len(self._rows) + 1,
+                "criterion": criterion,
+                "n_sessions_before": len(self.table),
+                "n_sessions_removed": len(removed),
+                "n_sessions": len(table),
+                "n_subjects": table["subject"].nunique() if "subject" in table else 0,
+                "eids_removed": removed,
+            }
+        )
+        self.table = table
+
+    def account(self) -> pd.DataFrame:
+        return SESSION_SELECTION.conform(pd.DataFrame(self._rows, columns=SESSION_SELECTION.names))
+
+
+def _or_default(value: Any, default: Collection) -> Any:
+    return default if value is None else value
+
+
+def _with_labels(sessions: pd.DataFrame, labels: pd.DataFrame | Literal[False] | None) -> Any:
+    if labels is None or labels is False:
+        return sessions
+    if "n_recordings" not in sessions:
+        counts = [len(get_list({"v": v}, "v")) for v in sessions["brain_region"]]
+        labelled = label_sessions(sessions.assign(n_recordings=counts), labels)
+        return labelled.drop(columns="n_recordings")
+    return label_sessions(sessions, labels)
+
+
+def _isin(table: pd.DataFrame, name: str, values: Collection) -> pd.Series:
+    if name not in table:
+        raise DataError(f"the table of sessions has no column {name}")
+    return table[name].astype(object).isin(list(values))
+
+
+def _starts(table: pd.DataFrame) -> pd.Series:
+    return pd.to_datetime(table["start_time"], format="ISO8601", errors="coerce")
+
+
+def _have_parallel_lists(table: pd.DataFrame) -> list[bool]:
+    return [lists_agree(row) for row in table.to_dict("records")]
+
+
+def _have_datasets(table: pd.DataFrame, settings: Settings) -> list[bool]:
+    """Whether trials and signal are listed; unknown datasets refuse nothing."""
+    return [
+        is_null(paths) or listed_categories({"datasets": paths}, settings) >= _NEEDED
+        for paths in table["datasets"]
+    ]
+
+
+def _keep_unblocked(steps: _Steps, blockers: Criterion, errors: pd.DataFrame | None) -> None:
+    if blockers is False:
+        return
+    names = blocking_errors() if blockers is None else error_types(blockers)
+    named = "no blocking check" if blockers is None else f"no error of {join(sorted(blockers))}"
+    if errors is None:
+        steps.keep(
+            named,
+            lambda table: [
+                names.isdisjoint(get_list({"v": logged}, "v")) for logged in table["logged_errors"]
+            ],
+            needs=("logged_errors",),
+            explicit=blockers is not None,
+        )
+        return
+    blocked = errors["error_type"].isin(list(names))
+    if blockers is None and {"asset", "severity"} <= set(errors):
+        failed = (errors["severity"] == "FAILURE").fillna(False)
+        blocked |= failed.astype(bool) & errors["asset"].isin(ESSENTIAL_ASSETS)
+    eids = set(errors.loc[blocked.astype(bool), "eid"])
+    steps.keep(named, lambda table: ~_isin(table, "eid", eids))
+
+
+def _have_target(table: pd.DataFrame, targets: Collection[str]) -> list[bool]:
+    found = []
+    for row in table.to_dict("records"):
+        dropped = set(get_list(row, "excluded")) if "excluded" in row else set()
+        found.append(
+            any(
+                target in targets and fibre not in dropped
+                for fibre, target in enumerate(get_list(row, "target_NM"))
+            )
+        )
+    return found
+
+
+def _keep_by_performance(
+    steps: _Steps,
+    performance: pd.DataFrame | None,
+    min_performance: float | Literal[False] | None,
+    contrasts: Criterion,
+    settings: Settings,
+) -> None:
+    table = steps.table if performance is None else performance
+    correct = (
+        dict(zip(table["eid"], table["fraction_correct"], strict=True))
+        if ("fraction_correct" in table)
+        else None
+    )
+    shown = (
+        dict(zip(table["eid"], table["contrasts"], strict=True))
+        if ("contrasts" in table)
+        else None
+    )
+    limit = _or_default(min_performance, settings.thresholds.min_training_fraction_correct)
+    if limit is not False:
+        steps.keep(
+            f"training sessions with at least {limit:.0%} correct",
+            lambda table: (
+                ~_isin(table, "session_type", ["training"])
+                | (pd.to_numeric(table["eid"].map(correct)) >= limit).fillna(False).astype(bool)
+            ),
+            needs=() if correct is not None else ("fraction_correct",),
+            explicit=min_performance is not None,
+        )
+    required = _or_default(contrasts, settings.analysis_contrasts)
+    if required is not False:
+        levels = _levels(required)
+        steps.keep(
+            f"contrasts {join(f'{level:g}' for level in sorted(levels))} %",
+            lambda table: [_levels(shown.get(eid)) == levels for eid in table["eid"]],
+            needs=() if shown is not None else ("contrasts",),
+            explicit=contrasts is not None,
+        )
+
+
+def _levels(contrasts: Any) -> frozenset[float]:
+    values = get_list({"v": contrasts}, "v")
+    return frozenset(
+        round(float(value), _CONTRAST_DECIMALS) for value in values if value is not None
+    )
+
+
+def first_of_day(table: pd.DataFrame) -> np.ndarray:
+    """Which sessions have no earlier one of their subject and day in the table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``eid``, ``subject``, ``start_time``, and ``number`` to tell sessions of one time.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_sessions,)
+        A session of unknown subject or day is no duplicate.
+    """
+    day = table["start_time"].astype("string").str[:10]
+    order = [name for name in ("start_time", "number", "eid") if name in table]
+    ordered = table[["subject", *order]].assign(day=day).sort_values(order, kind="stable")
+    later = ordered.duplicated(["subject", "day"]) & ordered["day"].notna()
+    return ~(later & ordered["subject"].notna()).reindex(table.index).to_numpy(dtype=bool)
