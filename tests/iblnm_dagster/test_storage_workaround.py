@@ -1,9 +1,13 @@
-"""The work-around for slow look-ups of partition keys."""
+"""The work-around for slow look-ups of partition keys and of outcomes."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import dagster as dg
 import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionResolvedStatus
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from iblnm_dagster.storage_workaround import SqliteStorage
@@ -71,3 +75,87 @@ def test_an_instance_runs_on_the_storage(tmp_path):
         assert instance.get_materialized_partitions(thing.key) == {"a"}
         with dg.DagsterInstance.from_ref(instance.get_ref()) as again:
             assert again.get_dynamic_partitions("eid") == ["a"]
+
+
+PASSED, FAILED = (
+    AssetCheckExecutionResolvedStatus.SUCCEEDED,
+    AssetCheckExecutionResolvedStatus.FAILED,
+)
+
+
+@pytest.fixture
+def checked(tmp_path):
+    """An instance on this storage, and a function that evaluates a check of a session."""
+    partitions = dg.DynamicPartitionsDefinition(name="eid")
+    outcomes = {}
+
+    @dg.asset(partitions_def=partitions)
+    def thing():
+        return 1
+
+    @dg.asset_check(asset=thing, partitions_def=partitions)
+    def good(context):
+        return dg.AssetCheckResult(passed=outcomes[context.partition_key])
+
+    (tmp_path / "dagster.yaml").write_text(
+        "storage:\n  custom:\n"
+        "    module: iblnm_dagster.storage_workaround\n"
+        "    class: SqliteStorage\n"
+        f"    config: {{base_dir: {tmp_path / 'history'}}}\n"
+        "telemetry: {enabled: false}\n"
+    )
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        instance.add_dynamic_partitions("eid", ["a", "b"])
+        with dg.DagsterInstance.from_ref(instance.get_ref()) as other:
+
+            def evaluate(eid, passed):
+                outcomes[eid] = passed
+                result = dg.materialize([thing, good], partition_key=eid, instance=other)
+                assert result.success
+
+            yield instance, evaluate, [(good.check_key, partitions)]
+
+
+def _sessions(instance, keys, status):
+    with partition_loading_context(dynamic_partitions_store=instance):
+        state = instance.event_log_storage.get_asset_check_state(keys)[keys[0][0]]
+    subset = state.subsets.get(status)
+    return set(subset.subset_value.get_partition_keys()) if subset else set()
+
+
+def _count_readings(storage, monkeypatch, ask):
+    asked = []
+    original = type(storage).get_asset_check_partition_info
+
+    def counting(self, *args, **kwargs):
+        asked.append(1)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(storage), "get_asset_check_partition_info", counting)
+    for _ in range(3):
+        ask()
+    monkeypatch.undo()
+    return len(asked)
+
+
+def test_outcomes_are_read_once_until_another_process_writes(checked, monkeypatch):
+    instance, evaluate, keys = checked
+    evaluate("a", True)
+    assert _sessions(instance, keys, PASSED) == {"a"}
+    storage = instance.event_log_storage
+    assert not _count_readings(storage, monkeypatch, lambda: storage.get_asset_check_state(keys))
+    evaluate("b", False)
+    assert _sessions(instance, keys, FAILED) == {"b"}
+    evaluate("b", True)
+    assert _sessions(instance, keys, PASSED) == {"a", "b"}
+    assert _sessions(instance, keys, FAILED) == set()
+
+
+def test_stock_dagster_still_reads_all_outcomes_at_each_question(checked, monkeypatch):
+    """When this fails, Dagster keeps the outcomes itself: drop that part of the work-around."""
+    instance, evaluate, keys = checked
+    evaluate("a", True)
+    storage = instance.event_log_storage
+    ask = partial(SqliteEventLogStorage.get_asset_check_state, storage, keys)
+    with partition_loading_context(dynamic_partitions_store=instance):
+        assert _count_readings(storage, monkeypatch, ask) == 3
