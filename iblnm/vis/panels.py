@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
+from iblnm.data.cohort.result import count_units
 from iblnm.vis.style import INK, new_figure, ordered_targets, plain_axes, target_style
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ OUTCOME_LABELS = {1: "correct", -1: "incorrect"}
 RESPONSE_LABEL = "Response (z)"
 CONTRAST_LABEL = "Contrast (%)"
 SMALL = 7
+_LETTERS_PER_INCH = 14
 _UNITS = {
     "subjects": ("mouse", "mice"),
     "sessions": ("session", "sessions"),
@@ -81,34 +84,6 @@ def need_rows(table: pd.DataFrame | None, columns: Iterable[str], what: str) -> 
     return known
 
 
-def count_units(table: pd.DataFrame) -> dict[str, int]:
-    """Numbers of subjects, sessions, recordings and trials that a table's keys tell.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Any of ``subject``, ``eid``, ``fiber_idx``, ``trial``; without ``trial`` the sum of
-        ``n_trials``, where a row is one session or recording.
-
-    Returns
-    -------
-    dict of int
-        Keys that the table does not tell are absent.
-    """
-    counts = {}
-    if "subject" in table:
-        counts["subjects"] = int(table["subject"].nunique())
-    if "eid" in table:
-        counts["sessions"] = int(table["eid"].nunique())
-        if "fiber_idx" in table:
-            counts["recordings"] = len(table[["eid", "fiber_idx"]].drop_duplicates())
-        if "trial" in table:
-            counts["trials"] = len(table[["eid", "trial"]].drop_duplicates())
-    if "trials" not in counts and "n_trials" in table:
-        counts["trials"] = int(table["n_trials"].sum())
-    return counts
-
-
 def count_text(counts: Mapping[str, int]) -> str:
     """Numbers in words.
 
@@ -139,14 +114,16 @@ def give_title(
     figure : Figure
     title : str
     table : DataFrame, optional
-        Counted by `count_units`.
+        Its sessions, recordings, subjects and trials are counted.
     counts : mapping, optional
         Numbers that are known otherwise; they win.
     note : str
         What bars, bands or symbols are.
     """
-    known = {**(count_units(table) if table is not None else {}), **(counts or {})}
-    lines = [line for line in (title, count_text(known), note) if line]
+    known = dict(count_units(table)) if table is not None else {}
+    known = {unit: number for unit, number in {**known, **(counts or {})}.items() if number}
+    n_letters = int(_LETTERS_PER_INCH * figure.get_figwidth())
+    lines = [part for line in (title, count_text(known), note) for part in wrap(line, n_letters)]
     figure.suptitle("\n".join(lines), fontsize=9, x=0.01, ha="left")
 
 
@@ -190,8 +167,15 @@ def label_outer(
         figure.supylabel(y, fontsize=fontsize)
 
 
-def panel_title(ax: Axes, text: str, color: str = INK) -> None:
-    ax.set_title(text, fontsize=8, color=color, loc="left")
+def panel_title(ax: Axes, text: str, color: str | None = None) -> None:
+    """Title of a panel, above a bar in the colour of its target."""
+    from matplotlib.patches import Rectangle
+
+    ax.set_title(text, fontsize=8, color=INK, loc="left", pad=7 if color else 4)
+    if color:
+        bar = Rectangle((0, 1.01), 1, 0.03, transform=ax.transAxes, color=color, clip_on=False)
+        bar.set_in_layout(False)
+        ax.add_patch(bar)
 
 
 def contrast_positions(ax: Axes, contrasts: Sequence[float]) -> dict[float, int]:
@@ -217,7 +201,7 @@ def target_legend(
         Line2D([], [], markersize=5, linewidth=1.4, label=name, **target_style(name, settings))
         for name in ordered_targets(targets, settings)
     ]
-    kwargs = {"loc": "outside right upper", "fontsize": SMALL, "frameon": False, **kwargs}
+    kwargs = {"loc": "outside right center", "fontsize": SMALL, "frameon": False, **kwargs}
     figure.legend(handles=handles, **kwargs)
 
 
