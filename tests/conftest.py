@@ -57,3 +57,45 @@ def real_data() -> Path:
     if not (folder / "alf" / "sessions.pqt").exists():
         pytest.skip(f"no real recordings at {folder} (set IBLNM_REAL_DATA)")
     return folder.resolve()
+
+
+@pytest.fixture
+def own_home(tmp_path, monkeypatch) -> Path:
+    """A home of the test's own: ONE keeps addresses and tokens there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    return home
+
+
+@pytest.fixture
+def alyx_server(small_archive):
+    """The small archive behind an Alyx server; may be changed, belongs to the test."""
+    from iblnm.demo.alyx import AlyxServer, from_archive
+
+    with AlyxServer(from_archive(small_archive[0]), small_archive[0]) as server:
+        yield server
+
+
+@pytest.fixture
+def open_client(own_home, tmp_path):
+    """Opens ONE's own client on a server, with nothing of iblnm between."""
+
+    def open_(server, folder: str = "downloads"):
+        from one.api import ONE
+
+        client = ONE(
+            mode="remote",
+            base_url=server.url,
+            username="demo",
+            password=server.password,
+            cache_dir=tmp_path / folder,
+            cache_rest=None,
+            silent=True,
+        )
+        parameters = client.alyx._par.set("HTTP_DATA_SERVER", f"{server.url}/data")
+        client.alyx._par = parameters
+        return client
+
+    return open_

@@ -91,8 +91,7 @@ def select(items: list[Any], fields: dict[str, Field], key: str, value: Any) -> 
         raise QueryError(f"Unsupported lookup '{'__'.join(steps)}' for {name}")
     compare = _LOOKUPS[lookup[0]]
     many = lookup[0] in ("in", "range")
-    kind = "text" if lookup[0].lstrip("i") in ("contains", "exact") else field.kind
-    kind = field.kind if lookup[0] == "exact" else kind
+    kind = "text" if lookup[0] in ("iexact", "contains", "icontains") else field.kind
     wanted = [_coerce(kind, v) for v in value] if many else _coerce(kind, value)
     if is_date:
         wanted = [v.date() for v in wanted] if many else wanted.date()

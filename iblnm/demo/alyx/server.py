@@ -17,19 +17,16 @@ from types import TracebackType
 from typing import Any
 
 from iblnm.demo.alyx import schema
-from iblnm.demo.alyx.endpoints import ENDPOINTS, Endpoint, session_row
+from iblnm.demo.alyx.endpoints import ENDPOINTS
 from iblnm.demo.alyx.faults import Fault, Faults
 from iblnm.demo.alyx.model import AlyxModel
-from iblnm.demo.alyx.query import QueryError, parse, select
+from iblnm.demo.alyx.pages import page
+from iblnm.demo.alyx.query import QueryError
 
 USER = "demo"
 PASSWORD = "demo-password"
-MAX_LIMIT = 1000
-DEFAULT_LIMIT = 250
-_ADVISED_FROM = 5000
 _LOGGED = 100_000
 _UUID_LENGTH = 36
-_LISTS = ("users", "datasets", "dataset_types")
 
 
 @dataclass(frozen=True)
@@ -228,7 +225,8 @@ class _Handler(BaseHTTPRequestHandler):
         if endpoint is None:
             raise _Refused(404, "Not found.")
         if not key:
-            return 200, self._page(name, endpoint, params), "application/json"
+            content = page(alyx.model, name, params, alyx.url)
+            return 200, content, "application/json"
         item = endpoint.items(alyx.model).get(key)
         if item is None:
             raise _Refused(404, "Not found.")
@@ -256,48 +254,6 @@ class _Handler(BaseHTTPRequestHandler):
         if alyx.files_dir is None or not on_disk.is_file():
             raise _Refused(404, "Not found.")
         return on_disk.read_bytes()
-
-    def _page(self, name: str, endpoint: Endpoint, params: dict[str, str]) -> bytes:
-        model = self.server.alyx.model
-        items = list(endpoint.items(model).values())
-        for key, value in params.items():
-            lookup = endpoint.params.get(key)
-            if lookup and value:
-                values = value.split(",") if key in _LISTS else [value]
-                if key == "date_range":
-                    values = [tuple(value.split(","))]
-                for wanted in values:
-                    items = select(items, endpoint.fields, lookup, wanted)
-        for key, value in parse(params["django"]) if params.get("django") else []:
-            items = select(items, endpoint.fields, key, value)
-        if endpoint.by_start_time:
-            # the database orders by start time alone: equal ones come as they happen to lie
-            order = model.random.random
-            items.sort(key=lambda item: (item.fields["start_time"], order()), reverse=True)
-        wanted = _number(params.get("limit"), DEFAULT_LIMIT) or DEFAULT_LIMIT
-        limit, offset = min(wanted, MAX_LIMIT), _number(params.get("offset"), 0)
-        chosen = items[offset : offset + limit]
-        if name == "sessions":
-            rows = ",".join(map(session_row, chosen))
-        else:
-            address = self.server.alyx.url
-            rows = ",".join(json.dumps(endpoint.row(model, item, address)) for item in chosen)
-        head: dict[str, Any] = {"count": len(items)}
-        head["next"] = self._link(params, limit, offset + limit, len(items))
-        head["previous"] = self._link(params, limit, offset - limit, len(items), offset)
-        advice = _advice(wanted > MAX_LIMIT, offset, len(items))
-        if advice:
-            head["detail"] = advice
-        return f'{json.dumps(head)[:-1]}, "results": [{rows}]}}'.encode()
-
-    def _link(
-        self, params: dict[str, str], limit: int, to: int, count: int, offset: int = 1
-    ) -> str | None:
-        if to >= count or offset == 0:
-            return None
-        query = urllib.parse.urlencode({**params, "limit": limit, "offset": max(0, to)})
-        path = urllib.parse.urlsplit(self.path).path
-        return f"{self.server.alyx.url}{path}?{query}"
 
     def _send(self, status: int, content: bytes, kind: str, fault: Fault | None) -> None:
         shown = None if fault is None else fault.kind
@@ -352,14 +308,3 @@ def _failure(status: int, detail: str) -> tuple[int, bytes, str]:
         detail = "You do not have permission to perform this action."
     body = {"detail": detail, "status_code": status}
     return status, json.dumps(body).encode(), "application/json"
-
-
-def _number(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdigit() else default
-
-
-def _advice(capped: bool, offset: int, count: int) -> str:
-    if not capped and (offset or count <= _ADVISED_FROM):
-        return ""
-    words = f"The requested page size was capped at {MAX_LIMIT} records. " if capped else ""
-    return f"{words}This query matches {count} records." if count > MAX_LIMIT else words.strip()
