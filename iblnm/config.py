@@ -8,6 +8,7 @@ reads nothing and creates nothing. The upper-case names (`SESSIONS_FPATH`,
 
 from __future__ import annotations
 
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -212,6 +213,28 @@ class CohortSettings(BaseModel):
     max_nan_rate: float = 0.3
 
 
+class RemoteSettings(BaseModel):
+    """Patience with servers: how long one call may take, and how it is tried again."""
+
+    connect_timeout_s: float = 10.0
+    """Finding the host and connecting."""
+    stall_timeout_s: float = 30.0
+    """Longest silence within an answer."""
+    deadline_s: float = 60.0
+    """One request or login, to the last byte of its answer."""
+    min_bytes_per_s: float = 20_000.0
+    """A download may take `deadline_s` and its size at this rate."""
+    max_attempts: int = 4
+    """Attempts at one call, where the fault may pass."""
+    first_backoff_s: float = 0.5
+    """Wait before the second attempt; it doubles with each, and is shortened at random."""
+    max_backoff_s: float = 30.0
+    max_total_s: float = 180.0
+    """All attempts at one call with their waits; for a download, beside its size at the rate."""
+    lock_timeout_s: float = 1800.0
+    """Waiting for another process that downloads files of the same session."""
+
+
 class Settings(BaseSettings):
     """All settings of a pipeline; see the module's docstring for how to set them."""
 
@@ -231,6 +254,13 @@ class Settings(BaseSettings):
     alyx_user: str | None = None
     alyx_password: SecretStr | None = None
     alyx_token_file: Path | None = None
+    data_server: str = "https://ibl.flatironinstitute.org"
+    """Address of the file server; its user and password are sent nowhere else."""
+    data_user: str | None = None
+    data_password: SecretStr | None = None
+    remote: RemoteSettings = RemoteSettings()
+    revision_before: date | None = None
+    """Of every dataset the latest revision that is not after this day; later ones do not exist."""
 
     dagster_url: str = "http://127.0.0.1:3000"
     """Address of the Dagster page, for links from other pages."""
@@ -295,7 +325,9 @@ class Settings(BaseSettings):
 
     @property
     def cache_dir(self) -> Path:
-        """Folder of the ONE cache: the configured one, else the demo archive."""
+        """Folder of the archive, or of downloads: the configured one, else one below the root."""
+        if self.one_mode == "remote":
+            return self.one_cache_dir or self.root / ".one"
         return self.one_cache_dir or self.demo_dir
 
     @property

@@ -61,3 +61,49 @@ class ArchiveMismatchError(IblnmError):
 
 class TransientError(IblnmError):
     """A fault of network or server that may pass: worth a retry."""
+
+
+class RemoteTimeout(TransientError):
+    """A server did not answer, or not to the end, in the time of the settings."""
+
+
+class ServerUnreachableError(TransientError):
+    """No connection to a server."""
+
+
+class ServerError(TransientError):
+    """A server could not answer now: HTTP 429 or 5xx, or an answer that cannot be read.
+
+    Parameters
+    ----------
+    message : str
+    retry_after_s : float, optional
+        How long the server asks to wait [s].
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None):
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class RemoteError(IblnmError):
+    """A server refused a request: the same request again would be refused again.
+
+    Parameters
+    ----------
+    message : str
+    status : int, optional
+        HTTP status.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None):
+        self.status = status
+        super().__init__(message)
+
+
+class NotFoundError(RemoteError):
+    """Alyx has no such record."""
+
+
+class AuthenticationError(RemoteError):
+    """A server did not accept the credentials of the settings."""

@@ -19,6 +19,8 @@ _NAMES = {
     "photometry_reference": "photometry",
     "read_raw_frames": "photometry",
     "records_of": "records",
+    "open_remote": "remote",
+    "rest": "remote",
     "fetch_session": "sessions",
     "list_sessions": "sessions",
     "get_brain_region": "enrich",

@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from iblnm.config import get_settings
-from iblnm.errors import IblnmError, MissingFileError, UnreadableFileError
+from iblnm.errors import MissingFileError, UnreadableFileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,15 +34,19 @@ def connect(settings: Settings) -> Any:
     MissingFileError
         If the local folder or its tables do not exist.
     IblnmError
-        If an address or credentials are missing.
+        If an address or credentials are missing, or are not accepted; see `open_remote`.
     """
     if settings.one_mode == "remote":
-        return _connect_remote(settings)
+        from iblnm.io.remote import open_remote
+
+        return open_remote(settings)
     if settings.is_demo:
         from iblnm.demo import ensure_archive
 
         ensure_archive(settings.cache_dir, seed=settings.demo_seed)
-    return _open_local(settings.cache_dir)
+    client = _open_local(settings.cache_dir)
+    client.revision_before = settings.revision_before
+    return client
 
 
 def _get_default_connection() -> Any:
@@ -81,38 +85,3 @@ def _open_local(cache_dir: Path) -> Any:
                 path=cache_dir / f"{name}.pqt",
             )
     return client
-
-
-def _connect_remote(settings: Settings) -> Any:
-    if not settings.alyx_url:
-        raise IblnmError("IBLNM_ONE_MODE=remote needs IBLNM_ALYX_URL")
-    credentials: dict[str, Any] = {"username": settings.alyx_user}
-    if settings.alyx_token_file is not None:
-        credentials["token"] = _read_token(settings.alyx_token_file)
-    elif settings.alyx_password is not None:
-        credentials["password"] = settings.alyx_password.get_secret_value()
-    else:
-        raise IblnmError(
-            "IBLNM_ONE_MODE=remote needs IBLNM_ALYX_PASSWORD or IBLNM_ALYX_TOKEN_FILE"
-        )
-    from one.api import ONE
-
-    # answers from a REST cache would hide that the server is down, and be stale
-    return ONE(
-        mode="remote",
-        base_url=settings.alyx_url,
-        cache_dir=settings.one_cache_dir,
-        cache_rest=None,
-        silent=True,
-        **credentials,
-    )
-
-
-def _read_token(path: Path) -> str:
-    try:
-        token = path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError as error:
-        raise MissingFileError("no such token file", path=path) from error
-    if not token:
-        raise UnreadableFileError("the token file is empty", path=path)
-    return token

@@ -13,10 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from iblnm.errors import MalformedFileError, UnreadableFileError
+from iblnm.errors import MalformedFileError, NotFoundError, UnreadableFileError
+from iblnm.io.remote import rest
 from iblnm.storage.names import is_valid_name, validate_eid
 
-_HTTP_NOT_FOUND = 404
 # what is used of a record, where another type could not be; all may be null
 _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
     "sessions": {
@@ -59,7 +59,7 @@ def records_of(one: Any) -> Records:
         In local mode its ``cache_dir`` is read, else its ``alyx`` is asked.
     """
     if is_remote(one):
-        return RemoteRecords(one.alyx)
+        return RemoteRecords(one)
     return LocalRecords(Path(one.cache_dir) / ".alyx")
 
 
@@ -153,11 +153,12 @@ class RemoteRecords:
 
     Parameters
     ----------
-    alyx : AlyxClient
+    one : ONE
+        In remote mode.
     """
 
-    def __init__(self, alyx: Any):
-        self._alyx = alyx
+    def __init__(self, one: Any):
+        self._one = one
 
     def session(self, eid: str) -> dict[str, Any] | None:
         return self._read("sessions", validate_eid(eid))
@@ -166,26 +167,21 @@ class RemoteRecords:
         return self._read("subjects", nickname)
 
     def insertions(self, eid: str) -> list[dict[str, Any]]:
-        found = list(self._alyx.rest("insertions", "list", session=eid, no_cache=True))
+        found = rest(self._one, "insertions", "list", session=eid)
         return sorted(found, key=lambda insertion: str(insertion.get("name")))
 
     def trajectories(self, insertion: dict[str, Any]) -> list[dict[str, Any]]:
-        rest = self._alyx.rest
-        found = list(rest("trajectories", "list", probe_insertion=insertion["id"], no_cache=True))
+        found = rest(self._one, "trajectories", "list", probe_insertion=insertion["id"])
         chronic = insertion.get("chronic_insertion")
         if chronic:
-            found += rest("trajectories", "list", chronic_insertion=chronic, no_cache=True)
-        return found
+            found += rest(self._one, "trajectories", "list", chronic_insertion=chronic)
+        return list(found)
 
     def _read(self, endpoint: str, name: str) -> dict[str, Any] | None:
-        import requests
-
         try:
-            return self._alyx.rest(endpoint, "read", id=name, no_cache=True)
-        except requests.HTTPError as error:
-            if getattr(error.response, "status_code", None) == _HTTP_NOT_FOUND:
-                return None
-            raise
+            return rest(self._one, endpoint, "read", name)
+        except NotFoundError:
+            return None
 
 
 def _read_text(path: Path) -> str:

@@ -14,6 +14,7 @@ from iblnm.io import regions
 from iblnm.io.datasets import list_session_datasets
 from iblnm.io.fibers import subject_fibers
 from iblnm.io.records import is_remote, records_of
+from iblnm.io.remote import rest
 from iblnm.storage.names import validate_eid
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def _times(details: Mapping[str, Any], record: Mapping[str, Any] | None) -> dict
 def _position(one: Any, subject: str, start_time: str, number: int) -> dict[str, Any]:
     """Days and sessions since the subject's first session that the archive knows."""
     if is_remote(one):
-        rows = one.alyx.rest("sessions", "list", subject=subject, no_cache=True)
+        rows = rest(one, "sessions", "list", subject=subject, limit=_ALYX_MAX_ROWS)
         own = (start_time, number)
         listed = [
             (str(row["start_time"]), int(row["number"]))
@@ -267,9 +268,9 @@ def _window(one: Any, project: str | None, start: str, end: str) -> list[dict[st
     query = f"start_time__gte,{start},start_time__lt,{end}"
     if project:
         query = f"projects__name,{project},{query}"
-    answer = one.alyx.rest("sessions", "list", django=query, limit=_ALYX_MAX_ROWS, no_cache=True)
+    answer = rest(one, "sessions", "list", django=query, limit=_ALYX_MAX_ROWS)
     days = (pd.Timestamp(end) - pd.Timestamp(start)).days
-    if len(answer) <= _ALYX_MAX_ROWS or days <= 1:
+    if answer.count <= _ALYX_MAX_ROWS or days <= 1:
         return list(answer)
     middle = str((pd.Timestamp(start) + pd.Timedelta(days=days // 2)).date())
     return [*_window(one, project, start, middle), *_window(one, project, middle, end)]

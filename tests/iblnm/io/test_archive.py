@@ -107,29 +107,6 @@ def test_remote_needs_address_and_credentials(tmp_path):
         connect(Settings(**remote, alyx_token_file=token))
 
 
-def test_remote_arguments(tmp_path, monkeypatch):
-    import one.api
-
-    seen = {}
-    monkeypatch.setattr(one.api, "ONE", lambda **kwargs: seen.update(kwargs) or "client")
-    settings = Settings(
-        root=tmp_path,
-        one_mode="remote",
-        alyx_url="https://alyx.example.org",
-        alyx_user="me",
-        alyx_password="secret",
-        one_cache_dir=tmp_path,
-        _env_file=None,
-    )
-    assert connect(settings) == "client"
-    assert seen["cache_rest"] is None
-    assert (seen["username"], seen["password"]) == ("me", "secret")
-    token = tmp_path / "token"
-    token.write_text("abc\n")
-    connect(settings.model_copy(update={"alyx_token_file": token}))
-    assert seen["token"] == "abc"
-
-
 # datasets
 
 
