@@ -6,6 +6,10 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "feature_unique_contribution": "iblnm.analysis.decoding",
+    "decoding_permutation_test": "iblnm.analysis.decoding_inference",
+    "decode_target_nm": "iblnm.analysis.decoding",
+    "TargetNMDecoder": "iblnm.analysis.decoding",
     "compute_bleaching_tau": "iblnm.signal.bleaching",
     "compute_iso_correlation": "iblnm.signal.isosbestic",
     "compute_response_magnitude": "iblnm.signal.perievent",
@@ -15,9 +19,13 @@ _MODULES = {
 }
 
 __all__ = [
+    "TargetNMDecoder",
     "compute_bleaching_tau",
     "compute_iso_correlation",
     "compute_response_magnitude",
+    "decode_target_nm",
+    "decoding_permutation_test",
+    "feature_unique_contribution",
     "get_responses",
     "normalize_responses",
     "resample_signal",
