@@ -235,6 +235,34 @@ class RemoteSettings(BaseModel):
     """Waiting for another process that downloads files of the same session."""
 
 
+class SyncSettings(BaseModel):
+    """How the archive is watched for new and changed sessions; times in seconds."""
+
+    interval_s: int = 60
+    """Between two looks at the archive."""
+    overlap_s: float = 2 * 3600.0
+    """How long after its stamp a change may become visible."""
+    look_again_s: tuple[float, ...] = (300.0, 7500.0)
+    """When a changed session is looked at once more; the last is later than the overlap."""
+    reconcile_s: float = 6 * 3600.0
+    """Between two listings of all sessions, which also find what was withdrawn."""
+    budget_s: float = 20.0
+    """Observing within one tick; what is left over is for the next."""
+    patience_s: float = 15.0
+    """One call to the server within a tick, all its attempts together."""
+    max_run_requests: int = 25
+    """Runs asked for in one tick; with more sessions waiting, one run catches up with all."""
+    catch_up_workers: int = 1
+    catch_up_s: float = 1200.0
+    """A run that catches up ends after that, to let other runs in; another goes on."""
+    catch_up_pause_s: float = 600.0
+    """Wait after a run that caught up has failed."""
+    tables_staleness_s: float = 900.0
+    """While sessions are being run, the tables over all of them are remade that often."""
+    cohort_cron: str = "0 3 * * *"
+    """When the cohort analyses are made, in UTC."""
+
+
 class Settings(BaseSettings):
     """All settings of a pipeline; see the module's docstring for how to set them."""
 
@@ -259,6 +287,7 @@ class Settings(BaseSettings):
     data_user: str | None = None
     data_password: SecretStr | None = None
     remote: RemoteSettings = RemoteSettings()
+    sync: SyncSettings = SyncSettings()
     revision_before: date | None = None
     """Of every dataset the latest revision that is not after this day; later ones do not exist."""
 
