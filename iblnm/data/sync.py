@@ -1,0 +1,300 @@
+"""Keeping the table of known sessions up to date with the archive.
+
+Three clocks tell of changes on Alyx: sessions saved since the newest stamp seen, sessions a
+dataset of which was saved since then, and every some hours the list of all sessions. Stamps are
+the server's own, so neither its time zone nor a wrong clock matters. A transaction may become
+visible after a later stamp was seen: for some time after the newest stamp moved, what was
+stamped up to two hours before it is asked for again, and what has just been looked at is looked
+at again. Every step is stored before the next relies on it: a process that dies repeats a step,
+and skips none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from iblnm.config import Settings, SyncSettings
+from iblnm.errors import AuthenticationError, IblnmError, TransientError
+from iblnm.io.changes import (
+    FIRST_START,
+    LAST_START,
+    MAX_ROWS,
+    RemoteChanges,
+    Sight,
+    exact_stamp,
+    later,
+)
+from iblnm.storage.sync_state import Look, SyncState
+
+CLOCKS = ("sessions", "datasets")
+_LOOKS_PER_TRANSACTION = 50
+_LOOKS_SECONDS_PER_TRANSACTION = 2.0
+_FAILURES_IN_A_ROW = 2
+# further ahead of or behind UTC no clock is, whatever its time zone
+_TIME_ZONES = timedelta(hours=24)
+_WINDOW_FILL = 0.8
+
+
+@dataclass
+class Observation:
+    """What one round of observing did.
+
+    Parameters
+    ----------
+    new : list of str
+        Sessions not known before.
+    looks : int
+        Sessions looked at.
+    complete : bool
+        Whether nothing is left over for the next round.
+    error : IblnmError or None
+        Fault that ended it early, and that may pass.
+    """
+
+    new: list[str] = field(default_factory=list)
+    looks: int = 0
+    complete: bool = True
+    error: IblnmError | None = None
+
+
+class Source(Protocol):
+    """Anything that can show the content of a session."""
+
+    def look(self, eid: str) -> Sight | None:
+        """Content of a session; None if there is none."""
+        ...
+
+
+def open_source(settings: Settings, *, max_total_s: float | None = None) -> Any:
+    """The archive of the settings, as a source of changes.
+
+    Parameters
+    ----------
+    settings : Settings
+    max_total_s : float, optional
+        Patience with one call to a remote server, and with its login [s].
+
+    Returns
+    -------
+    RemoteChanges or LocalChanges
+    """
+    from iblnm.storage.identity import claim_root
+
+    claim_root(settings)
+    if settings.one_mode == "remote":
+        from iblnm.io.remote import open_remote
+
+        if max_total_s is not None:
+            patience = {
+                "max_total_s": max_total_s,
+                "deadline_s": min(max_total_s, settings.remote.deadline_s),
+            }
+            remote = settings.remote.model_copy(update=patience)
+            settings = settings.model_copy(update={"remote": remote})
+        return RemoteChanges(open_remote(settings), settings.project, max_total_s=max_total_s)
+    from iblnm.io.local_changes import LocalChanges
+
+    if settings.is_demo:
+        from iblnm.demo import ensure_archive
+
+        ensure_archive(settings.cache_dir, seed=settings.demo_seed)
+    return LocalChanges(settings.cache_dir, settings.project)
+
+
+def observe(
+    source: Any,
+    state: SyncState,
+    settings: SyncSettings,
+    *,
+    budget_s: float | None = None,
+    full: bool = False,
+    now: Callable[[], float] = time.time,
+) -> Observation:
+    """Take in what has changed in the archive.
+
+    Parameters
+    ----------
+    source : RemoteChanges or LocalChanges
+    state : SyncState
+    settings : SyncSettings
+    budget_s : float, optional
+        Time after which the rest is left over for the next round; default: all is done.
+    full : bool
+        Whether to list all sessions even if that is not due yet.
+    now : callable
+        Seconds since 1970.
+
+    Returns
+    -------
+    Observation
+
+    Raises
+    ------
+    AuthenticationError
+        Nothing can be observed until the credentials are right.
+    DataError
+        A local archive has no readable tables.
+    """
+    round_ = _Round(source, state, settings, budget_s, now)
+    try:
+        if isinstance(source, RemoteChanges):
+            round_.run_clocks()
+            round_.list_all(full)
+        else:
+            round_.list_local(full)
+    except TransientError as error:
+        round_.found.error = error
+        round_.found.complete = False
+        return round_.found
+    round_.look()
+    return round_.found
+
+
+class _Round:
+    def __init__(
+        self,
+        source: Any,
+        state: SyncState,
+        settings: SyncSettings,
+        budget_s: float | None,
+        now: Callable[[], float],
+    ):
+        self.found = Observation()
+        self._source = source
+        self._state = state
+        self._settings = settings
+        self._now = now
+        self._end = None if budget_s is None else time.monotonic() + budget_s
+
+    @property
+    def _is_over(self) -> bool:
+        return self._end is not None and time.monotonic() > self._end
+
+    def run_clocks(self) -> None:
+        """Sessions and datasets saved since the newest stamp, and late ones before it."""
+        cursor = self._cursor()
+        for clock in CLOCKS:
+            rows = self._source.changed_since(clock, later(cursor, 1e-6))
+            self._note(rows, look=True)
+            if rows and clock == "datasets":
+                newest = self._source.newest_dataset_stamp(later(cursor, 1e-6))
+                self._state.set_facts(**self._moved(newest))
+        self._ask_again(cursor)
+
+    def _ask_again(self, cursor: str) -> None:
+        asked = self._state.fact("asked_again", {})
+        until = self._state.fact("moved_at", 0.0) + self._settings.overlap_s
+        due = [clock for clock in CLOCKS if asked.get(clock, 0.0) <= until]
+        if not due:
+            return
+        # one a round, in turn: late rows are rare, and a quiet round costs three requests
+        clock = min(due, key=lambda clock: asked.get(clock, 0.0))
+        began = self._now()
+        rows = self._source.changed_since(clock, later(cursor, -self._settings.overlap_s))
+        facts = {"asked_again": {**asked, clock: began}}
+        self._note(rows, look=True, unless_awaited=True, **facts)
+
+    def _cursor(self) -> str:
+        cursor = self._state.fact("cursor")
+        if cursor is None:
+            before = datetime.fromtimestamp(self._now(), UTC) - _TIME_ZONES
+            cursor = later(exact_stamp(before.isoformat()), -self._settings.overlap_s)
+            self._state.set_facts(cursor=cursor, moved_at=self._now())
+        return cursor
+
+    def _moved(self, *stamps: str | None) -> dict[str, Any]:
+        cursor = self._state.fact("cursor")
+        newest = max((stamp for stamp in stamps if stamp), default="")
+        if cursor is None or newest <= cursor:
+            return {}
+        return {"cursor": newest, "moved_at": self._now()}
+
+    def list_all(self, full: bool) -> None:
+        """All sessions, window by window; goes on where a killed process was."""
+        listing = self._state.fact("listing")
+        if listing is None:
+            began = self._now()
+            last = self._state.fact("listed_at", 0.0)
+            if not full and began - last < self._settings.reconcile_s:
+                return
+            edges = self._edges()
+            listing = {
+                "epoch": self._state.fact("epoch", 0) + 1,
+                "began": began,
+                "windows": list(zip(edges[:-1], edges[1:], strict=True)),
+            }
+            self._state.set_facts(listing=listing, epoch=listing["epoch"])
+        while listing["windows"]:
+            if self._is_over:
+                self.found.complete = False
+                return
+            rows = self._source.started_between(*listing["windows"][0])
+            listing = {**listing, "windows": listing["windows"][1:]}
+            self._note(rows, epoch=listing["epoch"], listing=listing)
+        self._state.miss(listing["epoch"], listing=None, listed_at=listing["began"])
+
+    def _edges(self) -> list[str]:
+        known = self._state.start_times()[:: int(MAX_ROWS * _WINDOW_FILL)]
+        return [FIRST_START, *sorted(set(known[1:])), LAST_START]
+
+    def list_local(self, full: bool) -> None:
+        """All sessions of a local archive; now and then, every one is looked at."""
+        began = self._now()
+        epoch = self._state.fact("epoch", 0) + 1
+        rows = self._source.list_all()
+        known = self._state.listings()
+        if {row.eid: row.listing for row in rows} != known:
+            self._note(rows, epoch=epoch)
+            self._state.miss(epoch, epoch=epoch)
+        if full or began - self._state.fact("listed_at", 0.0) >= self._settings.reconcile_s:
+            self._state.look_at_all(listed_at=began)
+
+    def _note(self, rows: list, **options: Any) -> None:
+        self.found.new += self._state.note(rows, self._now(), **options)
+
+    def look(self) -> None:
+        """Look at the sessions that are due, in order of their start."""
+        looks: list[Look] = []
+        stamps: list[str | None] = []
+        stored = time.monotonic()
+        failures = 0
+        for eid in self._state.due(self._now()):
+            if self._is_over or failures >= _FAILURES_IN_A_ROW:
+                self.found.complete = False
+                break
+            began = self._now()
+            try:
+                sight = self._source.look(eid)
+            except AuthenticationError:
+                raise
+            except IblnmError as error:
+                self._state.failed(eid, self._now())
+                self.found.error = error
+                self.found.complete = False
+                failures += 1
+                continue
+            failures = 0
+            looks.append(_look(eid, sight, began))
+            stamps.append(None if sight is None else sight.stamp)
+            waited = time.monotonic() - stored
+            full = len(looks) >= _LOOKS_PER_TRANSACTION
+            if full or waited > _LOOKS_SECONDS_PER_TRANSACTION:
+                self._store(looks, stamps)
+                looks, stamps, stored = [], [], time.monotonic()
+        self._store(looks, stamps)
+
+    def _store(self, looks: list[Look], stamps: list[str | None]) -> None:
+        if looks:
+            self.found.looks += len(looks)
+            facts = self._moved(*stamps)
+            self._state.looked(looks, self._settings.look_again_s, **facts)
+
+
+def _look(eid: str, sight: Sight | None, began: float) -> Look:
+    if sight is None:
+        return Look(eid, None, began)
+    return Look(eid, sight.fingerprint, began, sight.start_time, sight.changed)

@@ -1,0 +1,230 @@
+"""What has changed on Alyx: listings by windows that fit one answer, content of one session.
+
+Alyx orders lists by start time alone, so a page boundary between equal start times loses rows:
+a ``next`` is never followed. A list that does not fit into one answer is asked for again in two
+halves by start time. (Halves by a dataset's time would not be disjoint: each condition on the
+datasets of a session may hold for another dataset.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from iblnm.errors import NotFoundError, ServerError
+from iblnm.io.remote import rest
+from iblnm.storage.sync_state import Listed
+
+MAX_ROWS = 1000
+FIRST_START = "1990-01-01T00:00:00"
+LAST_START = "2100-01-01T00:00:00"
+_SMALLEST_WINDOW = timedelta(microseconds=2)
+_STAMPS = {
+    "sessions": "auto_datetime",
+    "datasets": "data_dataset_session_related__auto_datetime",
+}
+# what the pipeline reads of a session's record; a save that changes nothing else is no change
+_FIELDS = (
+    "subject",
+    "start_time",
+    "end_time",
+    "number",
+    "task_protocol",
+    "projects",
+    "users",
+    "lab",
+    "qc",
+    "extended_qc",
+    "json",
+)
+_DATASET_FIELDS = ("collection", "name", "revision", "file_size", "hash", "default_revision")
+_LISTED_FIELDS = ("subject", "start_time", "number", "lab", "projects", "task_protocol")
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Content of one session.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Digest of what the pipeline reads of it.
+    start_time : str
+        ISO 8601.
+    stamp : str, optional
+        Its last save, by the clock of the server (ISO 8601, without time zone).
+    changed : float, optional
+        When its content last changed, where that is known [s since 1970].
+    """
+
+    fingerprint: str
+    start_time: str
+    stamp: str | None = None
+    changed: float | None = None
+
+
+class RemoteChanges:
+    """The sessions of a project on Alyx.
+
+    Parameters
+    ----------
+    one : ONE
+        In remote mode.
+    project : str
+        Exact name.
+    max_total_s : float, optional
+        Patience with one call [s]; see `iblnm.io.remote.rest`.
+    """
+
+    def __init__(self, one: Any, project: str, *, max_total_s: float | None = None):
+        self._one = one
+        self._project = project
+        self._max_total_s = max_total_s
+
+    def changed_since(self, clock: str, stamp: str) -> list[Listed]:
+        """Sessions that were saved, or a dataset of which was saved, at this time or later.
+
+        Parameters
+        ----------
+        clock : {'sessions', 'datasets'}
+        stamp : str
+            Time of the server's clock.
+        """
+        return list(self._unique(self._window(f"{_STAMPS[clock]}__gte,{stamp}", None, None)))
+
+    def started_between(self, start: str, end: str) -> list[Listed]:
+        """Sessions with start <= start_time < end."""
+        return list(self._unique(self._window("", start, end)))
+
+    def newest_dataset_stamp(self, stamp: str) -> str | None:
+        """A late save of any dataset at this time or later; the latest of one answer."""
+        found = self._list("datasets", f"auto_datetime__gte,{stamp}")
+        return max((exact_stamp(row["auto_datetime"]) for row in found), default=None)
+
+    def look(self, eid: str) -> Sight | None:
+        """Content of a session; None if it is not there or not in the project any more."""
+        try:
+            record = rest(self._one, "sessions", "read", eid, **self._patience())
+        except NotFoundError:
+            return None
+        if self._project not in (record.get("projects") or []):
+            return None
+        stamp = record.get("auto_datetime")
+        return Sight(
+            record_fingerprint(record),
+            str(record["start_time"]),
+            exact_stamp(stamp) if stamp else None,
+        )
+
+    def _window(self, condition: str, start: str | None, end: str | None) -> list[dict[str, Any]]:
+        parts = [f"projects__name,{self._project}", condition]
+        if start is not None:
+            parts.append(f"start_time__gte,{start},start_time__lt,{end}")
+        found = self._list("sessions", ",".join(part for part in parts if part))
+        if found.count <= MAX_ROWS:
+            if len(found) < found.count:
+                raise ServerError(f"a list of {found.count} sessions came with {len(found)} rows")
+            return list(found)
+        first = datetime.fromisoformat(start or FIRST_START)
+        last = datetime.fromisoformat(end or LAST_START)
+        if last - first < _SMALLEST_WINDOW:
+            raise ServerError(
+                f"{found.count} sessions start at {first}: more than the {MAX_ROWS} of one answer"
+            )
+        middle = first + (last - first) / 2
+        edges = [_text(first), _text(middle), _text(last)]
+        return [
+            row
+            for low, high in zip(edges[:-1], edges[1:], strict=True)
+            for row in self._window(condition, low, high)
+        ]
+
+    def _list(self, endpoint: str, query: str) -> Any:
+        return rest(self._one, endpoint, "list", django=query, limit=MAX_ROWS, **self._patience())
+
+    def _patience(self) -> dict[str, float]:
+        return {} if self._max_total_s is None else {"max_total_s": self._max_total_s}
+
+    @staticmethod
+    def _unique(rows: Iterable[Mapping[str, Any]]) -> Iterator[Listed]:
+        seen = set()
+        for row in rows:
+            eid = str(row.get("id") or str(row["url"]).rstrip("/").split("/")[-1])
+            if eid not in seen:
+                seen.add(eid)
+                listing = digest([_plain(name, row.get(name)) for name in _LISTED_FIELDS])
+                yield Listed(eid, str(row["start_time"]), listing)
+
+
+def record_fingerprint(record: Mapping[str, Any]) -> str:
+    """Digest of what the pipeline reads of a session's record.
+
+    Parameters
+    ----------
+    record : mapping
+        REST detail of a session.
+
+    Returns
+    -------
+    str
+        The same for two records that differ in the order of lists, or in fields that nothing
+        is made of (narrative, notes, time of the save).
+    """
+    fields = {name: _plain(name, record.get(name)) for name in _FIELDS}
+    datasets = [
+        [*(item.get(name) for name in _DATASET_FIELDS), bool(item.get("data_url"))]
+        for item in record.get("data_dataset_session_related") or []
+    ]
+    insertions = [
+        [item.get("id"), item.get("name")] for item in record.get("probe_insertion") or []
+    ]
+    return digest([fields, sorted(datasets, key=repr), sorted(insertions, key=repr)])
+
+
+def digest(value: Any) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of a value as JSON.
+
+    Examples
+    --------
+    >>> digest({"a": 1, "b": None}) == digest({"b": None, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def exact_stamp(text: str) -> str:
+    """A time as the server writes it, with microseconds, so that texts compare as times do.
+
+    Examples
+    --------
+    >>> exact_stamp("2025-06-01T12:00:00")
+    '2025-06-01T12:00:00.000000'
+    """
+    return _text(datetime.fromisoformat(text).replace(tzinfo=None))
+
+
+def later(stamp: str, seconds: float) -> str:
+    """A stamp that much later, or earlier.
+
+    Examples
+    --------
+    >>> later("2025-06-01T12:00:00.000000", -7200)
+    '2025-06-01T10:00:00.000000'
+    """
+    return _text(datetime.fromisoformat(stamp) + timedelta(seconds=seconds))
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value without what has no meaning: the order of a set, null against empty."""
+    if name in ("projects", "users"):
+        return sorted(map(str, value or []))
+    return None if value in ("", [], {}) else value
