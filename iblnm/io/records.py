@@ -17,6 +17,7 @@ from iblnm.errors import MalformedFileError, NotFoundError, UnreadableFileError
 from iblnm.io.remote import rest
 from iblnm.storage.names import is_valid_name, validate_eid
 
+_ALYX_MAX_ROWS = 1000
 # what is used of a record, where another type could not be; all may be null
 _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
     "sessions": {
@@ -27,6 +28,7 @@ _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
         "probe_insertion": (list,),
     },
     "subjects": {"genotype": (list, str)},
+    "subject_sessions": {"sessions": (list,)},
 }
 
 
@@ -39,6 +41,10 @@ class Records(Protocol):
 
     def subject(self, nickname: str) -> dict[str, Any] | None:
         """Detail of a subject."""
+        ...
+
+    def subject_sessions(self, nickname: str) -> list[dict[str, Any]] | None:
+        """All sessions of a subject, as in the list; None if that is not known."""
         ...
 
     def insertions(self, eid: str) -> list[dict[str, Any]]:
@@ -106,6 +112,9 @@ class LocalRecords:
         # a nickname that could not be a file name has no record here
         return self._read("subjects", nickname)
 
+    def subject_sessions(self, nickname: str) -> list[dict[str, Any]] | None:
+        return (self._read("subject_sessions", nickname) or {}).get("sessions")
+
     def insertions(self, eid: str) -> list[dict[str, Any]]:
         record = self.session(eid)
         listed = (record or {}).get("probe_insertion")
@@ -134,7 +143,7 @@ class LocalRecords:
             text = _read_text(path)
             if all(str(value) in text for value in fields.values()):
                 record = _parse(text, path)
-                if all(_identifier(record.get(k)) == str(v) for k, v in fields.items()):
+                if all(identifier(record.get(k)) == str(v) for k, v in fields.items()):
                     found.append(record)
         return found
 
@@ -165,6 +174,11 @@ class RemoteRecords:
 
     def subject(self, nickname: str) -> dict[str, Any] | None:
         return self._read("subjects", nickname)
+
+    def subject_sessions(self, nickname: str) -> list[dict[str, Any]] | None:
+        rows = rest(self._one, "sessions", "list", subject=nickname, limit=_ALYX_MAX_ROWS)
+        # the filter does not tell capitals from small letters
+        return [row for row in rows if row["subject"] == nickname]
 
     def insertions(self, eid: str) -> list[dict[str, Any]]:
         found = rest(self._one, "insertions", "list", session=eid)
@@ -231,8 +245,14 @@ def _is_iso(text: str) -> bool:
     return True
 
 
-def _identifier(value: Any) -> str | None:
-    """Identifier of a related record, which Alyx gives as an id, an address or an object."""
+def identifier(value: Any) -> str | None:
+    """Identifier of a related record, which Alyx gives as an id, an address or an object.
+
+    Examples
+    --------
+    >>> identifier("https://alyx.example.org/sessions/51b9")
+    '51b9'
+    """
     if isinstance(value, dict):
         value = value.get("id") or value.get("url")
     return None if value is None else re.split(r"[/?]", str(value).rstrip("/"))[-1]

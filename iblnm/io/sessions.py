@@ -81,6 +81,8 @@ def fetch_session(one: Any, eid: str, settings: Settings) -> pd.DataFrame:
     subject = details["subject"]
     animal = records.subject(subject) or {}
     datasets = list_session_datasets(one, eid, refresh=True)
+    # what is not used is no input, and must not be in the provenance
+    datasets = datasets[datasets["default"]]
     row = {
         "eid": eid,
         "subject": subject,
@@ -200,14 +202,10 @@ def _times(details: Mapping[str, Any], record: Mapping[str, Any] | None) -> dict
 
 def _position(one: Any, subject: str, start_time: str, number: int) -> dict[str, Any]:
     """Days and sessions since the subject's first session that the archive knows."""
-    if is_remote(one):
-        rows = rest(one, "sessions", "list", subject=subject, limit=_ALYX_MAX_ROWS)
+    rows = records_of(one).subject_sessions(subject)
+    if rows is not None:
         own = (start_time, number)
-        listed = [
-            (str(row["start_time"]), int(row["number"]))
-            for row in rows
-            if row["subject"] == subject
-        ]
+        listed = [(str(row["start_time"]), int(row["number"])) for row in rows]
     else:
         # the tables know the day and the number, which give the same order
         own = (start_time[:10], number)
