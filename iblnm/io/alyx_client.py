@@ -1,4 +1,4 @@
-"""The client of ONE, with every remote call under a deadline.
+"""The REST client of ONE, with every remote call under a deadline.
 
 The library's own client waits without end, keeps tokens in files of the user's home that
 parallel processes spoil, and answers from a stale cache when the server is down. Its public
@@ -18,7 +18,6 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 from iblutil.io.params import from_dict
-from one.api import OneAlyx
 from one.webclient import AlyxClient
 from pydantic import SecretStr
 
@@ -290,44 +289,6 @@ class Client(AlyxClient):
 
     def __repr__(self) -> str:
         return f"Client({self.base_url}, user {self.user})"
-
-
-class RemoteOne(OneAlyx):
-    """ONE in remote mode on `Client`.
-
-    Parameters
-    ----------
-    settings : Settings
-    """
-
-    def __init__(self, settings: Settings):
-        self._web_client = Client(settings)
-        self._search_endpoint = "sessions"
-        settings.cache_dir.mkdir(parents=True, exist_ok=True)
-        super(OneAlyx, self).__init__(mode="remote", cache_dir=settings.cache_dir)
-        self.revision_before = settings.revision_before
-
-    def download(self, url: str, path: Path, *, size: int | None = None) -> str:
-        """Download a file and give its md5; see `Transport.download`."""
-        return self.alyx.download(url, path, size=size)
-
-    def record2url(self, record: Any) -> str:
-        """Address of a dataset as Alyx records it."""
-        eid, dataset = map(str, record.name)
-        detail = self.alyx.ask("sessions", "read", eid)
-        listed = detail.get("data_dataset_session_related") or []
-        return next(item["data_url"] for item in listed if item["id"] == dataset)
-
-    def save_cache(self, *_: Any, **__: Any) -> None:
-        """Nothing: parallel processes would overwrite each other's tables."""
-
-    def _download_datasets(self, dsets: Any, **kwargs: Any) -> Any:
-        # the base class tries another service first, and without a deadline
-        kwargs["keep_uuid"] = kwargs.get("keep_uuid", self.uuid_filenames)
-        return self._download_dataset(dsets, **kwargs)
-
-    def _tag_mismatched_file_record(self, url: str) -> None:
-        """Nothing: the base class would write to Alyx."""
 
 
 def _joined(value: Any) -> str:

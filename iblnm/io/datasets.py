@@ -5,7 +5,8 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,20 @@ import pandas as pd
 from iblnm.errors import (
     DownloadIntegrityError,
     MissingFileError,
+    RemoteError,
     UnknownSessionError,
     UnreadableFileError,
 )
+from iblnm.io.hashes import file_md5, remember_md5
 from iblnm.io.records import is_remote
+from iblnm.storage.atomic import locked, write_whole
 from iblnm.storage.names import validate_eid
 
 _SESSIONS_KEPT = 8
-_HASHES_KEPT = 10_000
-_CHUNK_BYTES = 1 << 20
+_ISO_DAY = 10
+_GONE = (404, 410)
 # listing asks the server, or filters the whole table: a session's assets share one answer
 _LISTED: weakref.WeakKeyDictionary[Any, OrderedDict[str, _Session]] = weakref.WeakKeyDictionary()
-_HASHED: dict[tuple[str, int, int], str] = {}
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class Dataset:
     hash : str or None
         Recorded md5.
     default : bool
-        Whether this is the default revision.
+        Whether this is the revision to use.
+    url : str or None
+        Where the file server has it; None if the client knows that itself.
     """
 
     rel_path: str
@@ -55,6 +60,7 @@ class Dataset:
     size: int | None
     hash: str | None
     default: bool
+    url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,9 @@ def list_session_datasets(one: Any, eid: str, *, refresh: bool = False) -> pd.Da
     DataFrame
         Sorted by path: ``rel_path`` (with its revision folder), ``name`` (without it),
         ``revision`` ('' for none), ``size`` [bytes, Int64] and ``hash`` (md5 or null),
-        ``default`` (whether it is the default revision).
+        ``default`` (whether it is the revision that is used: of each name exactly one, that of
+        the archive's record, else the latest). With the setting `revision_before` later
+        revisions are left out, and the latest of the others is used.
 
     Raises
     ------
@@ -87,7 +95,7 @@ def list_session_datasets(one: Any, eid: str, *, refresh: bool = False) -> pd.Da
         If the archive does not know the session.
     """
     datasets = _session(one, eid, refresh).datasets
-    names = [column.name for column in fields(Dataset)]
+    names = [column.name for column in fields(Dataset) if column.name != "url"]
     table = pd.DataFrame(
         {name: [getattr(dataset, name) for dataset in datasets] for name in names},
         columns=names,
@@ -119,9 +127,7 @@ def find_dataset(one: Any, eid: str, patterns: str | Sequence[str]) -> Dataset |
         names = [dataset.name for dataset in datasets if fnmatchcase(dataset.name, pattern)]
         if names:
             first = min(names)
-            revisions = [dataset for dataset in datasets if dataset.name == first]
-            # a server marks one as default, a local tree none: there the latest is
-            return max(revisions, key=lambda dataset: (dataset.default, dataset.revision))
+            return next(found for found in datasets if found.name == first and found.default)
     return None
 
 
@@ -141,8 +147,8 @@ def dataset_path(
     patterns : str or sequence of str
         See `find_dataset`.
     verify_hash : bool
-        Whether to compare the md5 with the archive's record; a file is hashed once per
-        process as long as it does not change.
+        Whether to compare the md5 with the archive's record; a file is hashed once as long as
+        it does not change, and what was found is kept in ``.verified/`` beside the files.
 
     Returns
     -------
@@ -152,35 +158,84 @@ def dataset_path(
     Raises
     ------
     MissingFileError
-        Local mode: the file is listed but not on disk.
+        The file is listed, but not on disk or not on the file server.
     UnreadableFileError
         Local mode: its size or hash is not what the archive's table says.
     DownloadIntegrityError
-        Remote mode: the same after one fresh download.
+        Remote mode: the same after one fresh download; no such file is left on disk.
+    TransientError, RemoteError
+        Remote mode: see `iblnm.io.remote.rest`.
     """
     found = find_dataset(one, eid, patterns)
     if found is None:
         return None
     path = session_path(one, eid) / found.rel_path
-    if not is_remote(one):
-        if not path.is_file():
-            raise MissingFileError(
-                f"{found.rel_path} is listed but not on disk", eid=eid, path=path
-            )
-        fault = _fault(path, found, verify_hash)
-        if fault:
-            raise UnreadableFileError(fault, eid=eid, path=path)
+    record = _record(one, eid)
+    if is_remote(one):
+        return _remote_path(one, eid, path, found, record, verify_hash)
+    if not path.is_file():
+        raise MissingFileError(f"{found.rel_path} is listed but not on disk", eid=eid, path=path)
+    fault = _fault(path, found, record, verify_hash)
+    if fault:
+        raise UnreadableFileError(fault, eid=eid, path=path)
+    return path
+
+
+def _remote_path(
+    one: Any, eid: str, path: Path, found: Dataset, record: Path, verify_hash: bool
+) -> Path:
+    if path.is_file() and _fault(path, found, record, verify_hash) is None:
         return path
-    if path.is_file() and _fault(path, found, verify_hash) is None:
-        return path
-    fault = ""
-    for _ in range(2):
+    patience = {"timeout_s": one.lock_timeout_s} if hasattr(one, "lock_timeout_s") else {}
+    with locked(record, **patience):
+        if path.is_file() and _fault(path, found, record, verify_hash) is None:
+            return path  # another process has fetched it meanwhile
         path.unlink(missing_ok=True)
-        path = Path(one.load_dataset(eid, found.rel_path, download_only=True, check_hash=False))
-        fault = _fault(path, found, verify_hash) or ""
-        if not fault:
-            return path
+        for _ in range(2):
+            fault = _fetch(one, eid, path, found, record, verify_hash)
+            if not fault:
+                return path
     raise DownloadIntegrityError(f"{fault}, also after a fresh download", eid=eid, path=path)
+
+
+def _fetch(
+    one: Any, eid: str, path: Path, found: Dataset, record: Path, verify_hash: bool
+) -> str | None:
+    """Download a file; what is wrong with it, in which case it is not kept."""
+    if found.url is None:  # a client of the user's own
+        path = Path(one.load_dataset(eid, found.rel_path, download_only=True, check_hash=False))
+        fault = _fault(path, found, record, verify_hash)
+        if fault:
+            path.unlink()
+        return fault
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with write_whole(path) as temporary:
+            digest = one.download(found.url, temporary, size=found.size)
+            fault = _difference(temporary.stat().st_size, digest, found)
+            if fault:
+                raise _Spoilt
+    except _Spoilt:
+        return fault
+    except RemoteError as error:
+        if error.status not in _GONE:
+            raise
+        raise MissingFileError(
+            f"Alyx lists {found.rel_path}, but its file server has no such file "
+            f"(HTTP {error.status})",
+            eid=eid,
+            path=path,
+        ) from None
+    remember_md5(path, digest, record)
+    return None
+
+
+class _Spoilt(Exception):
+    """Leaves the block that would keep the file."""
+
+
+def _record(one: Any, eid: str) -> Path:
+    return Path(one.cache_dir) / ".verified" / f"{validate_eid(eid)}.json"
 
 
 def _session(one: Any, eid: str, refresh: bool) -> _Session:
@@ -190,28 +245,26 @@ def _session(one: Any, eid: str, refresh: bool) -> _Session:
     except TypeError:  # a stand-in that cannot be hashed or referred to weakly
         known = OrderedDict()
     if refresh or eid not in known:
-        known[eid] = _Session(_list(one, eid), _folder(one, eid))
+        known[eid] = _ask(one, eid)
         while len(known) > _SESSIONS_KEPT:
             known.popitem(last=False)
     known.move_to_end(eid)
     return known[eid]
 
 
-def _folder(one: Any, eid: str) -> Path:
-    path = one.eid2path(eid)
-    if path is None:
+def _ask(one: Any, eid: str) -> _Session:
+    if hasattr(one, "describe"):
+        folder, listed = one.describe(eid)
+    else:
+        folder, listed = one.eid2path(eid), one.list_datasets(eid, details=True)
+    if folder is None:
         raise UnknownSessionError("the archive has no such session", eid=eid)
-    return Path(path)
-
-
-def _list(one: Any, eid: str) -> list[Dataset]:
-    listed = one.list_datasets(eid, details=True)
     columns = [
         list(listed[name]) if name in listed else [None] * len(listed)
-        for name in ("rel_path", "file_size", "hash", "default_revision")
+        for name in ("rel_path", "file_size", "hash", "default_revision", "url")
     ]
     datasets = []
-    for rel_path, size, digest, default in zip(*columns, strict=True):
+    for rel_path, size, digest, default, url in zip(*columns, strict=True):
         parts = str(rel_path).split("/")
         datasets.append(
             Dataset(
@@ -221,42 +274,45 @@ def _list(one: Any, eid: str) -> list[Dataset]:
                 size=None if pd.isna(size) else int(size),
                 hash=None if pd.isna(digest) or not digest else str(digest),
                 default=default is True or default == 1,
+                url=url,
             )
         )
-    return sorted(datasets, key=lambda dataset: dataset.rel_path)
+    datasets = _with_one_default(_as_of(getattr(one, "revision_before", None), datasets))
+    return _Session(sorted(datasets, key=lambda dataset: dataset.rel_path), Path(folder))
+
+
+def _as_of(day: date | None, datasets: list[Dataset]) -> list[Dataset]:
+    """What the archive had at the end of a day, by the dates that name the revisions."""
+    if day is None:
+        return datasets
+    kept = [found for found in datasets if found.revision[:_ISO_DAY] <= day.isoformat()]
+    # what is the default today was decided later
+    return [replace(found, default=False) for found in kept]
+
+
+def _with_one_default(datasets: list[Dataset]) -> list[Dataset]:
+    """Of each name one default: a server marks it, a local tree does not, there the latest is."""
+    used: dict[str, Dataset] = {}
+    for found in sorted(datasets, key=lambda found: (found.default, found.revision)):
+        used[found.name] = found
+    return [replace(found, default=found is used[found.name]) for found in datasets]
 
 
 def _is_revision(part: str) -> bool:
     return len(part) > 2 and part.startswith("#") and part.endswith("#")
 
 
-def _fault(path: Path, expected: Dataset, verify_hash: bool) -> str | None:
+def _fault(path: Path, expected: Dataset, record: Path, verify_hash: bool) -> str | None:
     size = path.stat().st_size
+    fault = _difference(size, None, expected)
+    if fault or not verify_hash or expected.hash is None:
+        return fault
+    return _difference(size, file_md5(path, record), expected)
+
+
+def _difference(size: int, digest: str | None, expected: Dataset) -> str | None:
     if expected.size is not None and size != expected.size:
         return f"{size} bytes on disk, {expected.size} bytes in the archive's record"
-    if verify_hash and expected.hash is not None:
-        digest = file_md5(path)
-        if digest != expected.hash:
-            return f"md5 {digest} on disk, {expected.hash} in the archive's record"
+    if digest is not None and expected.hash is not None and digest != expected.hash:
+        return f"md5 {digest} on disk, {expected.hash} in the archive's record"
     return None
-
-
-def file_md5(path: Path) -> str:
-    """md5 of a file; a file that did not change is read once per process."""
-    stat = path.stat()
-    return _md5(path, stat.st_size, stat.st_mtime_ns)
-
-
-def _md5(path: Path, size: int, mtime_ns: int) -> str:
-    import hashlib
-
-    key = (str(path), size, mtime_ns)
-    if key not in _HASHED:
-        if len(_HASHED) >= _HASHES_KEPT:
-            _HASHED.clear()
-        with path.open("rb") as file:
-            digest = hashlib.md5(usedforsecurity=False)
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-        _HASHED[key] = digest.hexdigest()
-    return _HASHED[key]

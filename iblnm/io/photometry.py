@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
-from iblnm.io.datasets import dataset_path, file_md5, find_dataset
+from iblnm.io.datasets import dataset_path, find_dataset
+from iblnm.io.hashes import file_md5
 from iblnm.io.raw_frames import read_raw_frames
 from iblnm.io.regions import LOCATIONS, read_locations, split_region
 from iblnm.io.signal_file import SignalFile, read_signal_file

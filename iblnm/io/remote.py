@@ -105,7 +105,7 @@ def open_remote(settings: Settings) -> Any:
         )
     if settings.alyx_token_file is None and not settings.alyx_user:
         raise IblnmError("IBLNM_ALYX_PASSWORD needs IBLNM_ALYX_USER")
-    from iblnm.io.alyx_client import RemoteOne
+    from iblnm.io.remote_one import RemoteOne
 
     client = RemoteOne(settings)
     client.alyx.authenticate()
