@@ -27,7 +27,7 @@ OUTCOME_LABELS = {1: "correct", -1: "incorrect"}
 RESPONSE_LABEL = "Response (z)"
 CONTRAST_LABEL = "Contrast (%)"
 SMALL = 7
-_LETTERS_PER_INCH = 14
+_LETTERS_PER_INCH = 13
 _UNITS = {
     "subjects": ("mouse", "mice"),
     "sessions": ("session", "sessions"),

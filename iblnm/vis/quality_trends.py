@@ -40,7 +40,9 @@ def monthly_medians(table: pd.DataFrame, metric: str) -> pd.Series:
     """
     known = table[table[metric].notna() & table["start_time"].notna()]
     month = known["start_time"].dt.tz_localize(None).dt.to_period("M")
-    medians = known[metric].astype(float).groupby(month).median().asfreq("M")
+    medians = known[metric].astype(float).groupby(month).median()
+    if len(medians):
+        medians = medians.reindex(pd.period_range(medians.index[0], medians.index[-1], freq="M"))
     return medians.set_axis(medians.index.to_timestamp() + pd.Timedelta(days=14))
 
 
