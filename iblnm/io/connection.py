@@ -46,6 +46,7 @@ def connect(settings: Settings) -> Any:
         ensure_archive(settings.cache_dir, seed=settings.demo_seed)
     client = _open_local(settings.cache_dir)
     client.revision_before = settings.revision_before
+    client.verified_dir = settings.root / ".verified"
     return client
 
 

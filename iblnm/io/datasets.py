@@ -148,7 +148,7 @@ def dataset_path(
         See `find_dataset`.
     verify_hash : bool
         Whether to compare the md5 with the archive's record; a file is hashed once as long as
-        it does not change, and what was found is kept in ``.verified/`` beside the files.
+        it does not change, also by later processes.
 
     Returns
     -------
@@ -182,12 +182,12 @@ def dataset_path(
 
 
 def _remote_path(
-    one: Any, eid: str, path: Path, found: Dataset, record: Path, verify_hash: bool
+    one: Any, eid: str, path: Path, found: Dataset, record: Path | None, verify_hash: bool
 ) -> Path:
     if path.is_file() and _fault(path, found, record, verify_hash) is None:
         return path
     patience = {"timeout_s": one.lock_timeout_s} if hasattr(one, "lock_timeout_s") else {}
-    with locked(record, **patience):
+    with locked(Path(one.cache_dir) / ".downloads" / validate_eid(eid), **patience):
         if path.is_file() and _fault(path, found, record, verify_hash) is None:
             return path  # another process has fetched it meanwhile
         path.unlink(missing_ok=True)
@@ -199,7 +199,7 @@ def _remote_path(
 
 
 def _fetch(
-    one: Any, eid: str, path: Path, found: Dataset, record: Path, verify_hash: bool
+    one: Any, eid: str, path: Path, found: Dataset, record: Path | None, verify_hash: bool
 ) -> str | None:
     """Download a file; what is wrong with it, in which case it is not kept."""
     if found.url is None:  # a client of the user's own
@@ -226,7 +226,8 @@ def _fetch(
             eid=eid,
             path=path,
         ) from None
-    remember_md5(path, digest, record)
+    if record is not None:
+        remember_md5(path, digest, record)
     return None
 
 
@@ -234,8 +235,10 @@ class _Spoilt(Exception):
     """Leaves the block that would keep the file."""
 
 
-def _record(one: Any, eid: str) -> Path:
-    return Path(one.cache_dir) / ".verified" / f"{validate_eid(eid)}.json"
+def _record(one: Any, eid: str) -> Path | None:
+    """Where the hashes of the session's files are kept; an archive of others is not written to."""
+    folder = getattr(one, "verified_dir", None)
+    return None if folder is None else folder / f"{validate_eid(eid)}.json"
 
 
 def _session(one: Any, eid: str, refresh: bool) -> _Session:
@@ -302,7 +305,7 @@ def _is_revision(part: str) -> bool:
     return len(part) > 2 and part.startswith("#") and part.endswith("#")
 
 
-def _fault(path: Path, expected: Dataset, record: Path, verify_hash: bool) -> str | None:
+def _fault(path: Path, expected: Dataset, record: Path | None, verify_hash: bool) -> str | None:
     size = path.stat().st_size
     fault = _difference(size, None, expected)
     if fault or not verify_hash or expected.hash is None:

@@ -34,6 +34,7 @@ class RemoteOne(OneAlyx):
         settings.cache_dir.mkdir(parents=True, exist_ok=True)
         super(OneAlyx, self).__init__(mode="remote", cache_dir=settings.cache_dir)
         self.revision_before = settings.revision_before
+        self.verified_dir = settings.cache_dir / ".verified"
         self.lock_timeout_s = settings.remote.lock_timeout_s
 
     def describe(self, eid: str) -> tuple[Path | None, pd.DataFrame]:
