@@ -13,8 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from iblnm.errors import IblnmError
 
 TRIAL_EVENTS = ("stimOn_times", "firstMovement_times", "feedback_times")
 
@@ -319,6 +321,18 @@ class Settings(BaseSettings):
     target_colors: dict[str, str] = _TARGET_COLORS
     session_type_colors: dict[str, str] = _SESSION_TYPE_COLORS
     qc_scores: dict[str, float] = {"PASS": 1.0, "WARNING": 0.66, "CRITICAL": 0.33, "FAIL": 0.0}
+
+    @field_validator("alyx_url", "data_server")
+    @classmethod
+    def _without_credentials(cls, url: str | None) -> str | None:
+        if url and "@" in url.split("://")[-1].split("/")[0]:
+            # not a ValueError, whose report would show the address
+            raise IblnmError(
+                "IBLNM_ALYX_URL or IBLNM_DATA_SERVER holds a user or password; addresses are "
+                "shown and stored: use IBLNM_ALYX_USER and IBLNM_ALYX_PASSWORD, or "
+                "IBLNM_DATA_USER and IBLNM_DATA_PASSWORD"
+            )
+        return url
 
     @property
     def metadata_dir(self) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import threading
 from typing import Any
 
 from iblnm.config import Settings
@@ -17,12 +17,17 @@ class Archive:
 
     def __init__(self, settings: Settings):
         self.settings = settings
+        self._one: Any = None
+        self._connecting = threading.Lock()
 
-    @cached_property
+    @property
     def one(self) -> Any:
-        """The ONE client."""
-        from iblnm.io.connection import connect
-        from iblnm.storage.identity import claim_root
+        """The ONE client; an attempt to connect that failed is made again."""
+        with self._connecting:
+            if self._one is None:
+                from iblnm.io.connection import connect
+                from iblnm.storage.identity import claim_root
 
-        claim_root(self.settings)
-        return connect(self.settings)
+                claim_root(self.settings)
+                self._one = connect(self.settings)
+            return self._one
