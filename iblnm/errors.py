@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class IblnmError(Exception):
@@ -53,6 +57,22 @@ class InvalidNameError(DataError):
 
 class UnknownSessionError(DataError):
     """The archive has no session of this eid."""
+
+
+class IncompleteDesignError(DataError):
+    """A factorial design lacks cells that the analysis needs.
+
+    Parameters
+    ----------
+    message : str
+        Names the cells.
+    missing : DataFrame, optional
+        All missing cells, one a row: subject and factor levels.
+    """
+
+    def __init__(self, message: str, *, missing: pd.DataFrame | None = None):
+        super().__init__(message)
+        self.missing = missing
 
 
 class ArchiveMismatchError(IblnmError):
