@@ -43,17 +43,17 @@ class SessionCache:
         Sessions kept. The oldest is let go before another one is opened.
     """
 
-    def __init__(self, open_session: Callable[[str], PhotometrySession], size: int):
+    def __init__(self, open_session: Callable[[str], Any], size: int):
         if size < 1:
             raise ValueError(f"{size} sessions in memory; at least 1 is needed")
         self._open = open_session
         self._size = size
-        self._sessions: OrderedDict[str, PhotometrySession] = OrderedDict()
+        self._sessions: OrderedDict[str, Any] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def get(self, eid: str) -> PhotometrySession:
+    def get(self, eid: str) -> Any:
         """The session, opened if it is not held."""
         if eid not in self._sessions:
             while len(self._sessions) >= self._size:

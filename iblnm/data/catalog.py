@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -48,6 +49,17 @@ def qc_photometry_table(store: SessionStore) -> pd.DataFrame:
 
 def trial_timing_table(store: SessionStore) -> pd.DataFrame:
     """Conditions and times of all trials of all sessions; schema `TRIAL_TIMING`."""
+    return stack_timing(store.iterate("trials"))
+
+
+def stack_timing(sessions: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+    """Conditions and times of the trials of sessions; schema `TRIAL_TIMING`.
+
+    Parameters
+    ----------
+    sessions : iterable of (eid, trials)
+        Taken one after the other.
+    """
     from iblnm.task import trial_timing
 
     conditions = [
@@ -56,7 +68,7 @@ def trial_timing_table(store: SessionStore) -> pd.DataFrame:
         if name not in ("eid", "trial", "reaction_time", "movement_time", "response_time")
     ]
     tables = []
-    for eid, trials in store.iterate("trials"):
+    for eid, trials in sessions:
         timing = trial_timing(trials).reset_index(drop=True)
         timing["trial"] = range(len(timing))
         timing[conditions] = trials[conditions].reset_index(drop=True)

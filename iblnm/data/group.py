@@ -107,6 +107,7 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
                 eid=str(repeated.iloc[0]),
             )
         self._catalog = sessions.copy()
+        self._positions = {eid: i for i, eid in enumerate(sessions["eid"])}
         self._given = {"errors": errors, "performance": performance, "labels": labels}
         self._targets: tuple[str, ...] | None = None
         self._cache = SessionCache(self._open, self.settings.cohort.max_cached_sessions)
@@ -353,10 +354,9 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
     # inside --------------------------------------------------------------------------------
 
     def _row(self, eid: str) -> pd.Series:
-        rows = self._catalog[self._catalog["eid"] == eid]
-        if rows.empty:
+        if eid not in self._positions:
             raise DataError("the catalogue of the group has no such session", eid=eid)
-        return rows.iloc[0]
+        return self._catalog.iloc[self._positions[eid]]
 
     def _open(self, eid: str) -> PhotometrySession:
         return open_session(self._row(eid), self.one, self.settings, self.h5_dir, self.h5_groups)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from iblnm.io.regions import recording_names
 from iblnm.validation import ParallelLists
 from iblnm.validation.values import get_list, join
 
@@ -63,6 +64,7 @@ def explode_sessions(
                 f"session {record['eid']} has {n_fibres} regions, but "
                 f"{join(f'{count} of {name}' for name, count in wrong.items())}"
             )
+        names_of_fibres = recording_names(map(str, lists.get("brain_region", ())))
         dropped = set(get_list(record, "excluded"))
         for fibre in range(n_fibres):
             if fibre in dropped or not _is_wanted(lists.get("target_NM"), fibre, targets):
@@ -72,7 +74,7 @@ def explode_sessions(
                 for name, entries in lists.items()
             }
             if values.get("recording_name") is None:
-                values["recording_name"] = values["brain_region"]
+                values["recording_name"] = names_of_fibres[fibre]
             rows.append({**{name: record[name] for name in scalars}, **values, "fiber_idx": fibre})
     names = list(dict.fromkeys([*sessions.columns, "recording_name", "fiber_idx"]))
     table = pd.DataFrame(rows, columns=names).astype({"fiber_idx": int})

@@ -197,10 +197,20 @@ def _cast(values: pd.Series, column: Column) -> pd.Series:
     if column.dtype == LIST:
         return pd.Series([_as_list(value) for value in values], index=values.index, dtype=object)
     if column.dtype == "str":
-        return values.astype("string").replace({"": pd.NA, "nan": pd.NA, "None": pd.NA})
+        return _as_text(values)
     if column.dtype in ("int", "bool"):
         return pd.to_numeric(values).astype(column.pandas_dtype)
     return pd.to_numeric(values).astype("float64")
+
+
+def _as_text(values: pd.Series) -> pd.Series:
+    nulls = {"": pd.NA, "nan": pd.NA, "None": pd.NA}
+    if values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) == "string":
+        # long tables repeat few texts: each of them is looked at once
+        codes, texts = pd.factorize(values)
+        texts = pd.Series(texts).astype("string").replace(nulls)
+        return pd.Series(texts.array.take(codes, allow_fill=True), index=values.index)
+    return values.astype("string").replace(nulls)
 
 
 def _as_list(value: Any) -> list | None:

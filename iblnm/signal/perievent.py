@@ -203,18 +203,7 @@ def mask_subsequent_events(
         NaN where masked.
     """
     order = list(event_order)
-    rows = responses["trial"].to_numpy()
-    columns = [
-        trials[event].to_numpy(dtype=float)[rows]
-        if event in trials
-        else np.full(len(rows), np.nan)
-        for event in order
-    ]
-    following = np.full(len(rows), np.nan)
-    limits = {}
-    for event, event_times in zip(reversed(order), reversed(columns), strict=True):
-        limits[event] = np.maximum(following - event_times, 0.0)
-        following = np.where(np.isnan(event_times), following, event_times)
+    limits = time_to_next_event(trials, responses["trial"].to_numpy(), order)
     time = responses["time"].to_numpy()
     keep = np.ones(responses.shape, dtype=bool)
     for i, event in enumerate(responses["event"].to_numpy()):
@@ -224,6 +213,44 @@ def mask_subsequent_events(
     result = responses.where(keep)
     result.attrs = {**responses.attrs, "masked_events": order}
     return result
+
+
+def time_to_next_event(
+    trials: pd.DataFrame, rows: np.ndarray, event_order: Sequence[str] = TRIAL_EVENTS
+) -> dict[str, np.ndarray]:
+    """Time from each event to the one after it in the same trial.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        Event times, s.
+    rows : ndarray of int (n,)
+        Positions of trials.
+    event_order : sequence of str
+        Order of the events in a trial; an event that the trials lack counts as missing.
+
+    Returns
+    -------
+    dict of str to ndarray (n,)
+        By event, s, at least 0; NaN where no event follows. A missing next event falls
+        through to the one after it.
+
+    Examples
+    --------
+    >>> trials = pd.DataFrame({"stimOn_times": [1.0], "feedback_times": [1.5]})
+    >>> time_to_next_event(trials, np.array([0]))["stimOn_times"]
+    array([0.5])
+    """
+    following = np.full(len(rows), np.nan)
+    limits = {}
+    for event in reversed(list(event_order)):
+        if event not in trials:
+            limits[event] = np.full(len(rows), np.nan)
+            continue
+        times = trials[event].to_numpy(dtype=float)[rows]
+        limits[event] = np.maximum(following - times, 0.0)
+        following = np.where(np.isnan(times), following, times)
+    return limits
 
 
 def response_magnitude(

@@ -33,15 +33,20 @@ class SessionStore:
     Parameters
     ----------
     settings : Settings
+
+    Attributes
+    ----------
+    h5_dir : Path
+        Folder of the session files.
     """
 
     def __init__(self, settings: Settings):
         self._root = settings.root
-        self._h5_dir = settings.sessions_h5_dir
+        self.h5_dir = settings.sessions_h5_dir
 
     def h5_path(self, eid: str) -> Path:
         """Session file of an eid."""
-        return self._h5_dir / f"{validate_eid(eid)}.h5"
+        return self.h5_dir / f"{validate_eid(eid)}.h5"
 
     def load(self, asset: str, eid: str) -> Any:
         """Stored value of one session's asset, or None if it was never stored.
@@ -73,7 +78,7 @@ class SessionStore:
         if asset in PARQUET_ASSETS:
             paths = (self._root / PARQUET_ASSETS[asset][0]).glob("*.pqt")
         else:
-            paths = self._h5_dir.glob("*.h5")
+            paths = self.h5_dir.glob("*.h5")
         return sorted(path.stem for path in paths)
 
     def collect(self, asset: str) -> pd.DataFrame:
