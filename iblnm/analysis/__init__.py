@@ -41,7 +41,7 @@ _MODULES = {
     "resample_signal": "iblnm.signal.resample",
     "select_trials": "iblnm.analysis.trial_selection",
     "similarity_contrasts": "iblnm.analysis.similarity",
-    "split_features_by_event": "iblnm.analysis.response_matrix",
+    "split_features_by_event": "iblnm.analysis.similarity",
     "within_between_similarity": "iblnm.analysis.similarity",
 }
 

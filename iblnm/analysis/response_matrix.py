@@ -191,25 +191,6 @@ def from_table(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     return matrix.drop(columns="subject").astype(float), matrix["subject"]
 
 
-def split_features_by_event(df: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The columns of a response matrix by event.
-
-    Parameters
-    ----------
-    df : DataFrame
-        See `response_matrix`.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        By the event's name in the labels, for example 'stimOn'.
-    """
-    events: dict[str, list[str]] = {}
-    for name in df.columns:
-        events.setdefault(str(name).split("_c", 1)[0], []).append(name)
-    return {event: df[names] for event, names in events.items()}
-
-
 def _number(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Codes numbered in order of appearance, and the first position of each."""
     numbers, levels = pd.factorize(codes)
