@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -47,7 +48,13 @@ def demo(workers: int) -> None:
 
 
 @cli.command()
-@click.option("--missing", "which", flag_value="missing", default="missing", help="[default]")
+@click.option(
+    "--missing",
+    "which",
+    flag_value="missing",
+    default="missing",
+    help="New sessions and those whose content changed. [default]",
+)
 @click.option("--failed", "which", flag_value="failed", help="Latest run failed or blocked.")
 @click.option("--all", "which", flag_value="all", help="Every known session.")
 @click.option(
@@ -94,15 +101,21 @@ def batch(
 
 @cli.command()
 def sync() -> None:
-    """Add the archive's new sessions as partitions."""
+    """Look for new, changed and withdrawn sessions now, and say what waits for a run."""
+    from iblnm.storage.sync_state import open_state
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.resources import Archive
-    from iblnm_dagster.selection import discover_sessions
+    from iblnm_dagster.selection import changed_sessions, discover_sessions
 
     settings = get_settings()
     with open_instance(settings) as instance:
         new = discover_sessions(instance, Archive(settings))
-    click.echo(f"{len(new)} new sessions")
+        waiting = changed_sessions(instance, settings)
+    counts = open_state(settings).counts()
+    click.echo(
+        f"{len(new)} new sessions; {counts['known']} in the archive, {len(waiting)} of them new "
+        f"or changed and not yet run, {counts['withdrawn']} withdrawn"
+    )
 
 
 @cli.command()
@@ -124,6 +137,61 @@ def summary() -> None:
     settings = get_settings()
     with open_instance(settings) as instance:
         click.echo(format_summary(instance, settings))
+
+
+@cli.command()
+@click.option(
+    "--eids",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The sessions of a text file, one eid a line.",
+)
+@click.option("--project", help="The sessions of this project.  [default: that of the settings]")
+@click.option(
+    "--since", type=click.DateTime(["%Y-%m-%d"]), help="Only sessions that began on or after."
+)
+@click.option("--datasets", is_flag=True, help="Also the files that the pipeline opens.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Root of the archive.  [default: IBLNM_ONE_CACHE_DIR]",
+)
+def mirror(
+    eids: Path | None,
+    project: str | None,
+    since: datetime | None,
+    datasets: bool,
+    folder: Path | None,
+) -> None:
+    """Copy sessions of a remote Alyx into a folder, to work with them off line.
+
+    Interrupted and run again, it goes on where it was. Run again after that, it asks for all
+    records anew and fetches the files that are new or changed.
+    """
+    settings = get_settings()
+    if settings.one_mode != "remote":
+        raise click.UsageError("set IBLNM_ONE_MODE=remote and the address of an Alyx server")
+    if eids is not None and (project or since):
+        raise click.UsageError("choose by --eids, or by --project and --since")
+    from iblnm.io.mirror import choose_sessions, mirror_sessions, read_eids
+    from iblnm.io.remote import open_remote
+
+    chosen = None if eids is None else read_eids(eids)
+    one = open_remote(settings)
+    if chosen is None:
+        chosen = choose_sessions(
+            one, project or settings.project, None if since is None else since.date()
+        )
+    folder = folder or settings.cache_dir
+    with click.progressbar(length=len(chosen), label=f"{len(chosen)} sessions") as bar:
+        report = mirror_sessions(
+            one, chosen, folder, datasets=datasets, progress=lambda done, total: bar.update(1)
+        )
+    for message in report.failures.values():
+        click.echo(message, err=True)
+    click.echo(report.summary(folder))
+    if report.failures:
+        raise SystemExit(1)
 
 
 @cli.command()
@@ -194,8 +262,10 @@ def _batch(
     shard: str | None = None,
     catalogue: bool = True,
 ) -> None:
+    from iblnm.storage.sync_state import open_state
     from iblnm_dagster import selection
     from iblnm_dagster.batch import run_batch
+    from iblnm_dagster.catch_up import run_claimed
     from iblnm_dagster.failures import SESSION_ASSET_NAMES
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.outcomes import session_rules
@@ -222,16 +292,18 @@ def _batch(
             chosen = selection.known_sessions(instance)
         else:
             chosen = selection.missing_sessions(instance, names)
+            if names is None:
+                changed = set(selection.changed_sessions(instance, settings))
+                gone = open_state(settings).withdrawn()
+                wanted = (changed | set(chosen)) - set(gone)
+                chosen = [eid for eid in selection.known_sessions(instance) if eid in wanted]
         chosen = selection.shard(chosen, shard)
         click.echo(f"{len(new)} new sessions; {len(chosen)} to run")
-        report = run_batch(
-            settings,
-            chosen,
-            workers=workers,
-            assets=names,
-            check=check,
-            checks_only=checks_only,
-        )
+        if names or check or checks_only:
+            parts = {"assets": names, "check": check, "checks_only": checks_only}
+            report = run_batch(settings, chosen, workers=workers, **parts)
+        else:
+            report = run_claimed(settings, open_state(settings), chosen, workers=workers)
         _print_problems(report)
         if catalogue and (chosen or not _catalogue_exists(settings)):
             _update_catalogue(settings, instance)

@@ -18,6 +18,7 @@ _NAMES = {
     "load_photometry": "photometry",
     "photometry_reference": "photometry",
     "read_raw_frames": "photometry",
+    "mirror_sessions": "mirror",
     "records_of": "records",
     "open_remote": "remote",
     "rest": "remote",

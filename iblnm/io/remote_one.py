@@ -49,31 +49,7 @@ class RemoteOne(OneAlyx):
             detail = self.alyx.ask("sessions", "read", eid)
         except NotFoundError:
             return None, pd.DataFrame()
-        try:
-            on_server = [
-                item
-                for item in detail.get("data_dataset_session_related") or []
-                if item["data_url"]
-            ]
-            session, datasets = ses2records({**detail, "data_dataset_session_related": on_server})
-            names = [detail["lab"], "Subjects", session["subject"], str(session["date"])]
-            folder = self.cache_dir.joinpath(
-                *map(validate_name, names), f"{session['number']:03d}"
-            )
-            # the library's own list leaves out the same: datasets whose quality is critical
-            datasets = filter_datasets(
-                datasets, revision_last_before=False, assert_unique=False, wildcards=True
-            )
-            urls = {item["id"]: item["data_url"] for item in on_server}
-            datasets["url"] = [urls[str(key)] for key in datasets.index.get_level_values("id")]
-        except (KeyError, TypeError, ValueError, AttributeError, ALFError) as error:
-            raise MalformedFileError(
-                f"Alyx's record of the session cannot be used: {error!r}", eid=eid
-            ) from error
-        for rel_path in datasets["rel_path"]:
-            if ".." in rel_path.split("/") or "\\" in rel_path:
-                raise InvalidNameError(f"{rel_path!r} is no path in a session", eid=eid)
-        return folder, datasets
+        return describe_record(detail, self.cache_dir)
 
     def download(self, url: str, path: Path, *, size: int | None = None) -> str:
         """Download a file and give its md5; see `Transport.download`."""
@@ -96,3 +72,44 @@ class RemoteOne(OneAlyx):
 
     def _tag_mismatched_file_record(self, url: str) -> None:
         """Nothing: the base class would write to Alyx."""
+
+
+def describe_record(detail: dict[str, Any], cache_dir: Path) -> tuple[Path, pd.DataFrame]:
+    """Local folder of a session, and its datasets with their addresses (``url``).
+
+    Parameters
+    ----------
+    detail : dict
+        REST detail of the session.
+    cache_dir : Path
+        Root of the archive.
+
+    Raises
+    ------
+    MalformedFileError
+        The record lacks something.
+    InvalidNameError
+        It names what could not be a path.
+    """
+    eid = detail.get("id")
+    try:
+        on_server = [
+            item for item in detail.get("data_dataset_session_related") or [] if item["data_url"]
+        ]
+        session, datasets = ses2records({**detail, "data_dataset_session_related": on_server})
+        names = [detail["lab"], "Subjects", session["subject"], str(session["date"])]
+        folder = cache_dir.joinpath(*map(validate_name, names), f"{session['number']:03d}")
+        # the library's own list leaves out the same: datasets whose quality is critical
+        datasets = filter_datasets(
+            datasets, revision_last_before=False, assert_unique=False, wildcards=True
+        )
+        urls = {item["id"]: item["data_url"] for item in on_server}
+        datasets["url"] = [urls[str(key)] for key in datasets.index.get_level_values("id")]
+    except (KeyError, TypeError, ValueError, AttributeError, ALFError) as error:
+        raise MalformedFileError(
+            f"Alyx's record of the session cannot be used: {error!r}", eid=eid
+        ) from error
+    for rel_path in datasets["rel_path"]:
+        if ".." in rel_path.split("/") or "\\" in rel_path:
+            raise InvalidNameError(f"{rel_path!r} is no path in a session", eid=eid)
+    return folder, datasets

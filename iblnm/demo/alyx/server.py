@@ -140,6 +140,7 @@ class AlyxServer:
             "IBLNM_ALYX_URL": self.url,
             "IBLNM_ALYX_USER": USER,
             "IBLNM_ALYX_PASSWORD": self.password,
+            "IBLNM_DATA_SERVER": f"{self.url}/data",
         }
 
 

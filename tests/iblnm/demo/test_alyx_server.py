@@ -436,7 +436,7 @@ def test_the_command_serves_an_archive(small_archive):
     command = [sys.executable, "-m", "iblnm.demo.alyx", "--archive", str(small_archive[0])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            lines = [process.stdout.readline().strip() for _ in range(4)]
+            lines = [process.stdout.readline().strip() for _ in range(5)]
             settings = dict(line.split("=", 1) for line in lines)
             login = {"username": settings["IBLNM_ALYX_USER"]}
             login["password"] = settings["IBLNM_ALYX_PASSWORD"]

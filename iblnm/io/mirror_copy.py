@@ -1,0 +1,217 @@
+"""One run of a mirror: asks for records and files, and writes each whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from iblnm.errors import DataError, NotFoundError, UnknownSessionError
+from iblnm.io.journal import Journal
+from iblnm.io.photometry import RAW_FRAMES, SIGNAL
+from iblnm.io.records import identifier
+from iblnm.io.regions import DESCRIPTION, LOCATIONS
+from iblnm.io.remote import rest
+from iblnm.io.trials import TRIALS_PATTERNS
+from iblnm.io.video import CAMERA_TIMES
+from iblnm.storage.atomic import write_whole
+from iblnm.storage.names import validate_name
+
+# what the pipeline opens; the other categories are only looked for in the list of datasets
+NEEDED: tuple[tuple[str, ...], ...] = (
+    (DESCRIPTION,),
+    (LOCATIONS,),
+    (SIGNAL,),
+    (RAW_FRAMES,),
+    TRIALS_PATTERNS,
+    ("alf/_ibl_wheel.position.npy", "alf/task_*/_ibl_wheel.position.npy"),
+    ("alf/_ibl_wheel.timestamps.npy", "alf/task_*/_ibl_wheel.timestamps.npy"),
+    CAMERA_TIMES,
+)
+_ALYX_MAX_ROWS = 1000
+
+
+@dataclass
+class MirrorReport:
+    """What a mirror has done.
+
+    Parameters
+    ----------
+    eids : list of str
+        Sessions whose records are complete.
+    failures : dict
+        Eid to message: unknown to Alyx, or a file that was damaged twice.
+    n_records, n_files, n_bytes : int
+        Records asked from Alyx; files downloaded and their size [bytes].
+    n_intact : int
+        Files that were there already, with the size and hash that Alyx records.
+    resumed : int
+        Steps taken over from an interrupted run.
+    """
+
+    eids: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    n_records: int = 0
+    n_files: int = 0
+    n_bytes: int = 0
+    n_intact: int = 0
+    resumed: int = 0
+
+    def summary(self, folder: Path) -> str:
+        """A few lines for a person."""
+        lines = [f"{len(self.eids)} sessions are in {folder}; {self.n_records} answers of Alyx"]
+        if self.resumed:
+            lines.append(f"went on after an interruption: {self.resumed} steps were done before")
+        if self.n_files or self.n_intact:
+            megabytes = self.n_bytes / 1e6
+            lines.append(
+                f"{self.n_files} files fetched ({megabytes:.1f} MB), {self.n_intact} were there"
+            )
+        if self.failures:
+            lines.append(f"{len(self.failures)} sessions failed")
+        return "\n".join(lines)
+
+
+class Copy:
+    """One run: what it has asked for, and what is on disk of earlier ones."""
+
+    def __init__(self, one: Any, folder: Path, journal: Journal):
+        self._one = one
+        self._folder = folder
+        self._records = folder / ".alyx"
+        self._journal = journal
+        self._known = {
+            "insertions": _related(self._records / "insertions", ("session",)),
+            "trajectories": _related(
+                self._records / "trajectories", ("probe_insertion", "chronic_insertion")
+            ),
+        }
+        self.report = MirrorReport(resumed=journal.resumed)
+
+    def session(self, eid: str, datasets: bool) -> None:
+        """Copy a session; what is wrong with this one alone is noted."""
+        from iblnm.io.remote_one import describe_record
+
+        try:
+            self._step("sessions", eid, lambda: self._read("sessions", eid))
+            detail = self.detail(eid)
+            described = describe_record(detail, self._folder)
+            subject = validate_name(detail["subject"])
+            self._step("subjects", subject, lambda: self._read("subjects", subject))
+            self._step("subject_sessions", subject, lambda: self._list_sessions(subject))
+            self._step("insertions of", eid, lambda: self._list("insertions", "session", eid))
+            for insertion in detail.get("probe_insertion") or []:
+                self._trajectories("probe_insertion", insertion.get("id"))
+                self._trajectories("chronic_insertion", insertion.get("chronic_insertion"))
+            self.report.eids.append(eid)
+            problems = self._files(eid, described) if datasets else []
+            if problems:
+                self.report.failures[eid] = "\n".join(problems)
+        except NotFoundError as error:
+            unknown = UnknownSessionError(f"Alyx has no such record ({error})", eid=eid)
+            self.report.failures[eid] = str(unknown)
+        except DataError as error:
+            self.report.failures[eid] = str(error)
+
+    def detail(self, eid: str) -> dict[str, Any]:
+        """Record of a session, from disk."""
+        return json.loads(self._path("sessions", eid).read_text(encoding="utf-8"))
+
+    def _path(self, endpoint: str, name: str) -> Path:
+        return self._records / endpoint / f"{validate_name(name)}.json"
+
+    def _step(self, kind: str, key: str, work: Callable[[], None]) -> None:
+        name = f"{kind} {key}"
+        is_lost = (self._records / kind).is_dir() and not self._path(kind, key).is_file()
+        if name not in self._journal or is_lost:
+            work()
+            self.report.n_records += 1
+            self._journal.add(name)
+
+    def _trajectories(self, relation: str, value: Any) -> None:
+        key = identifier(value)
+        if key:
+            kind = f"trajectories of {relation}"
+            self._step(kind, key, lambda: self._list("trajectories", relation, key))
+
+    def _read(self, endpoint: str, key: str) -> None:
+        self._write(endpoint, key, rest(self._one, endpoint, "read", key))
+
+    def _list(self, endpoint: str, relation: str, key: str) -> None:
+        """Write all records of a relation, and delete those that Alyx no longer has."""
+        answer = rest(self._one, endpoint, "list", **{relation: key}, limit=_ALYX_MAX_ROWS)
+        for record in answer:
+            self._write(endpoint, str(record["id"]), record)
+        listed = {str(record["id"]) for record in answer}
+        for gone in self._known[endpoint].pop((relation, key), set()) - listed:
+            (self._records / endpoint / f"{gone}.json").unlink(missing_ok=True)
+
+    def _list_sessions(self, subject: str) -> None:
+        """Write the list of a subject's sessions: the number of a session counts in all."""
+        answer = rest(self._one, "sessions", "list", subject=subject, limit=_ALYX_MAX_ROWS)
+        rows = [row for row in answer if row["subject"] == subject]
+        rows.sort(key=lambda row: (row["start_time"], row["number"], row["id"]))
+        self._write("subject_sessions", subject, {"subject": subject, "sessions": rows})
+
+    def _write(self, endpoint: str, name: str, record: dict[str, Any]) -> None:
+        path = self._path(endpoint, name)
+        content = (json.dumps(record, sort_keys=True) + "\n").encode()
+        # untouched if nothing changed: who watches the folder sees only what is new
+        if not path.is_file() or path.read_bytes() != content:
+            with write_whole(path) as temporary:
+                temporary.write_bytes(content)
+
+    def _files(self, eid: str, described: tuple[Path, Any]) -> list[str]:
+        """Fetch what is missing or not intact; what is wrong with the rest."""
+        from iblnm.io.datasets import dataset_path
+
+        recorded = _Recorded(self._one, described, self._folder)
+        problems = []
+        for patterns in NEEDED:
+            before = recorded.n_downloads
+            try:
+                path = dataset_path(recorded, eid, patterns)
+            except DataError as error:
+                problems.append(str(error))
+                continue
+            if path is not None and recorded.n_downloads > before:
+                self.report.n_files += 1
+                self.report.n_bytes += path.stat().st_size
+            else:
+                self.report.n_intact += path is not None
+        return problems
+
+
+class _Recorded:
+    """A client that takes the list of datasets from a session's record, and counts."""
+
+    mode = "remote"
+
+    def __init__(self, one: Any, described: tuple[Path, Any], folder: Path):
+        self.cache_dir = folder
+        self.revision_before = one.revision_before
+        self.lock_timeout_s = one.lock_timeout_s
+        self.n_downloads = 0
+        self._one = one
+        self._described = described
+
+    def describe(self, eid: str) -> tuple[Path, Any]:
+        return self._described
+
+    def download(self, url: str, path: Path, *, size: int | None = None) -> str:
+        self.n_downloads += 1
+        return self._one.download(url, path, size=size)
+
+
+def _related(folder: Path, relations: Iterable[str]) -> dict[tuple[str, str], set[str]]:
+    """Records on disk by what they belong to: (relation, its identifier) to identifiers."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for path in folder.glob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for relation in relations:
+            key = identifier(record.get(relation))
+            if key:
+                found.setdefault((relation, key), set()).add(path.stem)
+    return found
