@@ -215,6 +215,28 @@ class CohortSettings(BaseModel):
     max_nan_rate: float = 0.3
 
 
+class ModelSettings(BaseModel):
+    """Mixed models of responses and movements."""
+
+    events: tuple[str, ...] = ("stimOn_times", "feedback_times")
+    contrast_coding: Literal["log", "linear", "rank"] = "log"
+    re_formulas: tuple[str, ...] = ("contrast", "1")
+    """Random effects of the subject, in order of preference: the first that converges."""
+    min_subjects: int = 2
+    loglik_tolerance: float = 0.01
+    """Largest difference of the log-likelihoods of two maximisations."""
+    se_tolerance: float = 0.01
+    """Largest relative difference of their standard errors."""
+    timings: tuple[str, ...] = ("reaction_time", "movement_time")
+    min_movement_subjects: int = 3
+    min_movement_trials: int = 20
+    n_permutations: int = 1000
+    seed: int = 0
+    wheel_variables: tuple[str, ...] = ("peak_velocity", "reaction_time", "movement_time")
+    correction: str = "holm"
+    """Method of ``statsmodels.stats.multitest.multipletests``."""
+
+
 class RemoteSettings(BaseModel):
     """Patience with servers: how long one call may take, and how it is tried again."""
 
@@ -303,6 +325,7 @@ class Settings(BaseSettings):
     wheel: WheelSettings = WheelSettings()
     figures: FigureSettings = FigureSettings()
     cohort: CohortSettings = CohortSettings()
+    models: ModelSettings = ModelSettings()
     response_events: tuple[str, ...] = TRIAL_EVENTS
     analysis_contrasts: tuple[float, ...] = (0.0, 6.25, 12.5, 25.0, 100.0)
 
