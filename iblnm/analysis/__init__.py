@@ -6,9 +6,12 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "CCAResult": "iblnm.analysis.cca",
+    "GLMPCAResult": "iblnm.analysis.decomposition",
+    "LMMResult": "iblnm.analysis.mixed_models",
+    "TargetNMDecoder": "iblnm.analysis.decoding",
     "align_cca_signs": "iblnm.analysis.cca_compare",
     "anova_rm": "iblnm.analysis.anova",
-    "CCAResult": "iblnm.analysis.cca",
     "compare_cca_weights": "iblnm.analysis.cca_compare",
     "compute_bleaching_tau": "iblnm.signal.bleaching",
     "compute_contrast_slopes": "iblnm.analysis.marginal",
@@ -34,12 +37,10 @@ _MODULES = {
     "fit_sparse_cca": "iblnm.analysis.sparse_cca",
     "fit_wheel_lmm": "iblnm.analysis.wheel_models",
     "get_responses": "iblnm.signal.perievent",
-    "GLMPCAResult": "iblnm.analysis.decomposition",
     "handle_missing": "iblnm.analysis.response_matrix",
     "ica_glm_coefficients": "iblnm.analysis.decomposition",
     "kruskal_wallis_groups": "iblnm.analysis.comparisons",
     "likelihood_ratio_test": "iblnm.analysis.mixed_models",
-    "LMMResult": "iblnm.analysis.mixed_models",
     "loso_cv_movement_lmm": "iblnm.analysis.movement",
     "mean_similarity_by_target": "iblnm.analysis.similarity",
     "movement_permutation_test": "iblnm.analysis.movement_permutation",
@@ -53,7 +54,6 @@ _MODULES = {
     "select_trials": "iblnm.analysis.trial_selection",
     "similarity_contrasts": "iblnm.analysis.similarity",
     "split_features_by_event": "iblnm.analysis.similarity",
-    "TargetNMDecoder": "iblnm.analysis.decoding",
     "within_between_similarity": "iblnm.analysis.similarity",
 }
 
