@@ -116,14 +116,15 @@ _TARGET_COLORS = {
     "SI-ACh": "#8fdc8a",
     "PPT-ACh": "#0a4526",
 }
+# all have an inside, which can be left open
 _TARGET_MARKERS = {
-    "MR-5HT": "v",
+    "MR-5HT": ">",
     "DR-5HT": "^",
     "VTA-DA": "o",
     "SNc-DA": "s",
     "LC-NE": "D",
-    "NBM-ACh": "P",
-    "SI-ACh": "X",
+    "NBM-ACh": "v",
+    "SI-ACh": "<",
     "PPT-ACh": "p",
 }
 _TARGET_LINE_STYLES = {
