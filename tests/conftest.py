@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from iblnm.config import Settings
@@ -99,3 +101,57 @@ def open_client(own_home, tmp_path):
         return client
 
     return open_
+
+
+@pytest.fixture(scope="session")
+def loops():
+    """Responses and features trial by trial: the module `benchmarks/response_loops.py`."""
+    path = REPOSITORY / "benchmarks" / "response_loops.py"
+    spec = importlib.util.spec_from_file_location("response_loops", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def processed_root(small_archive, tmp_path_factory) -> Settings:
+    """Settings of a root with the processed sessions of the small archive. Read only.
+
+    Session files, ``metadata/sessions.pqt`` and ``data/performance.pqt``.
+    """
+    from iblnm.data import PhotometrySession
+    from iblnm.data.catalog import sessions_table
+    from iblnm.data.labels import read_labels
+    from iblnm.io import connect
+    from iblnm.schemas import PERFORMANCE, SESSIONS
+    from iblnm.storage import write_table
+    from iblnm.storage.store import SessionStore
+    from iblnm.task import session_performance
+
+    settings = Settings(root=tmp_path_factory.mktemp("processed"), one_cache_dir=small_archive[0])
+    one = connect(settings)
+    performance = []
+    (settings.metadata_dir / "sessions").mkdir(parents=True)
+    for truth in small_archive[1]["sessions"]:
+        ps = PhotometrySession({"eid": truth["eid"]}, one=one, settings=settings).from_alyx()
+        ps.load_trials()
+        ps.load_photometry()
+        ps.preprocess()
+        ps.extract_responses()
+        ps.load_wheel()
+        ps.extract_wheel_velocity()
+        ps.save_h5()
+        row = pd.DataFrame([ps.to_dict()])
+        write_table(row, settings.metadata_dir / "sessions" / f"{ps.eid}.pqt", SESSIONS)
+        performance.append(
+            session_performance(
+                ps.trials,
+                session_type=ps.session_type,
+                eid=ps.eid,
+                thresholds=settings.thresholds,
+            )
+        )
+    sessions = sessions_table(SessionStore(settings), read_labels(settings.labels_fpath))
+    write_table(sessions, settings.metadata_dir / "sessions.pqt")
+    write_table(pd.DataFrame(performance), settings.data_dir / "performance.pqt", PERFORMANCE)
+    return settings

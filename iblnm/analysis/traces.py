@@ -100,9 +100,9 @@ def mean_traces(
         response_col=None,
     )
     conditions = selected[["contrast", "feedbackType"]].dropna()
-    cell, levels = pd.MultiIndex.from_frame(conditions).factorize(sort=True)
-    if not len(levels):
+    if conditions.empty:
         return MEAN_TRACES.empty()
+    cell, levels = pd.MultiIndex.from_frame(conditions).factorize(sort=True)
     prepared = prepare_traces(
         responses, trials, event_order=event_order, baseline_window=baseline_window
     )[:, conditions.index.to_numpy()]
