@@ -24,13 +24,14 @@ NEEDED: tuple[tuple[str, ...], ...] = (
     (DESCRIPTION,),
     (LOCATIONS,),
     (SIGNAL,),
-    (RAW_FRAMES,),
+    RAW_FRAMES,
     TRIALS_PATTERNS,
     ("alf/_ibl_wheel.position.npy", "alf/task_*/_ibl_wheel.position.npy"),
     ("alf/_ibl_wheel.timestamps.npy", "alf/task_*/_ibl_wheel.timestamps.npy"),
     CAMERA_TIMES,
 )
 _ALYX_MAX_ROWS = 1000
+_ONE_FILE = ("sessions", "subject_sessions")
 
 
 @dataclass
@@ -99,7 +100,7 @@ class Copy:
             detail = self.detail(eid)
             described = describe_record(detail, self._folder)
             subject = validate_name(detail["subject"])
-            self._step("subjects", subject, lambda: self._read("subjects", subject))
+            self._step("subjects", subject, lambda: self._read_subject(subject))
             self._step("subject_sessions", subject, lambda: self._list_sessions(subject))
             self._step("insertions of", eid, lambda: self._list("insertions", "session", eid))
             for insertion in detail.get("probe_insertion") or []:
@@ -124,7 +125,7 @@ class Copy:
 
     def _step(self, kind: str, key: str, work: Callable[[], None]) -> None:
         name = f"{kind} {key}"
-        is_lost = (self._records / kind).is_dir() and not self._path(kind, key).is_file()
+        is_lost = kind in _ONE_FILE and not self._path(kind, key).is_file()
         if name not in self._journal or is_lost:
             work()
             self.report.n_records += 1
@@ -138,6 +139,12 @@ class Copy:
 
     def _read(self, endpoint: str, key: str) -> None:
         self._write(endpoint, key, rest(self._one, endpoint, "read", key))
+
+    def _read_subject(self, subject: str) -> None:
+        try:
+            self._read("subjects", subject)
+        except NotFoundError:  # as in remote mode: a session without what is known of its animal
+            self._path("subjects", subject).unlink(missing_ok=True)
 
     def _list(self, endpoint: str, relation: str, key: str) -> None:
         """Write all records of a relation, and delete those that Alyx no longer has."""
