@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -71,6 +71,8 @@ def run_batch(
     checks: bool = True,
     checks_only: bool = False,
     progress: bool = True,
+    limit_s: float | None = None,
+    on_outcome: Callable[[SessionOutcome], None] | None = None,
 ) -> BatchReport:
     """Run sessions in worker processes and wait for all of them.
 
@@ -88,6 +90,10 @@ def run_batch(
         As for `Worker`.
     progress : bool
         Whether to show a progress bar.
+    limit_s : float, optional
+        No session is begun after that.
+    on_outcome : callable, optional
+        Called in this process with each outcome that a worker lived to tell of.
     """
     report = BatchReport()
     if not eids:
@@ -116,6 +122,8 @@ def run_batch(
                 waiting.clear()
                 report.interrupted = True
                 bar.write("Finishing the sessions in hand; no more are started.")
+            if limit_s is not None and time.perf_counter() - started > limit_s:
+                waiting.clear()
             for slot in _ready(slots):
                 message = _receive(slot)
                 if message is None:
@@ -131,6 +139,8 @@ def run_batch(
                 report.peak_worker_mib = max(report.peak_worker_mib, memory)
                 if outcome is not None:
                     report.outcomes.append(outcome)
+                    if on_outcome is not None:
+                        on_outcome(outcome)
                     bar.update()
                 elif first is None:
                     first = time.perf_counter()

@@ -10,6 +10,7 @@ from dagster import Definitions, in_process_executor
 from iblnm.config import Settings, get_settings
 from iblnm.storage.store import SessionStore
 from iblnm_dagster.assets import CATALOG_ASSETS, SESSION_ASSETS
+from iblnm_dagster.catch_up import catch_up
 from iblnm_dagster.checks import build_catalog_checks, build_session_checks
 from iblnm_dagster.executor_workaround import settle_skipped_and_abandoned_steps
 from iblnm_dagster.io_managers import (
@@ -18,8 +19,10 @@ from iblnm_dagster.io_managers import (
     SessionParquetIOManager,
     TableIOManager,
 )
-from iblnm_dagster.jobs import process_session, update_catalogue
+from iblnm_dagster.jobs import analyse_cohort, process_session, update_catalogue
 from iblnm_dagster.resources import Archive
+from iblnm_dagster.schedules import build_schedules
+from iblnm_dagster.sensors import build_sensors
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
@@ -41,7 +44,7 @@ def build_defs(
     resources: Mapping[str, Any] | None = None,
     checks: bool = True,
 ) -> Definitions:
-    """Assemble assets, checks, jobs and resources.
+    """Assemble assets, checks, jobs, sensors, schedules and resources.
 
     Parameters
     ----------
@@ -54,10 +57,14 @@ def build_defs(
     """
     settle_skipped_and_abandoned_steps()
     settings = settings or get_settings()
+    assets = [*SESSION_ASSETS, *CATALOG_ASSETS]
+    has_cohort = any("cohort" in asset.group_names_by_key.values() for asset in assets)
     return Definitions(
-        assets=[*SESSION_ASSETS, *CATALOG_ASSETS],
+        assets=assets,
         asset_checks=[*build_session_checks(), *build_catalog_checks()] if checks else [],
-        jobs=[process_session, update_catalogue],
+        jobs=[process_session, update_catalogue, analyse_cohort, catch_up],
+        sensors=build_sensors(settings),
+        schedules=build_schedules(settings, has_cohort=has_cohort),
         resources={**build_resources(settings), **(resources or {})},
         executor=in_process_executor,
     )

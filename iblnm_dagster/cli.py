@@ -113,9 +113,10 @@ def sync() -> None:
         waiting = changed_sessions(instance, settings)
     counts = open_state(settings).counts()
     click.echo(
-        f"{len(new)} new sessions; {counts['known']} in the archive, {len(waiting)} of them new "
-        f"or changed and not yet run, {counts['withdrawn']} withdrawn"
+        f"{counts['known']} sessions in the archive, {len(waiting)} of them new or changed and "
+        f"not yet run; {counts['withdrawn']} withdrawn"
     )
+    click.echo(f"{len(new)} new sessions")
 
 
 @cli.command()
@@ -271,6 +272,7 @@ def _batch(
     from iblnm_dagster.outcomes import session_rules
     from iblnm_dagster.resources import Archive
     from iblnm_dagster.summary import format_summary
+    from iblnm_dagster.waiting import owner_is_alive
 
     names = tuple(name.strip() for name in assets.split(",")) if assets else None
     unknown = sorted(set(names or ()) - set(SESSION_ASSET_NAMES))
@@ -294,8 +296,9 @@ def _batch(
             chosen = selection.missing_sessions(instance, names)
             if names is None:
                 changed = set(selection.changed_sessions(instance, settings))
-                gone = open_state(settings).withdrawn()
-                wanted = (changed | set(chosen)) - set(gone)
+                state = open_state(settings)
+                left_alone = {*state.withdrawn(), *state.claimed(owner_is_alive)}
+                wanted = (changed | set(chosen)) - left_alone
                 chosen = [eid for eid in selection.known_sessions(instance) if eid in wanted]
         chosen = selection.shard(chosen, shard)
         click.echo(f"{len(new)} new sessions; {len(chosen)} to run")

@@ -1,4 +1,4 @@
-"""The jobs: the whole chain of one session, and the tables over all sessions."""
+"""The jobs: the chain of one session, the tables over all, the analyses of the cohort."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ from iblnm_dagster.partitions import SESSION_PARTITIONS
 
 SESSION_JOB = "process_session"
 CATALOG_JOB = "update_catalogue"
+COHORT_JOB = "analyse_cohort"
 
 process_session = define_asset_job(
     SESSION_JOB,
     selection=AssetSelection.assets(*SESSION_ASSETS),
     partitions_def=SESSION_PARTITIONS,
+    # a run whose process vanished with the machine gives its place back after that
+    tags={"dagster/max_runtime": "7200"},
     description="Everything for one session: load, check, preprocess, extract.",
 )
 update_catalogue = define_asset_job(
     CATALOG_JOB,
     selection=AssetSelection.assets(*CATALOG_ASSETS),
     description="The tables over all sessions.",
+)
+analyse_cohort = define_asset_job(
+    COHORT_JOB,
+    selection=AssetSelection.groups("cohort"),
+    description="The analyses over all sessions.",
 )

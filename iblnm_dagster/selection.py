@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 
+from iblnm.config import Settings
 from iblnm.errors import DataError
 from iblnm.storage.names import validate_eid
 from iblnm_dagster.jobs import SESSION_JOB
@@ -28,11 +29,35 @@ _ATTEMPTED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
 
 
 def discover_sessions(instance: DagsterInstance, archive: Archive) -> list[str]:
-    """Add the archive's new sessions as partitions, in order of start time; return them."""
-    from iblnm.io.sessions import list_sessions
+    """Take in what is new in the archive; return the sessions that are new partitions.
 
-    listed = list_sessions(archive.one, archive.settings.project)
-    return add_sessions(instance, listed["eid"])
+    The partitions are added in order of start time.
+
+    Raises
+    ------
+    IblnmError
+        If the archive's sessions cannot be listed.
+    """
+    from iblnm.data.sync import observe, open_source
+    from iblnm.storage.sync_state import open_state
+
+    settings = archive.settings
+    state = open_state(settings)
+    observation = observe(open_source(settings), state, settings.sync, full=True)
+    if observation.error is not None and not observation.listed:
+        raise observation.error
+    return add_sessions(instance, state.known())
+
+
+def changed_sessions(instance: DagsterInstance, settings: Settings) -> list[str]:
+    """Sessions with a content that no run has taken in: new ones, and changed ones."""
+    from iblnm.storage.sync_state import open_state
+    from iblnm_dagster.waiting import owner_is_alive, sort_waiting
+
+    state = open_state(settings)
+    found = sort_waiting(instance, state.waiting(owner_is_alive))
+    state.settle(found.handled)
+    return [item.eid for item in found.open]
 
 
 def missing_sessions(instance: DagsterInstance, assets: Sequence[str] | None = None) -> list[str]:
@@ -113,13 +138,14 @@ def cancel_runs_of_dead_workers(instance: DagsterInstance) -> list[str]:
     sessions = []
     for run in instance.get_runs(RunsFilter(statuses=UNFINISHED)):
         host, _, pid = run.tags.get(WORKER_TAG, "").rpartition(":")
-        if host == socket.gethostname() and not _alive(int(pid)):
+        if host == socket.gethostname() and not process_is_alive(int(pid)):
             instance.report_run_canceled(run, message="The worker of this run was killed.")
             sessions.append(run.tags.get("dagster/partition", ""))
     return sessions
 
 
-def _alive(pid: int) -> bool:
+def process_is_alive(pid: int) -> bool:
+    """Whether a process of this machine exists."""
     if sys.platform == "win32":  # signal 0 is Ctrl-C there
         return True
     try:

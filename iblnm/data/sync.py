@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Protocol
 
 from iblnm.config import Settings, SyncSettings
@@ -49,6 +50,8 @@ class Observation:
         Sessions not known before.
     looks : int
         Sessions looked at.
+    listed : bool
+        Whether what was due to be listed was.
     complete : bool
         Whether nothing is left over for the next round.
     error : IblnmError or None
@@ -57,6 +60,7 @@ class Observation:
 
     new: list[str] = field(default_factory=list)
     looks: int = 0
+    listed: bool = False
     complete: bool = True
     error: IblnmError | None = None
 
@@ -150,6 +154,7 @@ def observe(
         round_.found.error = error
         round_.found.complete = False
         return round_.found
+    round_.found.listed = True
     round_.look()
     return round_.found
 
@@ -225,7 +230,7 @@ class _Round:
             listing = {
                 "epoch": self._state.fact("epoch", 0) + 1,
                 "began": began,
-                "windows": list(zip(edges[:-1], edges[1:], strict=True)),
+                "windows": list(pairwise(edges)),
             }
             self._state.set_facts(listing=listing, epoch=listing["epoch"])
         while listing["windows"]:

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from iblnm.errors import NotFoundError, ServerError
@@ -137,11 +138,7 @@ class RemoteChanges:
             )
         middle = first + (last - first) / 2
         edges = [_text(first), _text(middle), _text(last)]
-        return [
-            row
-            for low, high in zip(edges[:-1], edges[1:], strict=True)
-            for row in self._window(condition, low, high)
-        ]
+        return [row for pair in pairwise(edges) for row in self._window(condition, *pair)]
 
     def _list(self, endpoint: str, query: str) -> Any:
         return rest(self._one, endpoint, "list", django=query, limit=MAX_ROWS, **self._patience())

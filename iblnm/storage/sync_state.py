@@ -316,6 +316,13 @@ class SyncState:
         alive = {owner: is_alive(owner) for owner in {row[4] for row in rows} if owner}
         return [Waiting(*row[:4]) for row in rows if not alive.get(row[4], False)]
 
+    def claimed(self, is_alive: Callable[[str], bool]) -> set[str]:
+        """Sessions that a process is about to run."""
+        with self._transaction() as db:
+            rows = db.execute("SELECT eid, owner FROM sessions WHERE owner NOT NULL").fetchall()
+        alive = {owner: is_alive(owner) for owner in {owner for _, owner in rows}}
+        return {eid for eid, owner in rows if alive[owner]}
+
     def claim(self, eids: Iterable[str], owner: str) -> None:
         """Say that a process is about to run these sessions, with the content known now."""
         with self._transaction() as db:

@@ -1,0 +1,131 @@
+"""A backlog of sessions in one run: warm workers instead of a run of its own for each."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dagster import DagsterInstance, OpExecutionContext, ResourceParam, job, op
+from dagster._core.errors import DagsterExecutionInterruptedError
+
+from iblnm.config import Settings
+from iblnm.errors import TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from iblnm.storage.sync_state import SyncState
+    from iblnm_dagster.batch import BatchReport
+    from iblnm_dagster.worker import SessionOutcome
+
+CATCH_UP_JOB = "catch_up"
+_LOCK_WAIT_S = 1.0
+
+
+@op(description="Run the sessions that wait, in warm workers.")
+def work_off_backlog(context: OpExecutionContext, settings: ResourceParam[Settings]) -> None:
+    from iblnm_dagster.selection import WORKER_TAG, worker_tag
+
+    # a run whose process was killed is recognised by this, and another goes on
+    context.instance.add_run_tags(context.run_id, {WORKER_TAG: worker_tag()})
+    report = work_off(
+        settings,
+        context.instance,
+        workers=settings.sync.catch_up_workers,
+        limit_s=settings.sync.catch_up_s,
+    )
+    if report is None:
+        context.log.info("another process is working the backlog off")
+        return
+    counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
+    context.log.info(f"sessions run: {counts or 'none'}")
+    if report.interrupted:
+        raise DagsterExecutionInterruptedError
+
+
+# user runs from the page go first; the run itself is idle beside its workers
+@job(
+    name=CATCH_UP_JOB,
+    tags={"dagster/priority": "-1", "dagster/max_runtime": "7200"},
+    description="Many new or changed sessions, worked off in one run with warm workers.",
+)
+def catch_up() -> None:
+    work_off_backlog()
+
+
+def work_off(
+    settings: Settings, instance: DagsterInstance, *, workers: int, limit_s: float
+) -> "BatchReport | None":
+    """Run all sessions that wait for a run.
+
+    Parameters
+    ----------
+    settings : Settings
+    instance : DagsterInstance
+    workers : int
+        Processes.
+    limit_s : float
+        No session is begun after that.
+
+    Returns
+    -------
+    BatchReport or None
+        None if another process is at it.
+    """
+    from iblnm.storage.atomic import locked
+    from iblnm.storage.sync_state import open_state
+    from iblnm_dagster.partitions import add_sessions
+    from iblnm_dagster.selection import cancel_runs_of_dead_workers
+    from iblnm_dagster.waiting import owner_is_alive, sort_waiting
+
+    state = open_state(settings)
+    with ExitStack() as held:
+        try:
+            # the system frees the lock of a killed process, and its claims are void with it
+            held.enter_context(
+                locked(settings.metadata_dir / CATCH_UP_JOB, timeout_s=_LOCK_WAIT_S)
+            )
+        except TransientError:
+            return None
+        cancel_runs_of_dead_workers(instance)
+        found = sort_waiting(instance, state.waiting(owner_is_alive))
+        state.settle(found.handled)
+        eids = [item.eid for item in found.open]
+        add_sessions(instance, eids)
+        options = {"workers": workers, "limit_s": limit_s, "progress": False}
+        return run_claimed(settings, state, eids, **options)
+
+
+def run_claimed(
+    settings: Settings, state: "SyncState", eids: Sequence[str], **options: Any
+) -> "BatchReport":
+    """Run a batch of whole chains; the session sensor leaves these sessions alone meanwhile.
+
+    Parameters
+    ----------
+    settings : Settings
+    state : SyncState
+    eids : sequence of str
+    **options
+        As for `iblnm_dagster.batch.run_batch`.
+    """
+    from iblnm_dagster.batch import run_batch
+    from iblnm_dagster.selection import worker_tag
+    from iblnm_dagster.worker import SKIPPED
+
+    owner = worker_tag()
+
+    def settle(outcome: "SessionOutcome") -> None:
+        if outcome.status != SKIPPED:
+            state.settle_claim(outcome.eid, owner)
+
+    with _claimed(state, eids, owner):
+        return run_batch(settings, eids, on_outcome=settle, **options)
+
+
+@contextmanager
+def _claimed(state: "SyncState", eids: Sequence[str], owner: str) -> "Iterator[None]":
+    state.claim(eids, owner)
+    try:
+        yield
+    finally:
+        state.release(owner)
