@@ -30,11 +30,15 @@ SESSION_ASSET_NAMES = (
     "video_qc",
 )
 _RUNS_PER_QUERY = 500
-DATA_ERRORS = frozenset(
-    name
-    for name, kind in vars(errors).items()
-    if isinstance(kind, type) and issubclass(kind, errors.DataError)
-)
+
+
+def _names_of(family: type[Exception]) -> frozenset[str]:
+    kinds = (kind for kind in vars(errors).values() if isinstance(kind, type))
+    return frozenset(kind.__name__ for kind in kinds if issubclass(kind, family))
+
+
+DATA_ERRORS = _names_of(errors.DataError)
+_OWN_ERRORS = _names_of(errors.IblnmError)
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def _failure(eid: str, asset: str, entry: EventLogEntry) -> AssetFailure:
     user = data.user_failure_data
     typed = user.metadata.get("error_type") if user else None
     message = user.description if typed else plain_message(decisive)
-    is_expected = typed is not None or decisive.cls_name in DATA_ERRORS
+    is_expected = typed is not None or decisive.cls_name in _OWN_ERRORS
     return AssetFailure(
         eid=eid,
         asset=asset,
@@ -135,13 +139,13 @@ def _failure(eid: str, asset: str, entry: EventLogEntry) -> AssetFailure:
 def plain_message(error: SerializableErrorInfo) -> str:
     """Message of an error; without the name of its class where that is one of ours."""
     message = error.message.strip()
-    if error.cls_name in DATA_ERRORS:
+    if error.cls_name in _OWN_ERRORS:
         return message.partition(f"{error.cls_name}: ")[2] or message
     return message
 
 
 def decisive_error(error: SerializableErrorInfo) -> SerializableErrorInfo:
     """The error to tell of: the first that is one of ours, else the innermost."""
-    while error.cls_name not in DATA_ERRORS and error.cause:
+    while error.cls_name not in _OWN_ERRORS and error.cause:
         error = error.cause
     return error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 _KEPT = 10_000
 _CHUNK_BYTES = 1 << 20
+_FIELDS = 3  # size, time, md5
 _HASHED: dict[tuple[str, int, int], str] = {}
 
 
@@ -74,7 +75,9 @@ def _load(record: Path) -> dict[str, list]:
         known = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # none yet, or spoilt: it costs reading a file again
         return {}
-    return known if isinstance(known, dict) else {}
+    if not isinstance(known, dict):
+        return {}
+    return {k: v for k, v in known.items() if isinstance(v, list) and len(v) == _FIELDS}
 
 
 def _save(record: Path, known: dict[str, list]) -> None:

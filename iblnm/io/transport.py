@@ -11,7 +11,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
@@ -64,8 +64,8 @@ class Call:
     method: str
     url: str
     label: str
-    headers: Mapping[str, str]
-    data: Any = None
+    headers: Mapping[str, str] = field(repr=False)
+    data: Any = field(default=None, repr=False)
     auth: tuple[str, SecretStr] | None = None
 
 

@@ -306,7 +306,9 @@ def test_what_a_server_repeats_is_redacted():
         sock.sendall(HEAD.replace(b"200 OK", b"500 No") % len(body) + body)
 
     with serving(repeat) as url, pytest.raises(ServerError) as caught:
-        Transport(PATIENCE, lambda: ["hush", "t0ken", ""]).json(call(url))
+        said = call(url, data={"password": "hush"})
+        assert "hush" not in repr(said)
+        Transport(PATIENCE, lambda: ["hush", "t0ken", ""]).json(said)
     assert "user me with password *** and token ***" in str(caught.value)
 
 
