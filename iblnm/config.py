@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from iblnm.cohort_settings import EncodingSettings, OverviewSettings
 from iblnm.errors import IblnmError
 
 TRIAL_EVENTS = ("stimOn_times", "firstMovement_times", "feedback_times")
@@ -269,6 +270,8 @@ class SyncSettings(BaseModel):
     """How long after its stamp a change may become visible."""
     look_again_s: tuple[float, ...] = (300.0, 7500.0)
     """When a changed session is looked at once more; the last is later than the overlap."""
+    look_anew_s: float = 24 * 3600.0
+    """A session not looked at for that long is looked at in a round that has little to do."""
     reconcile_s: float = 6 * 3600.0
     """Between two listings of all sessions, which also find what was withdrawn."""
     budget_s: float = 20.0
@@ -327,6 +330,8 @@ class Settings(BaseSettings):
     figures: FigureSettings = FigureSettings()
     cohort: CohortSettings = CohortSettings()
     models: ModelSettings = ModelSettings()
+    encoding: EncodingSettings = EncodingSettings()
+    overview: OverviewSettings = OverviewSettings()
     response_events: tuple[str, ...] = TRIAL_EVENTS
     analysis_contrasts: tuple[float, ...] = (0.0, 6.25, 12.5, 25.0, 100.0)
 

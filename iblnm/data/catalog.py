@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -12,7 +12,9 @@ from iblnm.schemas import QC_PHOTOMETRY, SESSIONS_TABLE, TRIAL_TIMING
 from iblnm.storage.store import SessionStore
 
 
-def sessions_table(store: SessionStore, labels: pd.DataFrame) -> pd.DataFrame:
+def sessions_table(
+    store: SessionStore, labels: pd.DataFrame, withdrawn: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """All sessions in order of start time, numbered within their subject.
 
     Parameters
@@ -20,6 +22,8 @@ def sessions_table(store: SessionStore, labels: pd.DataFrame) -> pd.DataFrame:
     store : SessionStore
     labels : DataFrame
         Human verdicts; schema `iblnm.schemas.LABELS`.
+    withdrawn : mapping, optional
+        When a session was found gone from the archive, by eid; it stays in the table.
 
     Returns
     -------
@@ -37,6 +41,8 @@ def sessions_table(store: SessionStore, labels: pd.DataFrame) -> pd.DataFrame:
         None if users is None else [_pseudonym(user) for user in users]
         for users in sessions["users"]
     ]
+    gone = [(withdrawn or {}).get(eid) for eid in sessions["eid"]]
+    sessions["withdrawn"] = pd.array(gone, dtype="string")
     order = ["start_time", "eid"]
     labelled = label_sessions(sessions, labels)
     return SESSIONS_TABLE.validate(labelled.sort_values(order, na_position="last"))

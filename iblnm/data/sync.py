@@ -195,6 +195,8 @@ class _Round:
         until = self._state.fact("moved_at", 0.0) + self._settings.overlap_s
         due = [clock for clock in CLOCKS if asked.get(clock, 0.0) <= until]
         if not due:
+            # no stamp tells of a dataset that was deleted, or of a file that arrived
+            self._state.look_at_oldest(self._now() - self._settings.look_anew_s)
             return
         # one a round, in turn: late rows are rare, and a quiet round costs three requests
         clock = min(due, key=lambda clock: asked.get(clock, 0.0))

@@ -57,11 +57,12 @@ SESSIONS = Table(
 
 SESSIONS_TABLE = Table(
     "sessions_table",
-    "One row per session as in the session files, with what humans decided about it",
+    "One row per session as in the session files, with what became of it since",
     (
         *SESSIONS.columns,
         Column("label", "str", "Human verdict on the whole session", isin=("keep", "drop")),
         Column("excluded", LIST, "Fibres that a human dropped (fiber_idx)"),
+        Column("withdrawn", "str", "When it was found gone from the archive, ISO 8601, UTC"),
     ),
 )
 

@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS sessions (
     listed_in INTEGER NOT NULL DEFAULT 0,
     look INTEGER NOT NULL DEFAULT 1,
     flagged REAL NOT NULL DEFAULT 0,
+    looked REAL NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0,
     look_at REAL NOT NULL DEFAULT 0,
     looks_left TEXT NOT NULL DEFAULT '[]',
@@ -252,6 +253,15 @@ class SyncState:
             db.execute("UPDATE sessions SET look = max(look, 1) WHERE withdrawn IS NULL")
             _set_facts(db, facts)
 
+    def look_at_oldest(self, before: float) -> None:
+        """The session that was looked at longest ago is due, if that was before this time."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE sessions SET look = 1 WHERE eid = (SELECT eid FROM sessions"
+                " WHERE look = 0 AND withdrawn IS NULL AND looked < ? ORDER BY looked LIMIT 1)",
+                (before,),
+            )
+
     # looks ------------------------------------------------------------------------------------
 
     def due(self, now: float) -> list[str]:
@@ -437,8 +447,8 @@ def _take_in(db: sqlite3.Connection, look: Look) -> None:
         "SELECT fingerprint, start_time, withdrawn FROM sessions WHERE eid = ?", (look.eid,)
     ).fetchone()
     db.execute(
-        "UPDATE sessions SET start_time = ?, withdrawn = NULL WHERE eid = ?",
-        (look.start_time or start_time, look.eid),
+        "UPDATE sessions SET start_time = ?, withdrawn = NULL, looked = ? WHERE eid = ?",
+        (look.start_time or start_time, look.time, look.eid),
     )
     if withdrawn is not None:
         _set_facts(db, {"withdrawn_changed": look.time})

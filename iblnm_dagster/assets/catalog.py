@@ -61,8 +61,10 @@ def catalog_asset(
 def sessions(store: ResourceParam[SessionStore], settings: ResourceParam[Settings]):
     from iblnm.data.catalog import sessions_table
     from iblnm.data.labels import read_labels
+    from iblnm.storage.sync_state import open_state
 
-    return sessions_table(store, read_labels(settings.labels_fpath))
+    withdrawn = open_state(settings).withdrawn()
+    return sessions_table(store, read_labels(settings.labels_fpath), withdrawn)
 
 
 @catalog_asset(file="data/qc_photometry.pqt", table=QC_PHOTOMETRY, deps=["photometry_qc"])
