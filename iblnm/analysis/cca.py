@@ -189,7 +189,7 @@ def fit_cca(
         views,
         x_weights,
         y_weights,
-        correlations=np.clip(values[:n_components], 0.0, 1.0),
+        correlations=np.minimum(values[:n_components], 1.0),
         n_permutations=n_permutations,
         seed=seed,
         p_values=p_values,
@@ -224,7 +224,7 @@ def null_correlations(
         for component in range(n_components):
             rest = product[:, component:, component:]
             largest = np.linalg.svd(rest, compute_uv=False)[:, 0]
-            null[start : start + step, component] = largest
+            null[start : start + step, component] = np.minimum(largest, 1.0)
     return null
 
 

@@ -84,9 +84,7 @@ def compare_cca_weights(a: CCAResult, b: CCAResult) -> dict[str, float]:
             raise MalformedFileError(
                 f"weights of view {view} have different features: {', '.join(map(str, odd))}"
             )
-        u, v = first.to_numpy(), second.to_numpy()
-        size = np.linalg.norm(u) * np.linalg.norm(v)
-        cosines[view] = float(u @ v / size) if size > 0 else np.nan
+        cosines[view] = _cosine(first.to_numpy(), second.to_numpy())
     return cosines
 
 
@@ -108,9 +106,7 @@ def cross_project_cca(Xz: pd.DataFrame, Yz: pd.DataFrame, res: CCAResult) -> flo
     """
     u = np.asarray(Xz, dtype=float) @ res.x_weights[0].to_numpy()
     v = np.asarray(Yz, dtype=float) @ res.y_weights[0].to_numpy()
-    u, v = u - u.mean(), v - v.mean()
-    size = np.linalg.norm(u) * np.linalg.norm(v)
-    return float(u @ v / size) if size > 0 else np.nan
+    return _cosine(u - u.mean(), v - v.mean())
 
 
 def compute_recording_projection(
@@ -237,6 +233,11 @@ def bootstrap_correlation(
     tail = (1 - confidence) / 2
     low, high = np.tanh(2 * z - np.quantile(spread, [1 - tail, tail]))
     return float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
+
+
+def _cosine(u: np.ndarray, v: np.ndarray) -> float:
+    size = np.linalg.norm(u) * np.linalg.norm(v)
+    return float(np.clip(u @ v / size, -1, 1)) if size > 0 else np.nan
 
 
 def _weighted_correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:

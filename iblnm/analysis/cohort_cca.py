@@ -11,6 +11,7 @@ import pandas as pd
 
 from iblnm.analysis.cca import CCAResult, fit_cca
 from iblnm.analysis.cca_compare import align_cca_signs, bootstrap_correlation
+from iblnm.analysis.corrections import correct_p
 from iblnm.analysis.sparse_cca import PENALTIES, fit_sparse_cca
 
 MIN_RECORDINGS = 10
@@ -166,8 +167,6 @@ def cohort_cca_table(
     DataFrame
         Columns `RESULT_COLUMNS`; a target that was not fitted has a note and no numbers.
     """
-    from statsmodels.stats.multitest import multipletests
-
     rows: list[dict[str, Any]] = []
     for target, n_complete in cohort.n_complete.items():
         row: dict[str, Any] = {"target_NM": target, "n_recordings": n_complete}
@@ -198,13 +197,7 @@ def cohort_cca_table(
                 "l1_ratio": result.l1_ratio,
             }
         rows.append(row)
-    table = pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
-    table["correction"] = correction
-    tested = table["p"].notna()
-    if tested.any():
-        p = table.loc[tested, "p"].to_numpy(dtype=float)
-        table.loc[tested, "p_corrected"] = multipletests(p, method=correction)[1]
-    return table
+    return correct_p(pd.DataFrame(rows, columns=list(RESULT_COLUMNS)), "p", method=correction)
 
 
 def cohort_cca_weights(results: Mapping[str, CCAResult]) -> pd.DataFrame:
