@@ -129,6 +129,7 @@ def coefficient_table(fits: Fits, method: str) -> pd.DataFrame:
     table = pd.concat(rows, ignore_index=True)
     table["kind"] = (table["term"] == "Intercept").map({True: "intercepts", False: "effects"})
     table = correct_p(table, "p", ["event", "kind"], method)
+    table["correction"] = f"{method} within event, intercepts apart"
     return LMM_COEFFICIENTS.conform(table)
 
 
