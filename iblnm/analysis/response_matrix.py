@@ -81,7 +81,7 @@ def response_matrix(
     session, _ = pd.factorize(magnitudes["eid"])
     fibre = magnitudes["fiber_idx"].to_numpy(dtype=np.int64)
     recording, first = _number(session.astype(np.int64) * (fibre.max(initial=0) + 1) + fibre)
-    index = pd.MultiIndex.from_frame(magnitudes[list(INDEX)].iloc[first])
+    index = pd.MultiIndex.from_frame(_plain(magnitudes[list(INDEX)].iloc[first]))
     labels = condition_labels(events, contrasts)
     cell, valid = _cells(magnitudes, events, contrasts)
     response = magnitudes[response_col].to_numpy(dtype=float, na_value=np.nan)
@@ -186,9 +186,14 @@ def from_table(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     missing = [name for name in (*INDEX, "subject") if name not in table]
     if missing:
         raise MalformedFileError(f"the response matrix has no column {', '.join(missing)}")
-    matrix = table.astype(dict.fromkeys(("eid", "target_NM", "subject"), object))
-    matrix = matrix.astype({"fiber_idx": np.int64}).set_index(list(INDEX))
+    matrix = _plain(table).set_index(list(INDEX))
     return matrix.drop(columns="subject").astype(float), matrix["subject"]
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Identities as Python texts and numbers, the same whichever table they come from."""
+    texts = [name for name in ("eid", "target_NM", "subject") if name in table]
+    return table.astype({**dict.fromkeys(texts, object), "fiber_idx": np.int64})
 
 
 def _number(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,12 +9,14 @@ import pandas as pd
 from iblnm.config import Settings
 from iblnm.data.labels import read_labels
 from iblnm.data.qc_catalog import matrix_errors
-from iblnm.schemas import ERRORS, PERFORMANCE, QC_MATRIX, SESSIONS, SESSIONS_TABLE
+from iblnm.schemas import ERRORS, PERFORMANCE, QC_MATRIX, SESSIONS_TABLE, Table
 from iblnm.storage.parquet import read_table
 
 
 def read_catalog(catalog: pd.DataFrame | Path | str) -> pd.DataFrame:
     """The sessions table, from a path or as it is.
+
+    Columns of a file that the schema knows take their types; none is added or removed.
 
     Raises
     ------
@@ -26,8 +28,8 @@ def read_catalog(catalog: pd.DataFrame | Path | str) -> pd.DataFrame:
     if isinstance(catalog, pd.DataFrame):
         return catalog
     table = read_table(catalog)
-    known = [name for name in SESSIONS_TABLE.names if name in table or name in SESSIONS.names]
-    return SESSIONS_TABLE.conform(table)[known]
+    known = SESSIONS_TABLE.conform(table)
+    return table.assign(**{name: known[name] for name in table if name in known})
 
 
 def selection_tables(
@@ -56,5 +58,5 @@ def selection_tables(
     return {"errors": errors, "performance": performance, "labels": labels}
 
 
-def _read(path: Path, schema) -> pd.DataFrame | None:
+def _read(path: Path, schema: Table) -> pd.DataFrame | None:
     return schema.conform(read_table(path)) if path.exists() else None

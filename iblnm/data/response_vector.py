@@ -62,10 +62,9 @@ def response_vector(
 
     if normalize not in (None, "zscore", "unit"):
         raise ValueError(f"normalize {normalize!r} is unknown; known are None, 'zscore', 'unit'")
-    order = [event for event in settings.response_events if event in responses["event"]]
-    prepared = subtract_baseline(
-        mask_subsequent_events(responses, trials, order), settings.signal.baseline_window
-    )
+    # an event that the responses lack still ends the one before it
+    masked = mask_subsequent_events(responses, trials, settings.response_events)
+    prepared = subtract_baseline(masked, settings.signal.baseline_window)
     mean, _ = response_magnitude(prepared, settings.signal.early_window)
     selected = (
         (trials["probabilityLeft"] == UNBIASED)
@@ -76,7 +75,7 @@ def response_vector(
     correct = (trials["feedbackType"] == 1).to_numpy()
     contrast = trials["contrast"].to_numpy(dtype=float)
     values = {}
-    for event in events or [e for e in DEFAULT_EVENTS if e in order]:
+    for event in events or [e for e in DEFAULT_EVENTS if e in responses["event"]]:
         magnitude = np.asarray(mean.sel(event=event))
         usable = selected & np.isfinite(magnitude)
         for level in settings.analysis_contrasts:

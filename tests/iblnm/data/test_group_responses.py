@@ -1,0 +1,186 @@
+"""Responses of a group: the same as session by session, stored and read again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from iblnm.data import PhotometrySession, PhotometrySessionGroup
+from iblnm.data.cohort.responses import response_matrix
+from iblnm.data.cohort.result import CohortResult, write_cohort_result
+from iblnm.schemas import MEAN_TRACES, PEAK_VELOCITY, RESPONSE_MAGNITUDES, TRIAL_TIMING
+from iblnm.signal.perievent import mask_subsequent_events, subtract_baseline
+from iblnm.storage.h5 import read_group
+
+
+def test_magnitudes_of_every_recording(group, cohort, loops):
+    table = group.get_response_magnitudes()
+    assert table is group.response_magnitudes is group.events
+    RESPONSE_MAGNITUDES.validate(table)
+    assert len(table) == 8 * 3 * 120
+    sides = group.recordings.set_index(["eid", "fiber_idx"])["hemisphere"]
+    for (eid, fibre), own in table.groupby(["eid", "fiber_idx"]):
+        loop = loops.loop_magnitudes(*cohort.truth[eid, fibre], sides[eid, fibre])
+        np.testing.assert_allclose(own["response_early"], loop["response_early"], atol=1e-12)
+        assert own["side"].tolist() == loop["side"].tolist()
+    assert group.skipped.notes() == []
+
+
+def test_only_recordings_in_use(group):
+    group.filter(group.recordings["target_NM"] == "SNc-DA")
+    table = group.get_response_magnitudes()
+    assert set(table["target_NM"]) == {"SNc-DA"}
+    assert len(table) == 2 * 3 * 120
+
+
+def test_what_is_not_stored_is_named(cohort, tmp_path, loops):
+    from iblnm.storage import write_groups
+
+    eids = cohort.catalog["eid"].tolist()
+    responses, trials = loops.simulate(0, 50)
+    one_fibre = {"trials": trials, "photometry/responses": {"VTA": responses}}
+    write_groups(tmp_path / f"{eids[0]}.h5", one_fibre)
+    write_groups(tmp_path / f"{eids[1]}.h5", {"trials": trials})
+    (tmp_path / f"{eids[2]}.h5").write_bytes(b"damaged")
+    group = PhotometrySessionGroup(
+        cohort.catalog.iloc[:4], h5_dir=tmp_path, settings=cohort.settings
+    )
+    table = group.get_response_magnitudes()
+    assert set(table["eid"]) == {eids[0]}
+    assert set(table["fiber_idx"]) == {0}
+    assert group.skipped.recordings == {(eids[0], 1): "no responses of SNc stored"}
+    reasons = group.skipped.sessions
+    assert reasons[eids[1]] == "no photometry/responses stored"
+    assert reasons[eids[2]].startswith("unreadable")
+    assert reasons[eids[3]] == "no trials, photometry/responses stored"
+    assert f"1 left out, no responses of SNc stored: {eids[0]} fibre 1" in group.skipped.notes()
+
+
+def test_features_are_those_of_the_session(group):
+    features = group.get_response_features(nan_handling=None, min_trials=2)
+    assert features is group.response_features
+    assert features.index.names == ["eid", "target_NM", "fiber_idx"]
+    assert len(features) == 8
+    for recording, session in group:
+        own = features.loc[(recording["eid"], recording["target_NM"], recording["fiber_idx"])]
+        expected = session.get_response_vector(
+            recording["brain_region"], recording["hemisphere"], min_trials=2
+        )
+        pd.testing.assert_series_equal(own, expected, check_names=False, atol=1e-12)
+    assert features.notna().to_numpy().mean() > 0.5
+
+
+def test_features_without_missing_values(group):
+    features = group.get_response_features(min_trials=1, max_nan_rate=0.2)
+    assert features.notna().all(axis=None)
+    assert features.shape[0] >= 4
+    complete = group.get_response_features("drop_sessions", min_trials=1)
+    assert complete.shape[1] == 40
+    only = group.get_response_features(None, events=["feedback_times"])
+    assert all(name.startswith("feedback_") for name in only)
+
+
+def test_mean_traces(group, cohort):
+    table = group.get_mean_traces()
+    MEAN_TRACES.validate(table)
+    assert set(table["fiber_idx"]) == {0, 1}
+    assert table.groupby(["eid", "fiber_idx"]).ngroups == 8
+
+
+def test_timing_velocity_and_what_they_are_put_beside(group, cohort):
+    timing = group.get_trial_timing()
+    TRIAL_TIMING.validate(timing)
+    assert len(timing) == 6 * 120
+    group.get_response_magnitudes()
+    velocity = group.enrich_peak_velocity()
+    PEAK_VELOCITY.validate(velocity)
+    eid = cohort.catalog["eid"].iloc[0]
+    wheel = read_group(cohort.h5_path(eid), "wheel")
+    expected = np.abs(wheel.to_numpy()).max(axis=1)
+    np.testing.assert_allclose(velocity.loc[velocity["eid"] == eid, "peak_velocity"], expected)
+    table = group.response_magnitudes
+    own = table[(table["eid"] == eid) & (table["event"] == "stimOn_times")]
+    np.testing.assert_allclose(own["peak_velocity"], np.tile(expected, 2))
+    assert len(table) == 8 * 3 * 120
+    assert "peak_velocity" in group.trial_timing
+    group.enrich_peak_velocity()
+    assert group.response_magnitudes.columns.is_unique
+
+
+def test_traces_are_read_when_asked_for(group, cohort):
+    traces = group.load_response_traces()
+    assert group.response_traces is traces
+    assert len(traces) == 8
+    eid = cohort.catalog["eid"].iloc[0]
+    responses, trials = cohort.truth[eid, 1]
+    expected = subtract_baseline(mask_subsequent_events(responses, trials))
+    np.testing.assert_allclose(traces[eid, 1], expected, atol=1e-12)
+    np.testing.assert_allclose(group.response_traces_tpts, responses["time"])
+    with pytest.raises(KeyError):
+        traces[eid, 7]
+    group.flush_response_traces()
+    assert group.response_traces is None
+    assert group.response_traces_tpts is None
+
+
+def test_traces_in_memory_are_few(cohort):
+    cohort_settings = cohort.settings.cohort.model_copy(update={"max_cached_sessions": 2})
+    settings = cohort.settings.model_copy(update={"cohort": cohort_settings})
+    group = PhotometrySessionGroup(cohort.catalog, settings=settings)
+    traces = group.load_response_traces()
+    for key in traces:
+        traces[key]
+        assert len(traces._cache) <= 2
+
+
+def test_stored_tables_are_read_for_the_recordings_in_use(group, cohort, tmp_path):
+    group.get_response_magnitudes()
+    stage = response_matrix(group.response_magnitudes, cohort.settings)
+    tables = {
+        "responses": group.response_magnitudes,
+        "mean_traces": group.get_mean_traces(),
+        "trial_regressors": group.get_trial_regressors(),
+        "trial_timing": group.get_trial_timing(),
+        **stage.tables,
+    }
+    paths = write_cohort_result(CohortResult(tables), tmp_path)
+    other = PhotometrySessionGroup(cohort.catalog, settings=cohort.settings)
+    other.filter(other.recordings["target_NM"] == "SNc-DA")
+    magnitudes = other.load_response_magnitudes(paths["responses"])
+    expected = group.response_magnitudes.query("target_NM == 'SNc-DA'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(magnitudes, expected)
+    assert set(other.load_mean_traces(paths["mean_traces"])["fiber_idx"]) == {1}
+    assert len(other.load_trial_timing(paths["trial_timing"])) == 240
+    velocity = other.load_peak_velocity(paths["trial_regressors"])
+    assert velocity.columns.tolist() == ["eid", "trial", "peak_velocity"]
+    assert len(velocity) == 240
+    features = other.load_response_features(paths["response_matrix"])
+    assert set(features.index.get_level_values("target_NM")) <= {"SNc-DA"}
+    whole = PhotometrySessionGroup(cohort.catalog, settings=cohort.settings)
+    pd.testing.assert_frame_equal(
+        whole.load_response_features(paths["response_matrix"]), group.get_response_features()
+    )
+
+
+def test_on_the_processed_archive(processed_root, capsys):
+    group = PhotometrySessionGroup.from_catalog(
+        processed_root.metadata_dir / "sessions.pqt",
+        settings=processed_root,
+        targetnms=False,
+        required_contrasts=False,
+    )
+    assert len(group) >= 3
+    assert "sessions of 2 subjects" in capsys.readouterr().out
+    table = group.get_response_magnitudes()
+    RESPONSE_MAGNITUDES.validate(table)
+    assert table["response_early"].notna().mean() > 0.9
+    for recording, session in group:
+        assert isinstance(session, PhotometrySession)
+        name = recording["recording_name"]
+        masked = session.mask_subsequent_events(session.responses[name])
+        mean = session.subtract_baseline(masked).sel(time=slice(0.099, 0.34)).mean("time")
+        own = table[(table["eid"] == session.eid) & (table["fiber_idx"] == recording["fiber_idx"])]
+        np.testing.assert_allclose(own["response_early"], mean.to_numpy().ravel(), atol=1e-9)
+    assert group.load_performance()["eid"].isin(group.sessions["eid"]).all()
+    assert group.get_trial_regressors()["peak_velocity"].gt(0).mean() > 0.9

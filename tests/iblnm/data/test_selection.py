@@ -1,0 +1,255 @@
+"""Selection of sessions: every criterion, in order, with its account."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from iblnm.config import Settings
+from iblnm.data.recording_table import explode_sessions
+from iblnm.data.selection import account_in_words, blocking_errors, select_sessions
+from iblnm.errors import DataError
+from iblnm.schemas import LABELS, SESSION_SELECTION
+from iblnm.validation import ParallelLists
+
+DATASETS = ["alf/_ibl_trials.table.pqt", "alf/photometry/photometry.signal.pqt"]
+CONTRASTS = [0.0, 6.25, 12.5, 25.0, 100.0]
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(root=tmp_path)
+
+
+def _session(eid, **changes):
+    return {
+        "eid": eid,
+        "subject": eid,
+        "start_time": "2024-01-01T10:00:00",
+        "number": 1,
+        "lab": "lab-a",
+        "session_type": "biased",
+        "NM": "DA",
+        "brain_region": ["VTA"],
+        "hemisphere": ["l"],
+        "target_NM": ["VTA-DA"],
+        "datasets": DATASETS,
+        "n_recordings": 1,
+        "label": None,
+        "excluded": [],
+        **changes,
+    }
+
+
+# what is wrong with a session, by eid, and the criterion that finds it
+FAULTS = {
+    "type": ({"session_type": "habituation"}, "session type"),
+    "no-type": ({"session_type": None}, "session type"),
+    "subject": ({"subject": "SP066"}, "subject not among"),
+    "label": ({"label": "drop"}, "verdict drop"),
+    "lists": ({"target_NM": ["VTA-DA", "SNc-DA"]}, "equal length"),
+    "datasets": ({"datasets": DATASETS[:1]}, "trials and photometry"),
+    "blocked": ({}, "blocking check"),
+    "failed": ({}, "blocking check"),
+    "target": ({"target_NM": ["PPT-ACh"]}, "target in"),
+    "dropped-fibre": ({"excluded": [0]}, "target in"),
+    "novice": ({"session_type": "training"}, "training sessions"),
+    "unknown-performance": ({"session_type": "training"}, "training sessions"),
+    "contrasts": ({}, "contrasts"),
+    "later": ({"subject": "good", "start_time": "2024-01-01T12:00:00"}, "subject's day"),
+}
+
+
+@pytest.fixture
+def catalog():
+    faulty = [_session(eid, **changes) for eid, (changes, _) in FAULTS.items()]
+    other_day = _session("other-day", subject="good", start_time="2024-01-02T10:00:00")
+    return pd.DataFrame([*faulty, _session("good"), other_day])
+
+
+@pytest.fixture
+def errors():
+    rows = [
+        ("blocked", "BandInversion", "photometry_qc", "BLOCK"),
+        ("failed", "UnreadableFileError", "responses", "FAILURE"),
+        # neither blocks: an asset that no analysis of responses needs, a warning, raw files
+        ("good", "TransientError", "video_qc", "FAILURE"),
+        ("good", "MissingIsosbestic", "photometry", "WARN"),
+        ("good", "MissingRawData", "session", "ERROR"),
+    ]
+    return pd.DataFrame(rows, columns=["eid", "error_type", "asset", "severity"])
+
+
+@pytest.fixture
+def performance(catalog):
+    table = pd.DataFrame({"eid": catalog["eid"], "fraction_correct": 0.6})
+    odd = [*CONTRASTS, 50.0]
+    table["contrasts"] = [odd if eid == "contrasts" else CONTRASTS for eid in table["eid"]]
+    table.loc[table["eid"] == "novice", "fraction_correct"] = 0.69
+    return table[table["eid"] != "unknown-performance"]
+
+
+def test_each_fault_is_found_by_its_criterion(catalog, errors, performance, settings):
+    selected, account = select_sessions(
+        catalog, errors=errors, performance=performance, settings=settings
+    )
+    assert selected["eid"].tolist() == ["good", "other-day"]
+    pd.testing.assert_frame_equal(SESSION_SELECTION.validate(account), account)
+    found = {eid: row.criterion for row in account.itertuples() for eid in row.eids_removed}
+    assert set(found) == set(FAULTS)
+    for eid, (_, criterion) in FAULTS.items():
+        assert criterion in found[eid], eid
+    assert account["n_sessions_before"].iloc[0] == len(catalog)
+    assert account["n_sessions"].iloc[-1] == 2
+    removed = account["n_sessions_before"] - account["n_sessions_removed"]
+    assert (removed == account["n_sessions"]).all()
+    assert account["n_sessions"][:-1].tolist() == account["n_sessions_before"][1:].tolist()
+    assert account["n_subjects"].iloc[-1] == 1
+    assert "first of the subject's day: 3 - 1 = 2 sessions of 1 subjects" in account_in_words(
+        account
+    )
+
+
+ALL_OFF = dict.fromkeys(
+    (
+        "session_types",
+        "exclude_subjects",
+        "qc_blockers",
+        "targets",
+        "min_performance",
+        "required_contrasts",
+        "deduplicate",
+        "labels",
+    ),
+    False,
+)
+
+
+def test_false_leaves_a_criterion_out(catalog, errors, performance, settings):
+    selected, account = select_sessions(
+        catalog, errors=errors, performance=performance, settings=settings, **ALL_OFF
+    )
+    assert set(catalog["eid"]) - set(selected["eid"]) == {"lists", "datasets"}
+    assert len(account) == 2
+
+
+@pytest.mark.parametrize(
+    ("criteria", "kept"),
+    [
+        ({"session_types": ["training"]}, {"novice", "unknown-performance"}),
+        ({"lab": "lab-b"}, set()),
+        ({"start_time_min": "2024-01-02"}, {"other-day"}),
+        ({"targets": ["PPT-ACh"]}, {"target"}),
+        ({"min_performance": 0.69, "session_types": ["training"]}, {"novice"}),
+    ],
+)
+def test_a_criterion_can_be_set(catalog, errors, performance, settings, criteria, kept):
+    selected, _ = select_sessions(
+        catalog, errors=errors, performance=performance, settings=settings, **ALL_OFF | criteria
+    )
+    assert set(selected["eid"]) == kept
+
+
+def test_an_umbrella_name_stands_for_all_under_it(catalog, errors, settings):
+    for names, gone in (
+        ({"QCValidationError"}, {"blocked"}),
+        ({"BandInversion", "MissingRawData"}, {"blocked", "good"}),
+        ({"EarlySamples"}, set()),
+    ):
+        selected, _ = select_sessions(
+            catalog, errors=errors, settings=settings, **ALL_OFF | {"qc_blockers": names}
+        )
+        assert set(catalog["eid"]) - set(selected["eid"]) == gone | {"lists", "datasets"}
+    assert {"BandInversion", "EarlySamples", "InsufficientTrials"} <= blocking_errors()
+    assert "MissingRawData" not in blocking_errors()
+
+
+def test_errors_in_the_table_itself(catalog, settings):
+    logged = catalog.assign(logged_errors=[["ChoiceSign"]] + [[]] * (len(catalog) - 1))
+    selected, _ = select_sessions(logged, settings=settings, **ALL_OFF | {"qc_blockers": None})
+    assert "type" not in set(selected["eid"])
+    assert "good" in set(selected["eid"])
+
+
+def test_labels_replace_the_verdicts_of_the_table(catalog, settings):
+    rows = [
+        {"eid": "good", "fiber_idx": None, "verdict": "drop"},
+        {"eid": "other-day", "fiber_idx": 0, "verdict": "drop"},
+    ]
+    labels = LABELS.conform(pd.DataFrame(rows).assign(who="a", when="2024-01-01", why="x"))
+    criteria = ALL_OFF | {"targets": None, "labels": labels}
+    selected, account = select_sessions(catalog, settings=settings, **criteria)
+    assert {"good", "other-day"}.isdisjoint(selected["eid"])
+    assert {"label", "dropped-fibre"} <= set(selected["eid"])
+    first = account[account["criterion"].str.contains("verdict")].iloc[0]
+    assert first["eids_removed"] == ["good"]
+
+
+def test_a_default_without_its_table_removes_nothing_and_says_so(catalog, settings):
+    _, account = select_sessions(catalog, settings=settings)
+    silent = account[account["criterion"].str.contains("not applied")]
+    assert silent["n_sessions_removed"].sum() == 0
+    assert sorted(name.split(": no ")[1] for name in silent["criterion"]) == [
+        "contrasts)",
+        "fraction_correct)",
+        "logged_errors)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("criteria", "column"),
+    [
+        ({"qc_blockers": {"BandInversion"}}, "logged_errors"),
+        ({"min_performance": 0.5}, "fraction_correct"),
+        ({"required_contrasts": [0.0, 100.0]}, "contrasts"),
+    ],
+)
+def test_an_explicit_criterion_without_its_table_is_refused(catalog, settings, criteria, column):
+    with pytest.raises(DataError, match=f"{column} is unknown"):
+        select_sessions(catalog, settings=settings, **ALL_OFF | criteria)
+
+
+def test_a_bad_duplicate_does_not_stand_in_the_way_of_a_good_one(settings):
+    first = _session("first", subject="m", session_type="passive")
+    second = _session("second", subject="m", start_time="2024-01-01T12:00:00")
+    selected, _ = select_sessions(pd.DataFrame([second, first]), settings=settings)
+    assert selected["eid"].tolist() == ["second"]
+
+
+def test_of_one_start_time_the_lower_number_is_first(settings):
+    table = pd.DataFrame(
+        [_session("b", subject="m", number=2), _session("a", subject="m", number=1)]
+    )
+    assert select_sessions(table, settings=settings)[0]["eid"].tolist() == ["a"]
+
+
+def test_no_sessions_are_no_error(catalog, settings):
+    selected, account = select_sessions(catalog.iloc[:0], settings=settings)
+    assert selected.empty
+    assert account["n_sessions"].eq(0).all()
+
+
+def test_recordings_keep_the_number_of_their_fibre():
+    row = _session(
+        "a",
+        brain_region=["NBM", "NBM", "SI"],
+        hemisphere=["l", "r", None],
+        target_NM=["NBM-ACh", "NBM-ACh", "SI-ACh"],
+        excluded=[0],
+    )
+    sessions = pd.DataFrame([row])
+    table = explode_sessions(sessions)
+    assert table["fiber_idx"].tolist() == [1, 2]
+    assert table["recording_name"].tolist() == ["NBM_1", "SI"]
+    assert table["hemisphere"].tolist() == ["r", None]
+    assert explode_sessions(sessions, ["SI-ACh"])["fiber_idx"].tolist() == [2]
+    assert sessions["brain_region"].iloc[0] == ["NBM", "NBM", "SI"]
+    assert explode_sessions(sessions, ["LC-NE"]).empty
+
+
+def test_lists_of_different_length_are_refused():
+    row = _session("a", hemisphere=["l", "r"])
+    with pytest.raises(ParallelLists, match="session a has 1 regions, but 2 of hemisphere"):
+        explode_sessions(pd.DataFrame([row]))
+    unknown = _session("a", hemisphere=None)
+    assert explode_sessions(pd.DataFrame([unknown]))["hemisphere"].tolist() == [None]
