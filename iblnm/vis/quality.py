@@ -39,68 +39,30 @@ SIGNAL = "GCaMP"
 
 def metric_label(metric: str) -> str:
     """Name and unit of a metric, in two lines at most."""
-    column = next(column for column in QC_PHOTOMETRY.columns if column.name == metric)
+    found = [column.unit for column in QC_PHOTOMETRY.columns if column.name == metric]
     unit = {"median_absolute_deviance": "a.u.", "iso_correlation": "R²", "ar_score": "R²"}
     unit |= {"n_unique_samples": "fraction", "percentile_asymmetry": "ratio"}
     unit |= {"n_band_inversions": "frames", "n_early_samples": "frames"}
-    return f"{metric.replace('_', ' ')} ({column.unit or unit.get(metric, '1')})"
+    return f"{metric.replace('_', ' ')} ({(found and found[0]) or unit.get(metric, '1')})"
 
 
-def qc_recordings(
-    qc: pd.DataFrame, sessions: pd.DataFrame, performance: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """Quality metrics with the recording's target, animal and day.
-
-    Parameters
-    ----------
-    qc : DataFrame
-        Schema `iblnm.schemas.QC_PHOTOMETRY`.
-    sessions : DataFrame
-        ``eid``, ``subject``, ``start_time``, ``target_NM`` (one per fibre).
-    performance : DataFrame, optional
-        ``eid``, ``n_trials``.
-
-    Returns
-    -------
-    DataFrame
-        Columns of `qc` and ``subject``, ``start_time`` (datetime), ``target_NM`` ('unknown'
-        where there is none), ``n_trials`` (of the session, where it is known).
-    """
-    fibers = sessions[["eid", "subject", "start_time", "target_NM"]].explode("target_NM")
-    fibers = fibers.assign(fiber_idx=fibers.groupby("eid").cumcount())
-    table = qc.assign(fiber_idx=qc["fiber_idx"].astype("int64"))
-    table = table.merge(fibers, on=["eid", "fiber_idx"], how="left")
-    table["target_NM"] = table["target_NM"].astype(object).fillna("unknown")
-    table["start_time"] = pd.to_datetime(table["start_time"], format="ISO8601", errors="coerce")
-    if performance is not None:
-        table = table.merge(performance[["eid", "n_trials"]], on="eid", how="left")
-    return table
-
-
-def quality_counts(table: pd.DataFrame, counts: Mapping[str, int] | None) -> dict[str, int]:
-    """Numbers for the title, trials from ``n_trials`` of the sessions."""
-    if "n_trials" not in table:
-        return dict(counts or {})
-    return {"trials": int(table.drop_duplicates("eid")["n_trials"].sum()), **(counts or {})}
-
-
-def measured(table: pd.DataFrame) -> list[str]:
-    """Metrics that have a value.
+def measured(values: pd.DataFrame) -> list[str]:
+    """Metrics of a long table, in the order of the table of quality.
 
     Raises
     ------
     NoDataError
-        If none has.
+        If no metric has a value.
     """
-    found = [metric for metric in METRICS if metric in table and table[metric].notna().any()]
+    found = set(values.loc[values["value"].notna(), "metric"])
     if not found:
         raise NoDataError("no metric has a value")
-    return found
+    return [*(name for name in METRICS if name in found), *sorted(found - set(METRICS))]
 
 
 @or_no_data("Quality metrics per band")
 def qc_histograms_figure(
-    table: pd.DataFrame,
+    values: pd.DataFrame,
     *,
     counts: Mapping[str, int] | None = None,
     settings: Settings | None = None,
@@ -109,34 +71,38 @@ def qc_histograms_figure(
 
     Parameters
     ----------
-    table : DataFrame
-        See `qc_recordings`.
+    values : DataFrame
+        Schema `iblnm.schemas.quality.QC_VALUES`.
     counts : mapping, optional
         Numbers for the title; counted in the table by default.
     settings : Settings, optional
         Limit of the fraction of unique samples.
     """
     settings = settings or get_settings()
-    table = need_rows(table, ("band",), "quality metrics")
+    table = need_rows(values, ("band", "metric", "value"), "quality metrics")
     metrics = measured(table)
     figure, axes = wrapped_grid(
         len(metrics), columns=3, size=(2.2, 1.7), share_x=False, share_y=False, extra=(1.4, 0.9)
     )
     for ax, metric in zip(axes, metrics, strict=True):
-        bins = _bins(table[metric], metric)
+        own = table[table["metric"] == metric]
+        bins = _bins(own["value"], metric)
         for band, style in BAND_STYLES.items():
-            values = finite_values(table.loc[table["band"] == band, metric], metric)
-            if len(values):
-                ax.hist(values, bins, histtype="step", linewidth=1.3, label=band, **style)
-        if is_logarithmic(table[metric], metric):
+            numbers = finite_values(own.loc[own["band"] == band, "value"], metric)
+            if len(numbers):
+                ax.hist(numbers, bins, histtype="step", linewidth=1.3, label=band, **style)
+        if is_logarithmic(own["value"], metric):
             ax.set_xscale("log")
         if metric == "n_unique_samples":
             zero_line(ax, axis="x", at=settings.thresholds.min_unique_fraction)
         ax.set_xlabel(metric_label(metric), fontsize=SMALL)
     label_outer(figure, y="Recordings (count)")
-    handles = axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside right center", fontsize=SMALL, frameon=False)
-    give_title(figure, "Quality metrics per band", table, quality_counts(table, counts))
+    found = {}
+    for ax in axes:
+        found |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    kwargs = {"loc": "outside right center", "fontsize": SMALL, "frameon": False}
+    figure.legend(found.values(), found.keys(), **kwargs)
+    give_title(figure, "Quality metrics per band", table, counts)
     return figure
 
 
@@ -167,7 +133,7 @@ def _bins(values: pd.Series, metric: str) -> np.ndarray:
 
 @or_no_data("Quality metrics per target")
 def qc_violins_figure(
-    table: pd.DataFrame,
+    values: pd.DataFrame,
     *,
     seed: int = 0,
     counts: Mapping[str, int] | None = None,
@@ -177,8 +143,8 @@ def qc_violins_figure(
 
     Parameters
     ----------
-    table : DataFrame
-        See `qc_recordings`.
+    values : DataFrame
+        Schema `iblnm.schemas.quality.QC_VALUES`.
     seed : int
         Of the points' horizontal scatter.
     counts : mapping, optional
@@ -191,8 +157,9 @@ def qc_violins_figure(
         target has three different values or more.
     """
     settings = settings or get_settings()
-    table = need_rows(table, ("band",), "quality metrics")
-    table = need_rows(table[table["band"] == SIGNAL], ("target_NM",), f"{SIGNAL} metrics")
+    table = need_rows(values, ("band", "metric", "value"), "quality metrics")
+    table = table.assign(target_NM=table["target_NM"].astype(object).fillna("unknown"))
+    table = need_rows(table[table["band"] == SIGNAL], (), f"{SIGNAL} metrics")
     metrics = measured(table)
     targets = ordered_targets(table["target_NM"], settings)
     rng = np.random.default_rng(seed)
@@ -200,19 +167,18 @@ def qc_violins_figure(
         len(metrics), columns=3, size=(2.6, 1.8), share_y=False, extra=(0.6, 1.0)
     )
     for ax, metric in zip(axes, metrics, strict=True):
-        logarithmic = is_logarithmic(table[metric], metric)
+        own = table[table["metric"] == metric]
+        logarithmic = is_logarithmic(own["value"], metric)
         for i, target in enumerate(targets):
-            values = finite_values(table.loc[table["target_NM"] == target, metric], metric)
-            _draw_violin(ax, i, values, target, logarithmic, rng, settings)
+            numbers = finite_values(own.loc[own["target_NM"] == target, "value"], metric)
+            _draw_violin(ax, i, numbers, target, logarithmic, rng, settings)
         if logarithmic:
             ax.set_yscale("log")
         ax.set_xticks(range(len(targets)), targets, rotation=60, ha="right", fontsize=SMALL)
         ax.set_ylabel(metric_label(metric), fontsize=SMALL)
         ax.set_xlim(-0.6, len(targets) - 0.4)
     note = "points: recordings; bar: median; violin: kernel density of recordings"
-    give_title(
-        figure, f"Quality of {SIGNAL} per target", table, quality_counts(table, counts), note
-    )
+    give_title(figure, f"Quality of {SIGNAL} per target", table, counts, note)
     return figure
 
 

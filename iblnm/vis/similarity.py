@@ -70,7 +70,7 @@ def similarity_matrix_figure(
     ax.set_aspect("equal")
     target_strips(ax, names, settings)
     color_bar(figure, image, ax, COSINE)
-    ax.set_xlabel("Recording (grouped by target)", fontsize=8)
+    ax.set_xlabel("Recording (grouped by target)", fontsize=8, labelpad=14)
     found = {"recordings": len(similarity)}
     for unit, level in (("subjects", "subject"), ("sessions", "eid")):
         if level in similarity.index.names:
@@ -130,7 +130,7 @@ def target_similarity_figure(
     targets = ordered_targets(
         {*pairs["target_i"].astype(str), *pairs["target_j"].astype(str)}, settings
     )
-    figure = new_figure(10.2, 3.5)
+    figure = new_figure(9.4, 3.4)
     axes = figure.subplots(1, 3, width_ratios=(1, 1, 0.95))
     images = []
     for ax, same, title in ((axes[0], False, "Other animals"), (axes[1], True, "All pairs")):
@@ -156,6 +156,7 @@ def target_similarity_figure(
             label = f"{kind} ({len(values):,})"
             ax.hist(values, bins, weights=weights, histtype="step", lw=1.2, label=label, **look)
     ax.axvline(0, color=NEUTRAL, lw=0.6, zorder=0)
+    ax.set_xticks([-1, -0.5, 0, 0.5, 1])
     ax.set_xlabel(COSINE, fontsize=8)
     ax.set_ylabel("Pairs of recordings (%)", fontsize=8)
     ax.tick_params(labelsize=SMALL)
