@@ -98,7 +98,7 @@ def fit_cohort_ccas(
     """
     common = encoding.index.intersection(behaviour.index).sort_values()
     x, y = encoding.loc[common].astype(float), behaviour.loc[common].astype(float)
-    complete = x.notna().all(axis=1) & y.notna().all(axis=1)
+    complete = x.notna().all(axis=1).to_numpy() & y.notna().all(axis=1).to_numpy()
     x, y = x[complete], y[complete]
     targets = sorted(encoding.index.get_level_values("target_NM").dropna().unique())
     results, data, notes, n_complete = {}, {}, {}, {}

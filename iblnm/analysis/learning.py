@@ -288,8 +288,7 @@ def hodges_lehmann(
     -------
     shift, low, high : float
         Median of all differences, and the differences at the ranks of the normal
-        approximation; infinite ends where so few values cannot give this confidence, NaN
-        without values.
+        approximation. The ends are NaN where so few values cannot give this confidence.
 
     Notes
     -----
@@ -310,7 +309,7 @@ def hodges_lehmann(
     rank = int(np.floor(n / 2 - norm.ppf((1 + confidence) / 2) * spread))
     median = float(np.median(differences))
     if rank < 1:
-        return median, -np.inf, np.inf
+        return median, np.nan, np.nan
     return median, float(differences[rank - 1]), float(differences[n - rank])
 
 
