@@ -1,0 +1,150 @@
+"""Whether intervals cover the truth and tests keep their level, over simulated cohorts.
+
+Run: python benchmarks/statistics_models.py [n_cohorts]
+200 cohorts of one target by default (`iblnm.demo.cohort_tables.simulate_magnitudes`; seeds from
+0 for coverage, from 10,000 without effects, from 20,000 for shuffled responses), about four
+minutes of CPU. Each line has the rate, the number of tests, its 95 % binomial interval (Clopper &
+Pearson) and whether that holds the nominal rate; of many lines some 5 % are expected not to.
+
+- Coverage: effects are planted, subjects differ in intercept and slope; the interval of
+  the slope of contrast, at each outcome too, and of the other effects.
+- False positives: nothing is planted but the differences between subjects; for the wheel and
+  the movement models the responses are shuffled within session.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from _common import row
+
+from iblnm.analysis.marginal import compute_contrast_slopes
+from iblnm.analysis.mixed_models import LMMResult, fit_best_random_effects
+from iblnm.analysis.movement_permutation import movement_permutation_test
+from iblnm.analysis.wheel_models import fit_wheel_lmm
+from iblnm.demo.cohort_tables import EVENTS, planted_effects, simulate_magnitudes
+
+STIMULUS, FEEDBACK = EVENTS
+TARGET, RESPONSE = "VTA-DA", "response_early"
+N_SUBJECTS = (3, 6)
+N_TRIALS = 150
+N_PERMUTATIONS = 99
+LEVEL = 0.05
+NULL_SEED, SHUFFLE_SEED = 10_000, 20_000
+
+
+def report(name: str, hits: list[bool] | np.ndarray, nominal: float) -> None:
+    """Print n, rate, its binomial interval and the nominal rate."""
+    from scipy.stats import binomtest
+
+    hits = np.asarray(hits, dtype=bool)
+    test = binomtest(int(hits.sum()), len(hits), nominal).proportion_ci(0.95)
+    holds = "holds" if test.low <= nominal <= test.high else "differs from"
+    text = f"n {len(hits)} [{test.low:.3f}, {test.high:.3f}] {holds} {nominal:g}"
+    row(name, hits.mean(), "", text)
+
+
+def cohorts(n: int, first_seed: int, **options) -> Iterator[tuple[pd.DataFrame, dict]]:
+    """Simulated cohorts, one at a time."""
+    for seed in range(first_seed, first_seed + n):
+        yield simulate_magnitudes(targets=[TARGET], n_trials=N_TRIALS, seed=seed, **options)
+
+
+def coverage(n: int, n_subjects: int) -> None:
+    """Planted effects within their 95 % intervals."""
+    truth = planted_effects(TARGET)[FEEDBACK]
+    slopes, effects, wald = {}, {}, []
+    converged = singular = 0
+    for table, _ in cohorts(n, 0, n_subjects=n_subjects):
+        fit = fit_best_random_effects(table[table["event"] == FEEDBACK], RESPONSE)
+        singular += fit.is_singular
+        if not fit.is_converged:
+            continue
+        converged += 1
+        for found in compute_contrast_slopes(fit).itertuples():
+            planted = truth["contrast"]
+            if found.factor == "reward":
+                shift = 0.5 if found.level == "correct" else -0.5
+                planted += shift * truth["contrast:reward"]
+            if found.factor != "side":
+                held = found.ci_low <= planted <= found.ci_high
+                slopes.setdefault(f"slope of contrast, {found.level}", []).append(held)
+                if found.level == "all":
+                    wald.append(abs(found.slope - planted) <= 1.96 * found.se)
+        for found in fit.coefficients.itertuples():
+            if found.term != "contrast":
+                held = found.ci_low <= truth[found.term] <= found.ci_high
+                effects.setdefault(found.term, []).append(held)
+    row(f"coverage, {n_subjects} mice: fits that converged", converged, f"of {n}")
+    row("  of them singular", singular, "")
+    for name, held in {**slopes, **effects}.items():
+        report(f"  {name}", held, 1 - LEVEL)
+    report("  slope of contrast, normal interval (not used)", wald, 1 - LEVEL)
+
+
+def false_positives(n: int, n_subjects: int) -> None:
+    """Nothing planted: terms of the mixed model at p < 0.05."""
+    nothing = {TARGET: {STIMULUS: {}, FEEDBACK: {}}}
+    rejected: dict[str, list[bool]] = {}
+    for table, _ in cohorts(n, NULL_SEED, n_subjects=n_subjects, effects=nothing):
+        fit: LMMResult = fit_best_random_effects(table[table["event"] == FEEDBACK], RESPONSE)
+        if not fit.is_converged:
+            continue
+        for found in fit.coefficients.itertuples():
+            rejected.setdefault(found.term, []).append(found.p < LEVEL)
+            if found.term in ("Intercept", "contrast"):
+                name = f"{found.term}, normal p of statsmodels (not used)"
+                rejected.setdefault(name, []).append(found.p_wald < LEVEL)
+    for name, values in rejected.items():
+        report(f"false positives, {n_subjects} mice: {name}", values, LEVEL)
+
+
+def shuffled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Responses shuffled among the trials of each session."""
+    rng = np.random.default_rng(seed)
+    mixed = table.groupby("eid")[RESPONSE].transform(lambda values: rng.permutation(values))
+    return table.assign(**{RESPONSE: mixed})
+
+
+def wheel_and_movement(n: int, n_subjects: int) -> None:
+    """Shuffled responses: likelihood ratio of the wheel models, permutation test of ΔR²."""
+    wheel: dict[str, list[bool]] = {}
+    movement: dict[str, list[bool]] = {}
+    conditional = []
+    draws = cohorts(n, SHUFFLE_SEED, n_subjects=n_subjects)
+    for seed, (table, truth) in enumerate(draws, start=SHUFFLE_SEED):
+        stimulus = table[table["event"] == STIMULUS]
+        mixed = shuffled(stimulus, seed)
+        velocity = truth["trial_regressors"][["eid", "trial", "peak_velocity"]]
+        own = mixed.merge(velocity, on=["eid", "trial"])
+        own = own[own["contrast"] == 0]
+        for variable in ("peak_velocity", "reaction_time"):
+            found = fit_wheel_lmm(own, variable)
+            wheel.setdefault(variable, []).append(found["lrt_pvalue"] < LEVEL)
+        options = {"n_permutations": N_PERMUTATIONS, "seed": seed}
+        tests = movement_permutation_test(mixed, RESPONSE, "reaction_time", **options)
+        for found in tests.itertuples():
+            movement.setdefault(found.predictor, []).append(found.p <= LEVEL)
+        # Contrast is planted, timing falls with contrast and adds nothing of its own.
+        tests = movement_permutation_test(stimulus, RESPONSE, "reaction_time", **options)
+        conditional.append(tests.set_index("predictor").loc["timing", "p"] <= LEVEL)
+    for name, values in wheel.items():
+        report(f"false positives, {n_subjects} mice: wheel, {name}", values, LEVEL)
+    for name, values in movement.items():
+        report(f"false positives, {n_subjects} mice: movement ΔR², {name}", values, LEVEL)
+    report("  timing, contrast planted, not shuffled", conditional, LEVEL)
+
+
+def main() -> None:
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    for n_subjects in N_SUBJECTS:
+        coverage(n, n_subjects)
+        false_positives(n, n_subjects)
+        wheel_and_movement(n, n_subjects)
+
+
+if __name__ == "__main__":
+    main()
