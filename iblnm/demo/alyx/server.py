@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.parse
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -54,6 +55,13 @@ class Request:
     fault: int | str | None
 
 
+class _Log(deque[Request]):
+    """Requests, which can be gone through while others come in."""
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(list(super().__iter__()))
+
+
 class AlyxServer:
     """Serves a model on 127.0.0.1 until the block is left.
 
@@ -94,7 +102,7 @@ class AlyxServer:
         self.model = model
         self.files_dir = None if files_dir is None else Path(files_dir)
         self.faults = Faults()
-        self.requests: deque[Request] = deque(maxlen=_LOGGED)
+        self.requests = _Log(maxlen=_LOGGED)
         self.closing = threading.Event()
         self.password = password
         self._tokens: set[str] = set()

@@ -414,6 +414,14 @@ def test_a_wrong_hash_keeps_the_size(served, model, open_client):
     assert path.read_bytes() != b"content"
 
 
+def test_the_log_can_be_read_while_requests_come_in(served, ask):
+    ask("/projects")
+    for seen in served.requests:
+        ask("/projects")
+        assert seen.path == "/projects"
+    assert len(served.requests) == 2
+
+
 def test_random_faults_repeat_with_their_seed(served):
     def shown(seed):
         served.faults.at_random(0.3, [500, 503], seed=seed)
