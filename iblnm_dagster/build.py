@@ -9,11 +9,12 @@ from dagster import Definitions, in_process_executor
 
 from iblnm.config import Settings, get_settings
 from iblnm.storage.store import SessionStore
-from iblnm_dagster.assets import CATALOG_ASSETS, SESSION_ASSETS
+from iblnm_dagster.assets import CATALOG_ASSETS, COHORT_ASSETS, SESSION_ASSETS
 from iblnm_dagster.catch_up import catch_up
 from iblnm_dagster.checks import build_catalog_checks, build_session_checks
 from iblnm_dagster.executor_workaround import settle_skipped_and_abandoned_steps
 from iblnm_dagster.io_managers import (
+    CohortIOManager,
     RefusingIOManager,
     SessionH5IOManager,
     SessionParquetIOManager,
@@ -34,6 +35,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "session_parquet": SessionParquetIOManager(settings),
         "session_h5": SessionH5IOManager(settings),
         "table": TableIOManager(settings),
+        "cohort": CohortIOManager(settings),
         "io_manager": RefusingIOManager(),
     }
 
@@ -57,14 +59,12 @@ def build_defs(
     """
     settle_skipped_and_abandoned_steps()
     settings = settings or get_settings()
-    assets = [*SESSION_ASSETS, *CATALOG_ASSETS]
-    has_cohort = any("cohort" in asset.group_names_by_key.values() for asset in assets)
     return Definitions(
-        assets=assets,
+        assets=[*SESSION_ASSETS, *CATALOG_ASSETS, *COHORT_ASSETS],
         asset_checks=[*build_session_checks(), *build_catalog_checks()] if checks else [],
         jobs=[process_session, update_catalogue, analyse_cohort, catch_up],
         sensors=build_sensors(settings),
-        schedules=build_schedules(settings, has_cohort=has_cohort),
+        schedules=build_schedules(settings, has_cohort=bool(COHORT_ASSETS)),
         resources={**build_resources(settings), **(resources or {})},
         executor=in_process_executor,
     )

@@ -11,6 +11,7 @@ from upath import UPath
 from iblnm.config import Settings
 from iblnm.errors import MalformedFileError, MissingFileError
 from iblnm.schemas import TABLES
+from iblnm.schemas.cohort import COHORT_TABLES
 from iblnm.storage.provenance import Provenance
 
 
@@ -124,6 +125,39 @@ class TableIOManager(IOManager):
         from iblnm.storage.parquet import read_table
 
         return TABLES[_metadata_of(context)["table"]].restore(read_table(self._path(context)))
+
+
+class CohortIOManager(IOManager):
+    """The tables of a cohort result under ``results/``; its main table as input."""
+
+    def __init__(self, settings: Settings):
+        self._root = settings.results_dir
+
+    def _path(self, context: InputContext | OutputContext) -> Path:
+        return self._root / _metadata_of(context)["file"]
+
+    def handle_output(self, context: OutputContext, obj: Any) -> None:
+        from iblnm.data.cohort.result import write_cohort_result
+
+        path = self._path(context)
+        paths = write_cohort_result(obj, path.parent)
+        files = "\n".join(f"* `{written}`" for written in paths.values())
+        context.add_output_metadata(
+            {
+                "files": MetadataValue.md(files),
+                "dagster/row_count": len(obj.tables[path.stem]),
+            }
+        )
+
+    def load_input(self, context: InputContext) -> Any:
+        from iblnm.storage.parquet import read_table
+
+        path = self._path(context)
+        if not path.exists():
+            raise MissingFileError(
+                f"not made yet: materialize {context.asset_key.to_user_string()} first", path=path
+            )
+        return COHORT_TABLES[_metadata_of(context)["table"]].restore(read_table(path))
 
 
 def _metadata_of(context: InputContext | OutputContext) -> dict[str, Any]:

@@ -179,6 +179,15 @@ class WideTable:
         self.identity.validate(conformed[self.identity.names])
         return conformed
 
+    def restore(self, df: pd.DataFrame) -> pd.DataFrame:
+        """Types and index of a frame that was read from a file."""
+        return self.conform(df)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The leading columns."""
+        return self.identity.columns
+
     def empty(self) -> pd.DataFrame:
         """The table without rows and without conditions."""
         return self.identity.empty()

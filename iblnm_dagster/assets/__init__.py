@@ -15,6 +15,9 @@ from iblnm_dagster.assets import (
     video,
     wheel,
 )
+from iblnm_dagster.assets.cohort import COHORT_ASSETS
+
+__all__ = ["CATALOG_ASSETS", "COHORT_ASSETS", "SESSION_ASSETS"]
 
 SESSION_ASSETS: list[AssetsDefinition] = [
     *sessions.ASSETS,

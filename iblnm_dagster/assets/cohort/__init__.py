@@ -1,0 +1,9 @@
+"""The analyses over all sessions."""
+
+from __future__ import annotations
+
+from dagster import AssetsDefinition
+
+from iblnm_dagster.assets.cohort import models, responses
+
+COHORT_ASSETS: list[AssetsDefinition] = [*responses.ASSETS, *models.ASSETS]
