@@ -179,7 +179,8 @@ class Table:
         if list(df.columns) != self.names:
             odd = sorted(set(df.columns) ^ set(self.names)) or ["their order"]
             raise MalformedFileError(
-                f"table {self.name}: its columns differ from the schema: {', '.join(odd)}"
+                f"table {self.name}: its columns differ from the schema: {', '.join(odd)}; was it "
+                "made by another version? Materialize it again"
             )
         for column in self.columns:
             if column.dtype == LIST:
