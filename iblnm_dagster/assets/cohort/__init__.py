@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from dagster import AssetsDefinition
 
-from iblnm_dagster.assets.cohort import models, responses
+from iblnm_dagster.assets.cohort import models, performance, responses
 
-COHORT_ASSETS: list[AssetsDefinition] = [*responses.ASSETS, *models.ASSETS]
+COHORT_ASSETS: list[AssetsDefinition] = [*responses.ASSETS, *models.ASSETS, *performance.ASSETS]
