@@ -117,7 +117,9 @@ class LMMResult:
         in lmerTest (Kuznetsova et al. 2017, J Stat Softw 82). The normal approximation that
         statsmodels reports rejects too often when few animals carry the variance: an effect
         that varies between K animals gets about K − 1 degrees of freedom here, one that does
-        not gets about the number of trials.
+        not gets about the number of trials. Where the fit is singular the expansion fails, and
+        an estimate of no variance between a few animals is weak evidence: combinations of
+        effects that are random have at most K − 1 degrees of freedom there.
         """
         from scipy.stats import norm, t
 
@@ -131,6 +133,9 @@ class LMMResult:
             self.cov_parameters,
             largest=float(self.n_trials - len(self.coefficients)),
         )
+        if self.is_singular:
+            between = [term in self.cov_random.columns for term in self.coefficients["term"]]
+            df = np.where(np.any(weights[:, between] != 0, axis=1), self._few(df), df)
         se = np.sqrt(variance)
         z = estimate / se
         half = t.ppf(0.5 + _LEVEL / 2, df) * se
@@ -146,6 +151,9 @@ class LMMResult:
                 "ci_high": estimate + half,
             }
         )
+
+    def _few(self, df: np.ndarray) -> np.ndarray:
+        return np.minimum(df, self.n_subjects - 1.0)
 
     def weights_at(self, **values: float) -> np.ndarray:
         """Weights of the fixed effects at coded values of the factors; the others are 0.

@@ -97,7 +97,9 @@ def movement_design(
     """
     if timing_col not in df:
         raise DataError(f"the table of trials has no column {timing_col}")
-    coded, _ = code_trials(df, response_col, contrast_coding)
+    needed = {"subject", "contrast", "side", "eid", "fiber_idx", response_col, timing_col}
+    narrow = df[[name for name in df if name in needed]]
+    coded, _ = code_trials(narrow, response_col, contrast_coding)
     time = coded[timing_col].to_numpy(dtype=float, na_value=np.nan)
     coded = coded.assign(timing=np.log10(np.where(time > 0, time, np.nan)))
     coded = coded[np.isfinite(coded["timing"])]

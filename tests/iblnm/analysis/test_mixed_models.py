@@ -140,6 +140,21 @@ def test_p_uses_few_degrees_of_freedom_where_animals_differ(feedback_fit):
     assert half["side"] == pytest.approx(1.96 * found.loc["side", "se"], rel=1e-3)
 
 
+def test_singular_fits_take_the_animals_as_the_unit():
+    table, _ = simulate_magnitudes(
+        targets=["LC-NE"], n_subjects=3, subject_sd=0.0, slope_sd=0.0, seed=1
+    )
+    own = table[table["event"] == FEEDBACK]
+    fit = fit_response_lmm(own, "response_early", re_formula="contrast")
+    assert fit.is_singular
+    df = fit.coefficients.set_index("term")["df"]
+    assert df["Intercept"] <= 2
+    assert df["contrast"] <= 2
+    assert df["reward"] > 1000
+    slopes = compute_contrast_slopes(fit)
+    assert (slopes["df"] <= 2).all()
+
+
 class TestRefused:
     def test_no_errors(self, cohort):
         table = of(cohort[0], "VTA-DA", FEEDBACK)
