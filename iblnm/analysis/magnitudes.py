@@ -165,7 +165,7 @@ def magnitude_table(parts: Iterable[dict[str, Any]]) -> pd.DataFrame:
             table[column.name] = pd.array(values, dtype=column.pandas_dtype).repeat(lengths)
         else:
             table[column.name] = pd.array(np.concatenate(values), dtype=column.pandas_dtype)
-    return pd.DataFrame(table)
+    return pd.DataFrame(table, copy=False)
 
 
 def _mean(values: np.ndarray, keep: np.ndarray | bool) -> tuple[np.ndarray, np.ndarray]:

@@ -142,7 +142,8 @@ def handle_missing(
     kept = matrix.drop(columns=features)
     recordings: list[Any] = []
     if how is not None:
-        incomplete = kept.isna().any(axis=1)
+        # a recording of which no condition is left has no vector either
+        incomplete = kept.isna().any(axis=1) | (kept.shape[1] == 0)
         recordings = list(kept.index[incomplete])
         kept = kept[~incomplete]
     return kept, {"features": features, "recordings": recordings}

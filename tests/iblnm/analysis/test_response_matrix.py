@@ -88,6 +88,9 @@ def test_conditions_over_the_rate_then_incomplete_recordings_are_dropped():
     assert kept.shape == (6, 3)
     assert dropped["features"] == []
     assert handle_missing(matrix, None)[0].equals(matrix)
+    nothing, dropped = handle_missing(matrix[["a"]], "drop_features", 0.3)
+    assert nothing.shape == (0, 0)
+    assert len(dropped["recordings"]) == 10
     with pytest.raises(ValueError, match="drop_features"):
         handle_missing(matrix, "fill")
 
