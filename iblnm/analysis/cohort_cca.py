@@ -12,7 +12,12 @@ import pandas as pd
 from iblnm.analysis.cca import CCAResult, fit_cca
 from iblnm.analysis.cca_compare import align_cca_signs, bootstrap_correlation
 from iblnm.analysis.corrections import correct_p
-from iblnm.analysis.sparse_cca import PENALTIES, fit_sparse_cca
+from iblnm.analysis.sparse_cca import (
+    NO_PENALTY,
+    PENALTIES,
+    fit_sparse_cca,
+    held_out_correlation,
+)
 
 MIN_RECORDINGS = 10
 N_PERMUTATIONS = 1000
@@ -23,6 +28,7 @@ RESULT_COLUMNS = (
     "correlation",
     "ci_low",
     "ci_high",
+    "correlation_held_out",
     "p",
     "p_corrected",
     "correction",
@@ -185,6 +191,14 @@ def cohort_cca_table(
                 "correlation": result.correlation,
                 "ci_low": low,
                 "ci_high": high,
+                "correlation_held_out": held_out_correlation(
+                    x,
+                    y,
+                    units,
+                    alpha=NO_PENALTY if result.penalty is None else result.penalty,
+                    l1_ratio=result.l1_ratio or 0.0,
+                    seed=result.seed,
+                ),
                 "p": result.p_value,
                 "null_median": np.nan if null is None else float(np.median(null)),
                 "null_q95": np.nan if null is None else float(np.quantile(null, 0.95)),

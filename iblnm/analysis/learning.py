@@ -251,8 +251,7 @@ def compare_targets(
                 "p": test["p"],
             }
         )
-        between = pairwise_mannwhitney(groups, correction=correction)
-        for row in between.to_dict("records"):
+        for row in pairwise_mannwhitney(groups, correction=correction).to_dict("records"):
             a, b = groups[row["group_a"]], groups[row["group_b"]]
             shift, low, high = hodges_lehmann(a, b, confidence)
             row |= {

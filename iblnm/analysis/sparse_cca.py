@@ -22,6 +22,7 @@ from iblnm.errors import MalformedFileError
 
 PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 N_FOLDS = 5
+NO_PENALTY = 1e-6
 CHUNK_PERMUTATIONS = 250
 
 
@@ -121,6 +122,44 @@ def fit_sparse_cca(
         l1_ratio=float(l1_ratio),
         penalties=tuple(penalties.tolist()),
     )
+
+
+def held_out_correlation(
+    X: pd.DataFrame | np.ndarray,
+    Y: pd.DataFrame | np.ndarray,
+    fold_labels: Sequence | np.ndarray,
+    *,
+    alpha: float = NO_PENALTY,
+    l1_ratio: float = 0.0,
+    n_folds: int = N_FOLDS,
+    seed: int = DEFAULT_SEED,
+) -> float:
+    """Correlation of the first variates in recordings that the weights were not fitted to.
+
+    Parameters
+    ----------
+    X, Y
+        As `iblnm.analysis.fit_cca`.
+    fold_labels : sequence, shape (n,)
+        Unit that is held out as a whole, normally the subject.
+    alpha, l1_ratio : float
+        As `fit_sparse_cca`; practically without penalty by default.
+    n_folds, seed : int
+
+    Returns
+    -------
+    float
+        −1 to 1, around 0 or below without a relation; NaN with fewer than 2 units.
+    """
+    labels = np.asarray(fold_labels)
+    views = standardise_views(X, Y, labels)
+    if len(pd.unique(views.sessions)) < 2:
+        return np.nan
+    folds = _deal(views.sessions, n_folds, seed)
+    data = _Data(views.x.to_numpy(), views.y.to_numpy(), folds)
+    orders = np.arange(len(folds))[None]
+    total = _moments(data.x, data.y[orders])
+    return float(_held_out(data, orders, total, np.array([alpha]), l1_ratio)[0, 0])
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,13 @@ CCA_RESULTS = Table(
         Column("correlation", "float", "First canonical correlation, in sample", ge=0, le=1),
         Column("ci_low", "float", "Lower end of the interval over animals", ge=0, le=1),
         Column("ci_high", "float", "Upper end of the interval over animals", ge=0, le=1),
+        Column(
+            "correlation_held_out",
+            "float",
+            "Correlation in animals that the weights were not fitted to",
+            ge=-1,
+            le=1,
+        ),
         Column("p", "float", "p of whole-session permutations, not corrected", ge=0, le=1),
         *_corrected("events and targets of one variant"),
         Column("null_median", "float", "Median correlation of the permutations", ge=0, le=1),

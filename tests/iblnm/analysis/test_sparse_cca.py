@@ -9,7 +9,7 @@ from sklearn.linear_model import ElasticNet, Ridge
 from iblnm.analysis._elastic_net import canonical_weights
 from iblnm.analysis.cca import fit_cca
 from iblnm.analysis.session_permutations import session_permutations
-from iblnm.analysis.sparse_cca import _deal, fit_sparse_cca
+from iblnm.analysis.sparse_cca import _deal, fit_sparse_cca, held_out_correlation
 from iblnm.errors import MalformedFileError
 
 
@@ -184,3 +184,20 @@ def test_each_problem_of_a_stack_is_solved_by_itself():
     for i, matrices in enumerate(stack):
         alone = canonical_weights(*(m[None] for m in matrices), np.full(1, 0.1), 0.5)
         np.testing.assert_allclose(together[0][i], alone[0][0], atol=1e-6)
+
+
+def test_held_out_correlation_is_near_the_planted_one_and_near_zero_without():
+    subjects = np.repeat(np.arange(100), 4)
+    planted = held_out_correlation(*views(400, np.random.default_rng(9), 0.6), subjects)
+    assert planted == pytest.approx(0.6, abs=0.1)
+    null = [
+        held_out_correlation(*views(60, np.random.default_rng(i), 0.0), np.repeat(range(15), 4))
+        for i in range(40)
+    ]
+    in_sample = [
+        fit_cca(*views(60, np.random.default_rng(i), 0.0), 1).correlation for i in range(40)
+    ]
+    # standard error of the mean of 40 correlations of 60 recordings: 0.02
+    assert np.mean(null) < 0.1 < 0.4 < np.mean(in_sample)
+    x, y = views(20, np.random.default_rng(10), 0.5)
+    assert np.isnan(held_out_correlation(x, y, np.zeros(20)))
