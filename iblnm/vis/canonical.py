@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
+from iblnm.data.cohort.result import count_units
 from iblnm.vis.marks import color_bar, draw_matrix, spread_positions
 from iblnm.vis.mixed_models import ordered_events
 from iblnm.vis.panels import (
@@ -37,6 +38,26 @@ def _of_variant(table: pd.DataFrame, variant: str, what: str) -> pd.DataFrame:
     return need_rows(table[table["variant"] == variant], (), f"{what} {VARIANTS[variant]}")
 
 
+def cca_counts(
+    projections: pd.DataFrame, coefficients: pd.DataFrame, *, variant: str = "plain"
+) -> dict[str, int]:
+    """Animals, sessions and recordings of the canonical pairs, and trials of their models.
+
+    Parameters
+    ----------
+    projections : DataFrame
+        Schema `iblnm.schemas.encoding.CCA_PROJECTIONS`.
+    coefficients : DataFrame
+        Schema `iblnm.schemas.encoding.GLM_COEFFICIENTS`.
+    variant : {'plain', 'elastic_net'}
+    """
+    own = projections[projections["variant"] == variant]
+    keys = ["eid", "fiber_idx"]
+    models = coefficients.merge(own[keys].drop_duplicates(), on=keys)
+    trials = models.groupby("eid")["n_trials"].max().sum()
+    return count_units(own, trials=int(trials))
+
+
 @or_no_data("Canonical weights")
 def cca_weights_figure(
     weights: pd.DataFrame,
@@ -53,7 +74,7 @@ def cca_weights_figure(
         Schema `iblnm.schemas.encoding.CCA_WEIGHTS`.
     variant : {'plain', 'elastic_net'}
     counts : mapping, optional
-        Numbers for the title; the table does not tell them.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
     """
     settings = settings or get_settings()
@@ -109,7 +130,7 @@ def cca_projections_figure(
         in the panels.
     variant : {'plain', 'elastic_net'}
     counts : mapping, optional
-        Numbers for the title; the table tells no trials.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
     """
     settings = settings or get_settings()
@@ -172,7 +193,7 @@ def cca_targets_figure(
         Schema `iblnm.schemas.encoding.CCA_WEIGHT_SIMILARITIES`.
     variant : {'plain', 'elastic_net'}
     counts : mapping, optional
-        Numbers for the title; the tables do not tell them.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
 
     Returns

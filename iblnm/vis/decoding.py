@@ -53,7 +53,7 @@ def confusion_figure(
     numbers : mapping, optional
         Headline numbers for the title, for example ``balanced_accuracy`` and ``p_value``.
     counts : mapping, optional
-        Numbers for the title; counted in the table by default.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
 
     Returns

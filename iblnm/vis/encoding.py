@@ -78,7 +78,7 @@ def glm_coefficients_figure(
     seed : int
         Of the points' horizontal scatter.
     counts : mapping, optional
-        Numbers for the title; counted in the table by default.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
 
     Returns
@@ -105,7 +105,7 @@ def glm_coefficients_figure(
         axes[i, 0].set_ylabel(f"At {at}\nCoefficient (z per coded unit)", fontsize=8)
     used = table.drop_duplicates(["eid", "fiber_idx", "event"])
     trials = used.groupby(["eid", "event"])["n_trials"].max().groupby("eid").max().sum()
-    numbers = {"trials": int(trials), **(counts or {})}
+    numbers = {**(counts or {}), "trials": int(trials)}
     note = "points: animals, mean of their recordings; bar: mean ± SEM of animals"
     give_title(figure, "Encoding models of recordings", table, numbers, note)
     return figure
@@ -139,7 +139,7 @@ def components_figure(
     seed : int
         Of the points' horizontal scatter.
     counts : mapping, optional
-        Numbers for the title; the table tells no trials.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
     """
     settings = settings or get_settings()

@@ -112,7 +112,7 @@ def example_session_figure(
     title += f" ({target})" if target else ""
     note = "grey: no value (masked from the next event on); bands: SEM over trials"
     one = {"subjects": 1, "sessions": 1, "recordings": 1, "trials": len(trials)}
-    give_title(figure, title, counts={**one, **(counts or {})}, note=note)
+    give_title(figure, title, counts={**(counts or {}), **one}, note=note)
     return figure
 
 

@@ -68,7 +68,7 @@ def learning_curves_figure(
     measure : str
         One of `MEASURES`.
     counts : mapping, optional
-        Numbers for the title; counted in the table by default, a session once.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
 
     Returns
@@ -104,7 +104,7 @@ def learning_curves_figure(
         ax.xaxis.get_major_locator().set_params(integer=True)
     label_outer(figure, "Session of the task (number)", MEASURES.get(measure, measure))
     note = "thin: animals (number in brackets); thick: mean ± SEM of animals"
-    numbers = {**unique_sessions(table), **(counts or {})}
+    numbers = {**(counts or {}), **unique_sessions(table)}
     give_title(figure, "Learning curves", counts=numbers, note=note)
     return figure
 
@@ -150,7 +150,7 @@ def sessions_to_stage_figure(
         Schema `iblnm.schemas.behaviour.TARGET_COMPARISONS`; the test over all targets is
         written above the panel.
     counts : mapping, optional
-        Numbers for the title; animals and their sessions are counted in the table.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
     """
     settings = settings or get_settings()
@@ -175,11 +175,9 @@ def sessions_to_stage_figure(
         ax.yaxis.get_major_locator().set_params(integer=True)
         ax.set_ylabel(STEPS[step].replace(" before", "\nbefore") + " (count)", fontsize=8)
         panel_title(ax, _test_text(comparisons, step))
-    unique = table.drop_duplicates("subject")
-    columns = [name for name in ("n_training", "n_biased", "n_ephys") if name in unique]
-    found = {"subjects": len(unique), "sessions": int(unique[columns].sum().sum())}
+    found = {"subjects": int(table["subject"].nunique())}
     note = "points: animals; bar: median"
-    give_title(figure, "Sessions to each stage", counts={**found, **(counts or {})}, note=note)
+    give_title(figure, "Sessions to each stage", counts={**(counts or {}), **found}, note=note)
     return figure
 
 

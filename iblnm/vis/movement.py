@@ -63,7 +63,7 @@ def movement_encoding_figure(
     seed : int
         Of the points' horizontal scatter.
     counts : mapping, optional
-        Numbers for the title; animals and trials are counted in the table.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
 
     Returns
@@ -80,7 +80,10 @@ def movement_encoding_figure(
     timings = list(pd.unique(table["timing_col"]))
     targets = ordered_targets(table["target_NM"], settings)
     figure, axes = panel_grid(
-        len(timings), len(PREDICTORS), size=(0.6 + 0.45 * len(targets), 1.9), extra=(0.9, 1.4)
+        len(timings),
+        len(PREDICTORS),
+        size=(max(0.6 + 0.45 * len(targets), 2.2), 1.9),
+        extra=(0.9, 1.4),
     )
     rng = np.random.default_rng(seed)
     for i, timing in enumerate(timings):

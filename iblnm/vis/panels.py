@@ -116,12 +116,12 @@ def give_title(
     table : DataFrame, optional
         Its sessions, recordings, subjects and trials are counted.
     counts : mapping, optional
-        Numbers that are known otherwise; they win.
+        Numbers that the table does not tell.
     note : str
         What bars, bands or symbols are.
     """
     known = dict(count_units(table)) if table is not None else {}
-    known = {unit: number for unit, number in {**known, **(counts or {})}.items() if number}
+    known = {**(counts or {}), **{unit: number for unit, number in known.items() if number}}
     n_letters = int(_LETTERS_PER_INCH * figure.get_figwidth())
     lines = [part for line in (title, count_text(known), note) for part in wrap(line, n_letters)]
     figure.suptitle("\n".join(lines), fontsize=9, x=0.01, ha="left")

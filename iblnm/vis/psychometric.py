@@ -94,7 +94,7 @@ def psychometric_figure(
     show_animals : bool
         Thin lines: the fit of each animal's trials in the panel.
     counts : mapping, optional
-        Numbers for the title; counted in the table by default.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
 
     Returns

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
+from iblnm.data.cohort.result import count_units
 from iblnm.schemas import QC_PHOTOMETRY
 from iblnm.vis.panels import (
     SMALL,
@@ -46,6 +47,21 @@ def metric_label(metric: str) -> str:
     return f"{metric.replace('_', ' ')} ({(found and found[0]) or unit.get(metric, '1')})"
 
 
+def quality_counts(values: pd.DataFrame, performance: pd.DataFrame) -> dict[str, int]:
+    """Animals, sessions and recordings of the signal band, and the trials of those sessions.
+
+    Parameters
+    ----------
+    values : DataFrame
+        Schema `iblnm.schemas.quality.QC_VALUES` or `QC_SCORES`.
+    performance : DataFrame
+        ``eid``, ``n_trials``.
+    """
+    own = values[values["band"] == SIGNAL]
+    trials = performance.loc[performance["eid"].isin(own["eid"]), "n_trials"].sum()
+    return count_units(own, trials=int(trials))
+
+
 def measured(values: pd.DataFrame) -> list[str]:
     """Metrics of a long table, in the order of the table of quality.
 
@@ -74,7 +90,7 @@ def qc_histograms_figure(
     values : DataFrame
         Schema `iblnm.schemas.quality.QC_VALUES`.
     counts : mapping, optional
-        Numbers for the title; counted in the table by default.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
         Limit of the fraction of unique samples.
     """

@@ -42,7 +42,7 @@ def qc_trend_figure(
         Schema `iblnm.schemas.quality.QC_TREND`.
     band : str
     counts : mapping, optional
-        Numbers for the title; recordings and sessions are counted in the table.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
 
     Returns
@@ -74,7 +74,7 @@ def qc_trend_figure(
         ax.set_ylabel(metric_label(metric), fontsize=SMALL)
     figure.supxlabel("Month of recording (date)", fontsize=8)
     target_legend(figure, targets, settings)
-    numbers = {**_trend_counts(table), **(counts or {})}
+    numbers = {**(counts or {}), **_trend_counts(table)}
     note = "median of the month's recordings; bars: quartiles"
     give_title(figure, f"Quality of {band} over time", counts=numbers, note=note)
     return figure
@@ -119,7 +119,7 @@ def qc_components_figure(
         Schema `iblnm.schemas.quality.QC_COMPONENTS`.
     band : str
     counts : mapping, optional
-        Numbers for the title; counted in the scores by default.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
     """
     settings = settings or get_settings()

@@ -70,7 +70,7 @@ def response_vectors_figure(
     matrix : DataFrame
         Schema `iblnm.schemas.responses.RESPONSE_MATRIX`; its identity as columns or index.
     counts : mapping, optional
-        Numbers for the title; without them the table tells no trials.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
 
     Returns

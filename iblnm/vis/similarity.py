@@ -55,7 +55,7 @@ def similarity_matrix_figure(
     labels : sequence of str, length n, optional
         Target of each recording; by default the level ``target_NM`` of the index.
     counts : mapping, optional
-        Numbers for the title; recordings and sessions are counted in the index.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
     """
     settings = settings or get_settings()
@@ -76,7 +76,7 @@ def similarity_matrix_figure(
         if level in similarity.index.names:
             found[unit] = similarity.index.get_level_values(level).nunique()
     title = "Similarity of the response vectors of recordings"
-    give_title(figure, title, counts={**found, **(counts or {})})
+    give_title(figure, title, counts={**(counts or {}), **found})
     return figure
 
 
@@ -116,7 +116,7 @@ def target_similarity_figure(
     pairs : DataFrame
         Schema `iblnm.schemas.discrimination.SIMILARITY_PAIRS`.
     counts : mapping, optional
-        Numbers for the title; by default of the recordings of the pairs.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
 
     Returns
@@ -161,7 +161,7 @@ def target_similarity_figure(
     ax.set_ylabel("Pairs of recordings (%)", fontsize=8)
     ax.tick_params(labelsize=SMALL)
     ax.legend(fontsize=6.5, frameon=False, loc="lower left", bbox_to_anchor=(-0.05, 1.0))
-    give_title(figure, "Similarity of targets", counts={**_pair_counts(pairs), **(counts or {})})
+    give_title(figure, "Similarity of targets", counts={**(counts or {}), **_pair_counts(pairs)})
     return figure
 
 

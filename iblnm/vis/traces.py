@@ -77,7 +77,7 @@ def mean_traces_figure(
     min_animals : int
         Times at which fewer animals have a value are not drawn.
     counts : mapping, optional
-        Numbers for the title; counted in the table by default.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
 
     Returns
@@ -114,7 +114,7 @@ def mean_traces_figure(
     _contrast_legend(figure, contrasts)
     label_outer(figure, f"Time from {EVENT_LABELS.get(event, event)} (s)")
     note = "line: mean of animals (number in brackets); band: SEM over animals"
-    give_title(figure, title, traces, {"trials": _n_trials(traces), **(counts or {})}, note)
+    give_title(figure, title, traces, {**(counts or {}), "trials": _n_trials(traces)}, note)
     return figure
 
 

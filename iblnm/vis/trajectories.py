@@ -53,7 +53,7 @@ def psychometric_trajectories_figure(
     parameters : sequence of str
         Of `PARAMETERS`.
     counts : mapping, optional
-        Numbers for the title; counted in the table by default, a session once.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
 
     Returns
@@ -93,6 +93,6 @@ def psychometric_trajectories_figure(
     target_legend(figure, targets, settings)
     n_bound = int(table["at_bound"].astype("boolean").fillna(False).sum())
     note = f"mean ± SEM of animals; {n_bound} of {len(table)} fits have a parameter on its bound"
-    numbers = {**unique_sessions(table), **(counts or {})}
+    numbers = {**(counts or {}), **unique_sessions(table)}
     give_title(figure, "Psychometric parameters over training", counts=numbers, note=note)
     return figure

@@ -66,7 +66,7 @@ def video_figure(
     video : DataFrame
         Schema `iblnm.schemas.VIDEO`.
     counts : mapping, optional
-        Numbers for the title; the table tells mice and sessions.
+        Numbers for the title that the table does not tell.
     settings : Settings, optional
         Limit of the difference of length, colours of the session types.
     """
@@ -86,7 +86,7 @@ def video_figure(
     limit = settings.thresholds.max_video_length_difference_s
     note = f"{len(rate)} videos with readable frame times; dashed: limit ±{limit:g} s"
     give_title(
-        figure, "Quality of the left camera's videos", counts={**n, **(counts or {})}, note=note
+        figure, "Quality of the left camera's videos", counts={**(counts or {}), **n}, note=note
     )
     return figure
 

@@ -1,0 +1,115 @@
+"""Figures of the cohort by name, drawn from the files under the root and saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from iblnm.config import Settings, get_settings
+from iblnm.vis.figure_list import FIGURES, PERFORMANCE, CohortFigure, named
+from iblnm.vis.panels import no_data_figure
+from iblnm.vis.style import save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "FIGURES",
+    "CohortFigure",
+    "draw_figure",
+    "figures_in",
+    "save_cohort_figures",
+    "trials_of",
+]
+
+
+def figures_in(folder: str) -> list[str]:
+    """Names of the figures that go to a folder below ``figures/``."""
+    return [name for name, figure in FIGURES.items() if figure.folder == folder]
+
+
+def draw_figure(name: str, settings: Settings | None = None) -> Figure:
+    """Draw a figure from the files under the root.
+
+    Parameters
+    ----------
+    name : str
+        One of `FIGURES`.
+    settings : Settings, optional
+
+    Returns
+    -------
+    Figure
+        Where a file is missing or empty, one that says 'no data' and why.
+
+    Raises
+    ------
+    KeyError
+        If there is no figure of that name.
+    """
+    settings = settings or get_settings()
+    figure = FIGURES[name]
+    tables = [_read(settings.root / file) for file in figure.files]
+    for file, table in zip(figure.files[: figure.n_required], tables, strict=False):
+        if table is None:
+            return no_data_figure(name.replace("_", " ").capitalize(), f"there is no file {file}")
+    counts = _counts(figure, tables[0], settings)
+    return figure.function(*tables, counts=counts, settings=settings, **figure.options)
+
+
+def save_cohort_figures(
+    folder: str, settings: Settings | None = None
+) -> dict[str, tuple[Figure, list[Path]]]:
+    """Draw and write all figures of a folder, each file whole.
+
+    Parameters
+    ----------
+    folder : str
+        One of the folders of `FIGURES`.
+    settings : Settings, optional
+        File types, resolution, root.
+
+    Returns
+    -------
+    dict
+        By name, the figure (for its thumbnail) and its files.
+    """
+    settings = settings or get_settings()
+    saved = {}
+    for name in figures_in(folder):
+        figure = draw_figure(name, settings)
+        stem = settings.figures_dir / folder / name
+        types, dpi = settings.figures.file_types, settings.figures.dpi
+        saved[name] = (figure, save_figure(figure, stem, dpi=dpi, types=types))
+    return saved
+
+
+def _read(path: Path) -> pd.DataFrame | None:
+    from iblnm.storage.parquet import read_table
+
+    return read_table(path) if path.exists() else None
+
+
+def _counts(figure: CohortFigure, table: pd.DataFrame, settings: Settings) -> dict[str, int]:
+    """Numbers that the analysis used; trials of the sessions where it does not tell any."""
+    from iblnm.storage.parquet import read_provenance
+
+    if figure.count_by:
+        tables = [_read(settings.root / file) for file in figure.count_files]
+        if all(found is not None for found in tables):
+            return named(figure.count_by)(*tables, **figure.options)
+    origin = read_provenance(settings.root / figure.files[0])
+    parameters = {} if origin is None else origin.parameters
+    counts = {unit: n for unit, n in parameters.get("counts", {}).get("used", {}).items() if n}
+    performance = _read(settings.root / PERFORMANCE)
+    if "trials" not in counts and performance is not None and "eid" in table:
+        counts["trials"] = trials_of(table, performance)
+    return counts
+
+
+def trials_of(table: pd.DataFrame, performance: pd.DataFrame) -> int:
+    """Trials of the sessions of a table."""
+    own = performance[performance["eid"].isin(table["eid"])]
+    return int(own["n_trials"].sum())
