@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dagster import AssetSelection, define_asset_job
 
-from iblnm_dagster.assets import CATALOG_ASSETS, SESSION_ASSETS
+from iblnm_dagster.assets import CATALOG_ASSETS, COHORT_ASSETS, SESSION_ASSETS
 from iblnm_dagster.partitions import SESSION_PARTITIONS
 
 SESSION_JOB = "process_session"
@@ -26,6 +26,6 @@ update_catalogue = define_asset_job(
 )
 analyse_cohort = define_asset_job(
     COHORT_JOB,
-    selection=AssetSelection.groups("cohort"),
-    description="The analyses over all sessions.",
+    selection=AssetSelection.assets(*COHORT_ASSETS),
+    description="The analyses over all sessions, and their figures.",
 )

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dagster import AssetsDefinition
 
-from iblnm_dagster.assets.cohort import models, performance, responses
+from iblnm_dagster.assets.cohort import figures, models, performance, responses
 
-COHORT_ASSETS: list[AssetsDefinition] = [*responses.ASSETS, *models.ASSETS, *performance.ASSETS]
+COHORT_ASSETS: list[AssetsDefinition] = [
+    *responses.ASSETS,
+    *models.ASSETS,
+    *performance.ASSETS,
+    *figures.ASSETS,
+]
