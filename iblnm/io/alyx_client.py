@@ -219,9 +219,9 @@ class Client(AlyxClient):
         try:
             return self._request(method, path, label, data, headers, max_total_s)
         except AuthenticationError as error:
-            raise AuthenticationError(
-                f"{error}, also with a new login: {self._remedy()}", status=error.status
-            ) from None
+            after = "" if self._settings.alyx_token_file else ", also after a new login"
+            message = f"{error}{after}: {self._remedy()}"
+            raise AuthenticationError(message, status=error.status) from None
 
     def _request(
         self,

@@ -344,7 +344,7 @@ def _detail(body: bytes) -> str:
         parsed = parsed.get("detail") or parsed.get("non_field_errors") or parsed
     if isinstance(parsed, list) and len(parsed) == 1:
         parsed = parsed[0]
-    return " ".join(str(parsed).split())[:_DETAIL_CHARACTERS]
+    return " ".join(str(parsed).split())[:_DETAIL_CHARACTERS].rstrip(".")
 
 
 def _retry_after(response: requests.Response) -> float | None:

@@ -79,7 +79,9 @@ def session_asset(
         Schema of the stored table.
     network : bool
         Whether the asset talks to the archive: a transient fault is then tried again, up to
-        `MAX_RETRIES` times with growing, random waits. Nothing else is.
+        `MAX_RETRIES` times with growing, random waits. Nothing else is. No pool of Dagster
+        limits such assets: claiming its slots takes 0.4 CPU-s a session, a quarter of the
+        whole, and no more than two sessions are run at a time.
     guards : sequence of str
         Assets further up whose blocking rules must hold: within a run Dagster stops the branch
         itself, but an asset that is materialized alone must not use bad data either.

@@ -6,6 +6,7 @@ import multiprocessing
 import re
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -401,3 +402,37 @@ def test_messages_are_short_and_plain(server, settings):
         assert not re.search(r"0x[0-9a-f]+|object at|urllib3|requests\.", message)
         assert len(message) < 300
         json.dumps(message)
+
+
+def test_the_messages_of_the_readme_are_true(server, settings, tmp_path):
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    listed = readme.partition("What you may see:\n\n```\n")[2].partition("\n```")[0].splitlines()
+    patient = settings.remote.model_copy(update={"max_attempts": 4})
+    settings = settings.model_copy(update={"remote": patient})
+    file = tmp_path / "alyx.token"
+    by_token = settings.model_copy(update={"alyx_token_file": file})
+    seen = []
+
+    def see(ask, *, instead_of=server.url):
+        with pytest.raises(IblnmError) as caught:
+            ask()
+        message = str(caught.value).replace(instead_of, "https://alyx.example.org")
+        seen.append(message.replace(str(file), "/home/me/alyx.token"))
+
+    see(lambda: connect(settings.model_copy(update={"alyx_user": "me"})))
+    file.write_text(server.new_token())
+    one = connect(by_token)
+    server.revoke_tokens()
+    see(lambda: rest(one, "sessions", "list"))
+    closed = "http://127.0.0.1:9"
+    see(lambda: connect(settings.model_copy(update={"alyx_url": closed})), instead_of=closed)
+    one = connect(settings)
+    server.faults.add("GET /sessions", "hang", times=None)
+    see(lambda: rest(one, "sessions", "list"))
+    server.faults.add("POST /auth-token", "html", times=None)
+    see(lambda: connect(settings))
+
+    def timeless(message):
+        return re.sub(r"than [0-9.]+ s|, [0-9.]+ s in all|user '\w+'", "", message)
+
+    assert list(map(timeless, listed)) == list(map(timeless, seen))
