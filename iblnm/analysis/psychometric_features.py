@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from iblnm.analysis.response_glm import recording_index
 from iblnm.task.contrasts import require_columns
 
 PARAMETERS = ("threshold", "lateral_bias", "lapse_contra", "lapse_ipsi")
@@ -85,5 +86,4 @@ def psychometric_features(
         "lapse_contra": np.where(on_left, right, np.where(on_right, left, np.nan)),
         "lapse_ipsi": np.where(on_left, left, np.where(on_right, right, np.nan)),
     }
-    index = pd.MultiIndex.from_frame(recordings[["eid", "target_NM", "fiber_idx"]])
-    return pd.DataFrame(values, index=index)[list(params)]
+    return pd.DataFrame(values, index=recording_index(recordings))[list(params)]

@@ -69,16 +69,40 @@ def fit_response_glm(
         contrast_coding=contrast_coding,
         response_col=response_col,
     )
-    fitted = table[table["note"].isna()]
-    wide = fitted.pivot_table(
-        index=list(RECORDING), columns="term", values=["estimate", "se"], sort=True
-    )
-    columns = pd.Index(TERMS)
-    return tuple(
-        wide[name].reindex(columns=columns).astype(float)
-        if len(fitted)
-        else pd.DataFrame(index=_empty_index(), columns=columns, dtype=float)
-        for name in ("estimate", "se")
+    return wide_coefficients(table), wide_coefficients(table, "se")
+
+
+def wide_coefficients(table: pd.DataFrame, value: str = "estimate") -> pd.DataFrame:
+    """One row per fitted recording and one column per term, of one event's regressions.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `fit_recording_glms`.
+    value : {'estimate', 'se', 't', ...}
+
+    Returns
+    -------
+    DataFrame
+        Index (eid, target_NM, fiber_idx), sorted; columns `TERMS`.
+    """
+    fitted = table[table["note"].isna()].sort_values([*RECORDING, "term"])
+    first = fitted.drop_duplicates(list(RECORDING))
+    terms = sorted(TERMS)
+    values = fitted[value].to_numpy(dtype=float).reshape(-1, len(terms))
+    wide = pd.DataFrame(values, index=recording_index(first), columns=terms)
+    return wide[list(TERMS)]
+
+
+def recording_index(table: pd.DataFrame) -> pd.MultiIndex:
+    """Index (eid, target_NM, fiber_idx) of the rows, of the same types in all analyses."""
+    return pd.MultiIndex.from_arrays(
+        [
+            table["eid"].astype(object),
+            table["target_NM"].astype(object),
+            table["fiber_idx"].astype("int64"),
+        ],
+        names=list(RECORDING),
     )
 
 
@@ -279,7 +303,3 @@ def _is_full_rank(gram: np.ndarray) -> np.ndarray:
     size = np.where(size > 0, size, 1.0)
     values = np.linalg.eigvalsh(gram / (size[:, :, None] * size[:, None, :]))
     return values[:, 0] > MIN_RECIPROCAL_CONDITION * values[:, -1]
-
-
-def _empty_index() -> pd.MultiIndex:
-    return pd.MultiIndex.from_arrays([[], [], []], names=list(RECORDING))

@@ -17,7 +17,7 @@ from iblnm.analysis.cohort_cca import (
 )
 from iblnm.analysis.corrections import correct_p
 from iblnm.analysis.psychometric_features import psychometric_features
-from iblnm.analysis.response_glm import RECORDING, fit_recording_glms
+from iblnm.analysis.response_glm import fit_recording_glms, wide_coefficients
 from iblnm.analysis.trial_selection import select_trials
 from iblnm.config import Settings
 from iblnm.data.cohort.components import component_tables
@@ -88,10 +88,12 @@ def task_encoding(
 
     tables = {name: [] for name in SCHEMAS}
     tables["glm_coefficients"].append(glm)
-    tables["psychometric_features"].append(features.reset_index().merge(recordings[_WHO]))
+    tables["psychometric_features"].append(
+        features.reset_index().merge(recordings, on=["eid", "target_NM", "fiber_idx"])
+    )
     notes = not_fitted(glm)
     for event in encoding.events:
-        coefficients = wide(glm[glm["event"] == event])
+        coefficients = wide_coefficients(glm[glm["event"] == event])
         parts, component_notes = component_tables(coefficients, subjects, settings)
         for name, part in parts.items():
             tables[name].append(part.assign(event=event))
@@ -152,14 +154,6 @@ def fit_all(selected: pd.DataFrame, recordings: pd.DataFrame, settings: Settings
     return GLM_COEFFICIENTS.conform(corrected)
 
 
-def wide(glm: pd.DataFrame, value: str = "estimate") -> pd.DataFrame:
-    """Coefficients of one event, one row per fitted recording and one column per term."""
-    fitted = glm[glm["note"].isna()]
-    terms = list(dict.fromkeys(glm["term"]))
-    table = fitted.pivot_table(index=list(RECORDING), columns="term", values=value)
-    return table.reindex(columns=terms or ["intercept"]).astype(float)
-
-
 def not_fitted(glm: pd.DataFrame) -> list[str]:
     """How many recordings have no regression, by reason."""
     gaps = glm[glm["note"].notna()].drop_duplicates(["eid", "fiber_idx", "event"])
@@ -198,8 +192,8 @@ def cca_tables(
 
 
 def _stack(parts: list[pd.DataFrame], schema: Any) -> pd.DataFrame:
-    filled = [part for part in parts if len(part)]
-    return schema.conform(pd.concat(filled, ignore_index=True)) if filled else schema.empty()
+    filled = [schema.conform(part) for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else schema.empty()
 
 
 def _counts(
