@@ -130,6 +130,18 @@ def catalogue() -> None:
 
 
 @cli.command()
+def analyse() -> None:
+    """Make the analyses of the cohort and their figures, from the tables over all sessions."""
+    from iblnm_dagster.instance import open_instance
+
+    settings = get_settings()
+    with open_instance(settings) as instance:
+        if not _catalogue_exists(settings):
+            _update_catalogue(settings, instance)
+        _analyse_cohort(settings, instance)
+
+
+@cli.command()
 def summary() -> None:
     """Print where the sessions stand."""
     from iblnm_dagster.instance import open_instance
@@ -333,6 +345,23 @@ def _update_catalogue(settings: Settings, instance) -> None:
 
     job = build_defs(settings).resolve_job_def(CATALOG_JOB)
     job.execute_in_process(instance=instance)
+
+
+def _analyse_cohort(settings: Settings, instance) -> None:
+    from iblnm_dagster.build import build_defs
+    from iblnm_dagster.jobs import COHORT_JOB
+
+    started = time.perf_counter()
+    job = build_defs(settings).resolve_job_def(COHORT_JOB)
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    for event in result.get_failed_step_keys():
+        click.echo(f"failed: {event}", err=True)
+    click.echo(
+        f"analyses under {settings.results_dir}, figures under {settings.figures_dir} "
+        f"({time.perf_counter() - started:.0f} s)"
+    )
+    if not result.success:
+        raise SystemExit(1)
 
 
 def main() -> None:

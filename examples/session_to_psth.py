@@ -1,0 +1,78 @@
+# %% [markdown]
+# # From one session to a PSTH
+#
+# Nothing of the pipeline needs to have run: the session is read from the archive of the settings
+# (without any setting, the demo archive, which is built on first use), checked, preprocessed and
+# cut around its events. Run it with `python examples/session_to_psth.py`, or open it as a notebook
+# (VS Code, or Jupyter with jupytext).
+
+# %%
+from iblnm.config import RESPONSE_EVENTS, get_settings
+from iblnm.data import PhotometrySession
+from iblnm.io import _get_default_connection, fetch_session, list_sessions
+from iblnm.vis import example_session_figure, save_figure
+
+settings = get_settings()
+one = _get_default_connection()
+
+# %% [markdown]
+# A session is a row of a table: here the first biased session that lists photometry, with all that
+# the archive knows of it.
+
+# %%
+sessions = list_sessions(one, settings.project)
+rows = (fetch_session(one, eid, settings).iloc[0] for eid in sessions["eid"])
+row = next(
+    row
+    for row in rows
+    if row.session_type == "biased" and settings.dataset_categories["extracted_photometry_signal"][0]
+    in row.datasets
+)
+ps = PhotometrySession(row, one=one)
+print(ps, "targets:", ", ".join(ps.target_NM))
+
+# %% [markdown]
+# Every rule is a method that raises a typed error; with `exlog` errors are collected instead.
+
+# %%
+problems = []
+ps.load_trials()
+ps.load_photometry()
+ps.validate_n_trials(exlog=problems)
+ps.validate_trials_in_photometry_time(exlog=problems)
+ps.run_raw_qc()
+ps.validate_qc(exlog=problems)
+ps.run_sliding_qc()
+print(ps.qc[["brain_region", "band", "n_unique_samples", "bleaching_tau", "iso_correlation"]])
+print("problems:", [problem["error_type"] for problem in problems] or "none")
+
+# %% [markdown]
+# Bleaching and motion out, 30 Hz, z-scored; then one row per trial around every event.
+
+# %%
+ps.preprocess()
+ps.extract_responses(events=RESPONSE_EVENTS)
+recording = next(iter(ps.responses))
+region = ps.subtract_baseline(ps.responses[recording])
+print(region.sizes)
+
+# %% [markdown]
+# The mean response to reward and to error in the 0.1–0.35 s after feedback, in z units:
+
+# %%
+early = region.sel(event="feedback_times", time=slice(*settings.signal.early_window)).mean("time")
+by_outcome = early.groupby(early["trial"].copy(data=ps.trials["feedbackType"])).mean("trial")
+for outcome, value in zip(by_outcome["trial"].values, by_outcome.values, strict=True):
+    print(f"{'reward' if outcome == 1 else 'error'}: {value:+.2f}")
+
+# %%
+figure = example_session_figure(
+    ps.photometry,
+    ps.responses,
+    ps.trials,
+    recording=recording,
+    name=f"{ps.subject} {ps.start_time[:10]}",
+    target=ps.target_NM[0],
+)
+for path in save_figure(figure, settings.figures_dir / "examples" / "session_to_psth"):
+    print(path)
