@@ -28,6 +28,7 @@ RESPONSE_LABEL = "Response (z)"
 CONTRAST_LABEL = "Contrast (%)"
 SMALL = 7
 _LETTERS_PER_INCH = 13
+_MIN_WIDTH = 4.6
 _UNITS = {
     "subjects": ("mouse", "mice"),
     "sessions": ("session", "sessions"),
@@ -137,7 +138,8 @@ def panel_grid(
     extra: tuple[float, float] = (0.8, 0.9),
 ) -> tuple[Figure, np.ndarray]:
     """A figure of equal panels, axes in an array (rows, columns); sizes in inches."""
-    figure = new_figure(size[0] * n_columns + extra[0], size[1] * n_rows + extra[1])
+    width = max(size[0] * n_columns + extra[0], _MIN_WIDTH)
+    figure = new_figure(width, size[1] * n_rows + extra[1])
     axes = figure.subplots(n_rows, n_columns, sharex=share_x, sharey=share_y, squeeze=False)
     for ax in axes.flat:
         plain_axes(ax).tick_params(labelsize=SMALL)

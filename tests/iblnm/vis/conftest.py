@@ -1,7 +1,6 @@
 """Tables of a small cohort for the figures."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from iblnm.config import Settings
@@ -51,39 +50,12 @@ def response_matrix(magnitudes):
 
 
 @pytest.fixture(scope="session")
-def quality():
-    rng = np.random.default_rng(0)
-    rows = []
-    for i in range(12):
-        for band in ("GCaMP", "Isosbestic"):
-            rows.append(
-                {
-                    "eid": f"session{i}",
-                    "brain_region": "VTA",
-                    "band": band,
-                    "fiber_idx": 0,
-                    "n_unique_samples": rng.uniform(0.1, 1),
-                    "n_band_inversions": 0.0,
-                    "n_early_samples": 0.0,
-                    "ar_score": rng.uniform(0.5, 1),
-                    "median_absolute_deviance": 10 ** rng.uniform(-5, -2),
-                    "percentile_asymmetry": rng.uniform(0.8, 1.4),
-                    "percentile_distance": rng.uniform(1, 3),
-                    "bleaching_tau": rng.uniform(100, 900) if band == "GCaMP" else np.nan,
-                    "iso_correlation": rng.uniform(0, 1) if band == "GCaMP" else np.nan,
-                }
-            )
-    return pd.DataFrame(rows)
+def reason():
+    """What an empty figure says."""
 
+    def of(figure):
+        text = figure.texts[-1].get_text()
+        assert text.startswith("no data\n")
+        return text.removeprefix("no data\n")
 
-@pytest.fixture(scope="session")
-def sessions():
-    n = 12
-    return pd.DataFrame(
-        {
-            "eid": [f"session{i}" for i in range(n)],
-            "subject": [f"mouse{i % 4}" for i in range(n)],
-            "start_time": [f"2024-{1 + i // 4:02d}-{3 + i:02d}T10:00:00" for i in range(n)],
-            "target_NM": [["VTA-DA"] if i % 2 else ["LC-NE"] for i in range(n)],
-        }
-    )
+    return of

@@ -5,7 +5,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from iblnm.config import Settings
+from iblnm.data import PhotometrySession
+from iblnm.vis.example_choice import choose_example, stored_session_figure
 from iblnm.vis.example_session import example_session_figure
+from iblnm.vis.panels import NoDataError
 
 EVENTS = ["stimOn_times", "firstMovement_times", "feedback_times"]
 
@@ -75,3 +79,55 @@ def test_missing_bands_are_left_out_and_missing_recordings_named(session):
         bands, {"VTA": responses["VTA"].isel(trial=[])}, trials.head(0), recording="VTA"
     )
     assert "no data" in none.texts[-1].get_text()
+
+
+EID = "0e59dee8-c9d1-4d81-bf80-88eb945dcde2"
+
+
+def test_the_example_is_the_recording_with_most_trials_of_the_first_target_there_is():
+    table = pd.DataFrame(
+        {
+            "eid": ["b"] * 2 + ["a"] * 3 + ["c"] * 9,
+            "fiber_idx": [0, 0, 1, 1, 1] + [0] * 9,
+            "target_NM": ["SNc-DA"] * 5 + ["LC-NE"] * 9,
+            "trial": [*range(2), *range(3), *range(9)],
+            "response_early": 1.0,
+        }
+    )
+    assert choose_example(table) == ("a", 1)
+    # a trial without a response is no reason to choose a recording
+    table.loc[table["eid"] == "a", "response_early"] = np.nan
+    assert choose_example(table) == ("b", 0)
+    with pytest.raises(NoDataError, match="is empty"):
+        choose_example(table.head(0))
+
+
+def test_a_stored_session_is_drawn_masked_and_with_its_baseline_subtracted(tmp_path, session):
+    bands, _, trials = session
+    settings = Settings(root=tmp_path)
+    row = {"eid": EID, "subject": "m1", "start_time": "2024-05-06T10:00:00"}
+    row |= {"brain_region": ["VTA"], "hemisphere": ["l"], "target_NM": ["VTA-DA"]}
+    ps = PhotometrySession(row, settings=settings)
+    ps.photometry["GCaMP_preprocessed"] = bands["GCaMP_preprocessed"] + 5
+    ps.trials = trials
+    ps.extract_responses(events=EVENTS)
+    ps.save_h5()
+    table = pd.DataFrame(
+        {"eid": [EID], "fiber_idx": 0, "target_NM": "VTA-DA", "trial": 0, "response_early": 1.0}
+    )
+    figure = stored_session_figure(table, settings=settings)
+    assert "Session m1 2024-05-06, recording VTA (VTA-DA)" in figure.get_suptitle()
+    heat = next(ax for ax in figure.axes if ax.images).images[0].get_array()
+    # raw bands are elsewhere; the next event comes 0.2 s after the stimulus
+    assert not figure.axes[0].lines
+    assert heat.mask[:, 37:].all()
+    assert not heat.mask[:, :36].any()
+    assert abs(heat[:, 27:30].mean()) < 1e-9
+
+
+def test_a_session_without_a_file_is_named(tmp_path):
+    table = pd.DataFrame(
+        {"eid": [EID], "fiber_idx": 0, "target_NM": "VTA-DA", "trial": 0, "response_early": 1.0}
+    )
+    figure = stored_session_figure(table, settings=Settings(root=tmp_path))
+    assert f"session {EID} has no file" in figure.texts[-1].get_text().replace("\n", " ")

@@ -6,121 +6,148 @@ import pytest
 
 from iblnm.schemas import VIDEO
 from iblnm.vis.quality import (
-    METRICS,
     is_logarithmic,
     qc_histograms_figure,
-    qc_recordings,
     qc_violins_figure,
+    quality_counts,
 )
-from iblnm.vis.quality_trends import (
-    monthly_medians,
-    qc_components_figure,
-    qc_trend_figure,
-    quality_components,
-)
+from iblnm.vis.quality_trends import qc_components_figure, qc_trend_figure
 from iblnm.vis.video import verdict_counts, video_figure
 
-FIGURES = (qc_histograms_figure, qc_violins_figure, qc_trend_figure, qc_components_figure)
+METRICS = {"ar_score": (0.5, 1.0), "median_absolute_deviance": (1e-5, 1e-2)}
 
 
 @pytest.fixture(scope="module")
-def table(quality, sessions):
-    performance = pd.DataFrame({"eid": sessions["eid"], "n_trials": 100})
-    return qc_recordings(quality, sessions, performance)
+def values():
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "eid": f"s{i}",
+            "fiber_idx": 0,
+            "band": band,
+            "subject": f"m{i % 4}",
+            "target_NM": (None, "VTA-DA", "LC-NE")[min(i, 1 + i % 2)],
+            "metric": metric,
+            "value": 10 ** rng.uniform(*np.log10(limits)),
+        }
+        for i in range(12)
+        for band in ("GCaMP", "Isosbestic")
+        for metric, limits in METRICS.items()
+    ]
+    return pd.DataFrame(rows)
 
 
-def test_recordings_get_target_of_their_fibre(quality, sessions):
-    two = sessions.copy()
-    two["target_NM"] = [["LC-NE", "SI-ACh"], *two["target_NM"][1:]]
-    fibres = quality.copy()
-    fibres.loc[0, "fiber_idx"] = 1
-    fibres.loc[1, "eid"] = "not listed"
-    found = qc_recordings(fibres, two)
-    assert found.loc[0, "target_NM"] == "SI-ACh"
-    assert found.loc[1, "target_NM"] == "unknown"
-    assert found.loc[2, "target_NM"] == "VTA-DA"
+@pytest.fixture(scope="module")
+def scores(values):
+    own = values[values["metric"] == "ar_score"]
+    parts = [own.assign(component=k, score=own["value"] * k) for k in (1, 2, 3)]
+    return pd.concat(parts).drop(columns=["metric", "value"])
 
 
-@pytest.mark.parametrize("draw", FIGURES)
-def test_every_figure_tells_animals_sessions_and_trials(draw, table):
-    title = draw(table).get_suptitle()
-    assert "n = 4 mice, 12 sessions, 12 recordings, 1,200 trials" in title
+@pytest.fixture(scope="module")
+def components():
+    return pd.DataFrame(
+        {
+            "band": "GCaMP",
+            "component": [1, 1, 2, 2],
+            "metric": ["ar_score", "median_absolute_deviance"] * 2,
+            "loading": [0.6, 0.8, 0.8, -0.6],
+            "explained_variance_ratio": [0.7, 0.7, 0.3, 0.3],
+            "n_recordings": 12,
+        }
+    )
 
 
-@pytest.mark.parametrize("draw", FIGURES)
-def test_nothing_and_one_animal_are_no_crash(draw, table):
-    assert "no data" in draw(table.head(0)).texts[-1].get_text()
-    assert draw(table[table["subject"] == "mouse0"]).get_suptitle()
-    assert draw(table[table["eid"] == "session0"]).get_suptitle()
+@pytest.fixture(scope="module")
+def trend():
+    return pd.DataFrame(
+        {
+            "target_NM": "LC-NE",
+            "band": "GCaMP",
+            "metric": "ar_score",
+            "month": ["2024-01", "2024-02", "2024-05"],
+            "median": [0.5, 0.6, 0.8],
+            "q25": [0.4, 0.5, 0.7],
+            "q75": [0.6, 0.7, 0.9],
+            "n_recordings": [3, 4, 5],
+            "n_sessions": [3, 4, 5],
+            "n_subjects": [1, 2, 2],
+        }
+    )
 
 
-def test_histograms_hold_every_value_of_their_band(table):
-    figure = qc_histograms_figure(table)
+def test_counts_are_of_the_signal_band_and_its_sessions(values):
+    performance = pd.DataFrame({"eid": [f"s{i}" for i in range(20)], "n_trials": 100})
+    counts = quality_counts(values[values["eid"] != "s0"], performance)
+    assert counts == {"subjects": 4, "sessions": 11, "recordings": 11, "trials": 1100}
+
+
+def test_histograms_hold_every_value_of_their_band(values):
+    figure = qc_histograms_figure(values, counts={"trials": 1200})
+    assert "n = 4 mice, 12 sessions, 12 recordings, 1,200 trials" in figure.get_suptitle()
     labels = [ax.get_xlabel() for ax in figure.axes]
-    assert labels[0] == "n unique samples (fraction)"
-    assert "bleaching tau (s)" in labels
-    ax = figure.axes[labels.index("median absolute deviance (a.u.)")]
-    assert ax.get_xscale() == "log"
-    for patch in ax.patches:
-        # a step outline: the area between neighbouring corners
-        heights = patch.get_xy()[1:-1:2, 1]
-        assert heights.sum() == 12
+    assert labels == ["ar score (R²)", "median absolute deviance (a.u.)"]
+    assert [ax.get_xscale() for ax in figure.axes] == ["linear", "log"]
+    assert figure.get_supylabel() == "Recordings (count)"
+    for ax in figure.axes:
+        for patch in ax.patches:
+            # a step outline: every bin has two corners of its height
+            assert patch.get_xy()[1:-1:2, 1].sum() == 12
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["GCaMP", "Isosbestic"]
 
 
-def test_only_wide_ranges_are_logarithmic(table):
-    chosen = [metric for metric in METRICS if is_logarithmic(table[metric], metric)]
-    assert chosen == ["median_absolute_deviance"]
+def test_only_positive_metrics_of_wide_range_are_logarithmic(values):
+    wide = values.loc[values["metric"] == "median_absolute_deviance", "value"]
+    assert is_logarithmic(wide, "median_absolute_deviance")
+    assert not is_logarithmic(wide, "ar_score")
     assert not is_logarithmic(pd.Series([0.0, np.nan]), "bleaching_tau")
 
 
-def test_violins_show_each_recording_and_the_median(table):
-    figure = qc_violins_figure(table)
-    ax = next(ax for ax in figure.axes if ax.get_ylabel() == "ar score (R²)")
-    signal = table[(table["band"] == "GCaMP") & (table["target_NM"] == "LC-NE")]
+def test_violins_show_each_recording_and_the_median(values):
+    figure = qc_violins_figure(values)
+    ax = figure.axes[0]
+    own = values[(values["band"] == "GCaMP") & (values["metric"] == "ar_score")]
+    own = own[own["target_NM"] == "LC-NE"]["value"]
     points = next(line for line in ax.lines if line.get_label() == "LC-NE")
-    np.testing.assert_allclose(np.sort(points.get_ydata()), np.sort(signal["ar_score"]))
-    medians = [line.get_ydata()[0] for line in ax.lines if line.get_color() == "k"]
-    assert signal["ar_score"].median() in medians
-    assert [tick.get_text() for tick in figure.axes[-1].get_xticklabels()] == ["VTA-DA", "LC-NE"]
+    np.testing.assert_allclose(np.sort(points.get_ydata()), np.sort(own))
+    assert own.median() in [line.get_ydata()[0] for line in ax.lines if line.get_color() == "k"]
+    ticks = [tick.get_text() for tick in figure.axes[-1].get_xticklabels()]
+    assert ticks == ["VTA-DA", "LC-NE", "unknown"]
 
 
-def test_trend_line_breaks_where_months_are_missing(table):
-    moved = table.copy()
-    last = moved["eid"] == "session11"
-    moved.loc[last, "start_time"] = pd.Timestamp("2024-06-20")
-    medians = monthly_medians(moved[moved["band"] == "GCaMP"], "ar_score")
-    assert medians.index.month.tolist() == [1, 2, 3, 4, 5, 6]
-    assert medians.isna().tolist() == [False, False, False, True, True, False]
-    figure = qc_trend_figure(moved)
-    ax = next(ax for ax in figure.axes if ax.get_ylabel() == "ar score (R²)")
-    line = next(line for line in ax.lines if line.get_label() == "monthly median")
-    np.testing.assert_allclose(line.get_ydata(), medians)
+def test_trend_line_breaks_where_months_are_missing(trend):
+    figure = qc_trend_figure(trend)
+    line = next(line for line in figure.axes[0].lines if line.get_label() == "LC-NE")
+    np.testing.assert_allclose(line.get_ydata(), [0.5, 0.6, np.nan, np.nan, 0.8])
+    assert "n = 12 recordings" in figure.get_suptitle()
+    assert figure.get_supxlabel() == "Month of recording (date)"
 
 
-def test_components_are_those_of_the_correlation_matrix(table):
-    signal = table[table["band"] == "GCaMP"]
-    scores, loadings, ratio = quality_components(signal)
-    used = signal[loadings.index].astype(float)
-    used["median_absolute_deviance"] = np.log10(used["median_absolute_deviance"])
-    values = np.linalg.eigvalsh(used.corr())[::-1]
-    np.testing.assert_allclose(ratio, values[:2] / values.sum())
-    assert "n_early_samples" not in loadings.index
-    figure = qc_components_figure(table)
-    drawn = np.concatenate(
-        [
-            line.get_xdata()
-            for line in figure.axes[0].lines
-            if line.get_label() in {"VTA-DA", "LC-NE"}
-        ]
-    )
-    np.testing.assert_allclose(np.sort(drawn), np.sort(scores["PC1"]))
+def test_components_are_drawn_as_they_are_given(scores, components):
+    figure = qc_components_figure(scores, components)
+    left, right = figure.axes
+    drawn = {line.get_label(): line for line in left.lines}
+    own = scores[(scores["band"] == "GCaMP") & (scores["target_NM"] == "LC-NE")]
+    for component, read in ((1, "get_xdata"), (2, "get_ydata")):
+        expected = own.loc[own["component"] == component, "score"]
+        np.testing.assert_allclose(np.sort(getattr(drawn["LC-NE"], read)()), np.sort(expected))
+    assert left.get_xlabel() == "PC1 (70 % of variance; s.d.)"
+    widths = [bar.get_width() for bar in right.containers[1]]
+    assert dict(zip(METRICS, widths, strict=True)) == {
+        "ar_score": 0.8,
+        "median_absolute_deviance": -0.6,
+    }
 
 
-def test_too_few_recordings_for_components_name_the_limit(table):
-    figure = qc_components_figure(table[table["eid"].isin(["session0", "session1"])])
-    assert "3 recordings and 2 metrics are needed" in figure.texts[-1].get_text().replace(
-        "\n", " "
-    )
+def test_nothing_and_one_recording_are_no_crash(values, scores, components, trend, reason):
+    assert "is empty" in reason(qc_histograms_figure(values.head(0)))
+    assert "is empty" in reason(qc_violins_figure(values[values["band"] == "Isosbestic"]))
+    assert "is empty" in reason(qc_components_figure(scores.head(0), components))
+    assert "is empty" in reason(qc_trend_figure(trend.head(0)))
+    for draw in (qc_histograms_figure, qc_violins_figure):
+        assert "1 mouse" in draw(values[values["eid"] == "s1"]).get_suptitle()
+    assert qc_components_figure(scores[scores["eid"] == "s1"], components).axes
+    assert qc_trend_figure(trend.head(1)).axes
 
 
 @pytest.fixture
@@ -141,7 +168,7 @@ def video():
     )
 
 
-def test_verdicts_are_counted_and_what_is_not_set_is_shown(video):
+def test_verdicts_are_counted_and_what_is_not_set_is_shown(video, reason):
     table = verdict_counts(video)
     assert table.loc["timestamps"].tolist() == [2, 1, 0, 1, 2]
     assert table.loc["focus", "PASS"] == 6
@@ -149,15 +176,9 @@ def test_verdicts_are_counted_and_what_is_not_set_is_shown(video):
     assert "n = 3 mice, 6 sessions, 600 trials" in figure.get_suptitle()
     bars = {c.get_label(): [bar.get_width() for bar in c] for c in figure.axes[0].containers}
     row = [text.get_text() for text in figure.axes[0].get_yticklabels()].index("timestamps")
-    assert {name: widths[row] for name, widths in bars.items()} == {
-        "PASS": 2,
-        "WARNING": 1,
-        "CRITICAL": 0,
-        "FAIL": 1,
-        "not set": 2,
-    }
+    assert [widths[row] for widths in bars.values()] == [2, 1, 0, 1, 2]
     lengths = {line.get_label(): list(line.get_ydata()) for line in figure.axes[1].lines}
     assert lengths["biased"] == [0.2, 3600.0]
     assert lengths["ephys"] == [-130.0, 1.0]
-    assert "no data" in video_figure(video.head(0)).texts[-1].get_text()
-    assert video_figure(video.tail(2).head(1)).axes
+    assert "is empty" in reason(video_figure(video.head(0)))
+    assert video_figure(video.iloc[4:5]).axes

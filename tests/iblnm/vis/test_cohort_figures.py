@@ -1,0 +1,119 @@
+"""The list of figures: every entry draws, from files or from nothing, and is saved whole."""
+
+import inspect
+
+import matplotlib
+import pandas as pd
+import pytest
+
+from iblnm.config import Settings
+from iblnm.schemas.behaviour import SESSIONS_TO_STAGE, TARGET_COMPARISONS
+from iblnm.schemas.cohort import COHORT_TABLES
+from iblnm.storage.parquet import write_table
+from iblnm.storage.provenance import Provenance
+from iblnm.vis import FIGURES, draw_figure, figures_in, save_cohort_figures, thumbnail
+
+
+@pytest.fixture
+def root(tmp_path):
+    return Settings(root=tmp_path, figures={"file_types": ("png", "svg"), "dpi": 40})
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_every_figure_takes_its_tables_counts_and_options(name):
+    figure = FIGURES[name]
+    parameters = inspect.signature(figure.function).parameters
+    positional = [p for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    required = [p for p in positional if p.default is p.empty]
+    assert len(required) == figure.n_required
+    assert len(positional) >= len(figure.files)
+    assert {"counts", "settings", *figure.options} <= set(parameters)
+    assert inspect.getdoc(figure.function)
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_without_files_the_missing_one_is_named(name, root, reason):
+    figure = draw_figure(name, root)
+    assert reason(figure) == f"there is no file {FIGURES[name].files[0]}"
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_empty_tables_give_a_reason(name, root, reason):
+    for file in FIGURES[name].files:
+        stem = file.rsplit("/", 1)[1].removesuffix(".pqt")
+        table = COHORT_TABLES.get({"responses": "response_magnitudes"}.get(stem, stem))
+        write_table(pd.DataFrame() if table is None else table.empty(), root.root / file)
+    assert reason(draw_figure(name, root))
+
+
+def test_files_of_the_list_are_tables_that_exist():
+    stems = {
+        file.rsplit("/", 1)[1].removesuffix(".pqt") for f in FIGURES.values() for file in f.files
+    }
+    assert stems - set(COHORT_TABLES) <= {"responses", "video"}
+
+
+def test_numbers_come_from_the_analysis_and_files_are_saved(root, tmp_path):
+    stages = SESSIONS_TO_STAGE.conform(
+        pd.DataFrame(
+            {
+                "subject": ["a", "b"],
+                "target_NM": "LC-NE",
+                "n_training": 3,
+                "n_biased": 1,
+                "n_ephys": 0,
+                "sessions_to_biased": [3.0, 4.0],
+            }
+        )
+    )
+    used = {"subjects": 9, "sessions": 8, "recordings": 9, "trials": 1234}
+    origin = Provenance(software={}, parameters={"counts": {"used": used}})
+    folder = tmp_path / "results" / "task_performance"
+    write_table(stages, folder / "sessions_to_stage.pqt", SESSIONS_TO_STAGE, origin)
+    before = dict(matplotlib.rcParams)
+    saved = save_cohort_figures("task_performance", root)
+    assert list(saved) == figures_in("task_performance")
+    figure, paths = saved["sessions_to_stage"]
+    # what is drawn tells the animals, the analysis tells the rest
+    title = figure.get_suptitle().replace("\n", " ")
+    assert "n = 2 mice, 8 sessions, 9 recordings, 1,234 trials" in title
+    assert [path.name for path in paths] == ["sessions_to_stage.png", "sessions_to_stage.svg"]
+    assert paths[0].parent == tmp_path / "figures" / "task_performance"
+    assert len(list(paths[0].parent.iterdir())) == 2 * len(saved)
+    assert len(thumbnail(figure)) < 60_000
+    assert dict(matplotlib.rcParams) == before
+
+    tests = TARGET_COMPARISONS.conform(
+        pd.DataFrame(
+            {
+                "measure": ["sessions_to_biased"],
+                "test": "kruskal_wallis",
+                "group_a": "all",
+                "group_b": "all",
+                "n_a": 2,
+                "n_b": 2,
+                "p_corrected": 0.5,
+                "correction": "holm",
+            }
+        )
+    )
+    write_table(tests, folder / "target_comparisons.pqt", TARGET_COMPARISONS)
+    figure = draw_figure("sessions_to_stage", root)
+    assert figure.axes[0].get_title(loc="left") == "Kruskal–Wallis p = 0.5 (corrected)"
+
+
+def test_an_unknown_figure_is_an_error(root):
+    with pytest.raises(KeyError, match="no_such"):
+        draw_figure("no_such", root)
+
+
+def test_the_list_imports_no_matplotlib():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from iblnm.vis import FIGURES; assert FIGURES; "
+        "heavy = {'matplotlib', 'scipy', 'sklearn', 'statsmodels'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,241 @@
+"""Mixed models, movement and wheel: symbols, intervals and their filling."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from iblnm.vis.mixed_models import (
+    contrast_slopes_figure,
+    lmm_coefficients_figure,
+    marginal_means_figure,
+)
+from iblnm.vis.movement import movement_encoding_figure, movement_slopes_figure
+from iblnm.vis.wheel import wheel_models_figure
+
+TARGETS = ("VTA-DA", "LC-NE")
+COUNTS = {"n_subjects": 3, "n_sessions": 6, "n_recordings": 7, "n_trials": 1500}
+INTERVAL = {"ci_low": -0.1, "ci_high": 0.5}
+
+
+def bars(ax, label):
+    """Symbols and ends of the intervals of an errorbar, and whether the symbols are filled."""
+    container = next(c for c in ax.containers if c.get_label() == label)
+    line, _, segments = container.lines
+    points = np.asarray(line.get_data(), dtype=float)
+    ends = np.array(segments[0].get_segments())
+    return points, ends, line.get_markerfacecolor()
+
+
+@pytest.fixture
+def coefficients():
+    rows = [
+        {
+            "target_NM": target,
+            "event": event,
+            "term": term,
+            "estimate": 0.1 * i + 0.05 * j,
+            **INTERVAL,
+            "p_corrected": 0.01 if term == "contrast" else 0.5,
+            "converged": True,
+            **COUNTS,
+        }
+        for i, target in enumerate(TARGETS)
+        for event in ("stimOn_times", "feedback_times")
+        for j, term in enumerate(("Intercept", "contrast", "contrast:side"))
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_coefficients_and_intervals_are_those_of_the_table(coefficients):
+    figure = lmm_coefficients_figure(coefficients)
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert titles == ["At stimulus onset", "At feedback"]
+    ax = figure.axes[0]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["contrast", "contrast × side"]
+    points, ends, face = bars(ax, "LC-NE sure")
+    assert points[0].tolist() == pytest.approx([0.15])
+    assert ends[0][:, 0].tolist() == pytest.approx([-0.1, 0.5])
+    assert face != "white"
+    points, _, face = bars(ax, "LC-NE unsure")
+    assert points[0].tolist() == pytest.approx([0.2])
+    assert round(points[1][0]) == 1
+    assert face == "white"
+    title = figure.get_suptitle()
+    assert "n = 6 mice, 12 sessions, 14 recordings, 3,000 trials" in title
+    assert "filled: corrected p < 0.05" in title
+    assert figure.get_supxlabel().startswith("Coefficient (z")
+
+
+def test_fits_that_did_not_converge_are_named_and_not_drawn(coefficients):
+    failed = (coefficients["target_NM"] == "LC-NE") & (coefficients["event"] == "feedback_times")
+    coefficients.loc[failed, "converged"] = False
+    coefficients.loc[failed, ["estimate", "ci_low", "ci_high", "p_corrected"]] = np.nan
+    figure = lmm_coefficients_figure(coefficients)
+    title = figure.get_suptitle().replace("\n", " ")
+    assert "did not converge (grey cross or missing): LC-NE feedback_times" in title
+    labels = [c.get_label() for c in figure.axes[1].containers]
+    assert "LC-NE sure" not in labels
+    assert "LC-NE unsure" not in labels
+
+
+def test_counts_of_the_analysis_replace_sums_over_targets(coefficients):
+    figure = lmm_coefficients_figure(coefficients, counts={"subjects": 5})
+    assert "n = 5 mice, 12 sessions" in figure.get_suptitle()
+
+
+def test_marginal_means_are_at_their_levels_in_order():
+    levels = {"contrast": ["100", "0", "12.5"], "side": ["contra", "ipsi"]}
+    coded = {"100": 2.0, "0": -2.0, "12.5": 0.5, "contra": 0.5, "ipsi": -0.5}
+    rows = [
+        {
+            "target_NM": "VTA-DA",
+            "event": event,
+            "factor": factor,
+            "level": level,
+            "coded": coded[level],
+            "mean": coded[level] + (event == "feedback_times"),
+            **INTERVAL,
+        }
+        for event in ("feedback_times", "stimOn_times")
+        for factor, names in levels.items()
+        for level in names
+    ]
+    rows.append(rows[0] | {"factor": "reward", "level": "correct", "mean": 1.0})
+    figure = marginal_means_figure(pd.DataFrame(rows))
+    assert len(figure.axes) == 6
+    first, side, reward, below = figure.axes[:4]
+    assert first.get_ylabel() == "At stimulus onset\nResponse (z)"
+    points, _, _ = bars(first, "VTA-DA sure")
+    np.testing.assert_allclose(points, [[0, 1, 2], [-2.0, 0.5, 2.0]])
+    assert [t.get_text() for t in below.get_xticklabels()] == ["0", "12.5", "100"]
+    np.testing.assert_allclose(bars(below, "VTA-DA sure")[0][1], [-1.0, 1.5, 3.0])
+    np.testing.assert_allclose(bars(side, "VTA-DA sure")[0], [[0, 1], [-0.5, 0.5]])
+    assert reward.texts[0].get_text() == "not in the model"
+
+
+def test_slopes_stand_at_their_condition():
+    rows = [
+        {"target_NM": t, "event": "feedback_times", "factor": f, "level": level, "slope": slope}
+        | {**INTERVAL, "p_corrected": p}
+        for t, shift in zip(TARGETS, (0.0, 1.0), strict=True)
+        for f, level, slope, p in (
+            ("all", "all", 0.2 + shift, 0.01),
+            ("reward", "incorrect", 0.4 + shift, 0.2),
+        )
+    ]
+    figure = contrast_slopes_figure(pd.DataFrame(rows), counts={"subjects": 4, "trials": 10})
+    (ax,) = figure.axes
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["all", "incorrect"]
+    points, _, face = bars(ax, "LC-NE unsure")
+    assert points[1].tolist() == [1.4]
+    assert round(points[0][0]) == 1
+    assert face == "white"
+    assert "n = 4 mice, 10 trials" in figure.get_suptitle()
+
+
+@pytest.fixture
+def encoding():
+    return pd.DataFrame(
+        {
+            "target_NM": ["VTA-DA"] * 3 + ["LC-NE"] * 3,
+            "timing_col": "reaction_time",
+            "subject": ["a", "b", "c", "d", "e", "f"],
+            "n_trials": 100,
+            "delta_r2_contrast": [0.1, 0.2, 0.3, 0.0, 0.1, -0.1],
+            "delta_r2_timing": [0.01, 0.02, np.nan, 0.0, 0.0, 0.0],
+        }
+    )
+
+
+def test_every_held_out_animal_is_a_point_in_percent(encoding):
+    figure = movement_encoding_figure(encoding)
+    contrast, timing = figure.axes
+    points = {line.get_label(): line.get_ydata() for line in contrast.lines}
+    np.testing.assert_allclose(points["VTA-DA"], [10, 20, 30])
+    np.testing.assert_allclose(points["_VTA-DA"], [20, 20])
+    points = {line.get_label(): line.get_ydata() for line in timing.lines}
+    np.testing.assert_allclose(points["VTA-DA"], [1, 2])
+    assert timing.get_title(loc="left") == "Reaction time"
+    assert contrast.get_ylabel() == "ΔR² (%)"
+    assert "n = 6 mice, 600 trials" in figure.get_suptitle()
+
+
+def test_permutation_tests_add_interval_and_star(encoding):
+    tests = pd.DataFrame(
+        {
+            "target_NM": ["VTA-DA", "LC-NE"],
+            "timing_col": "reaction_time",
+            "predictor": "contrast",
+            "ci_low": [0.1, -0.1],
+            "ci_high": [0.3, 0.1],
+            "p_corrected": [0.01, 0.6],
+        }
+    )
+    figure = movement_encoding_figure(encoding, tests)
+    contrast, timing = figure.axes
+    intervals = [line for line in contrast.lines if line.get_label() == "_interval"]
+    np.testing.assert_allclose(intervals[0].get_ydata(), [10, 30])
+    assert [(text.get_text(), text.get_position()[0]) for text in contrast.texts] == [("*", 0)]
+    assert not timing.texts
+
+
+def test_slopes_on_timing_by_contrast():
+    table = pd.DataFrame(
+        {
+            "target_NM": "LC-NE",
+            "timing_col": ["reaction_time"] * 2 + ["movement_time"] * 2,
+            "contrast": [100.0, 0.0, 0.0, 100.0],
+            "timing_coef": [-1.0, -0.5, 0.1, 0.2],
+            "ci_low": -2.0,
+            "ci_high": 2.0,
+            "p_corrected": 0.01,
+            "n_trials": [300, 200, 200, 290],
+            "n_subjects": 3,
+        }
+    )
+    figure = movement_slopes_figure(table)
+    points, ends, _ = bars(figure.axes[0], "LC-NE sure")
+    np.testing.assert_allclose(points, [[0, 1], [-0.5, -1.0]])
+    np.testing.assert_allclose(ends[0][:, 1], [-2, 2])
+    assert figure.axes[1].get_ylabel() == "Slope on movement time\n(z per decade)"
+    # trials of the contrasts add up, animals do not
+    assert "n = 3 mice, 500 trials" in figure.get_suptitle()
+
+
+def test_wheel_models_have_coefficient_and_added_variance():
+    table = pd.DataFrame(
+        {
+            "target_NM": "VTA-DA",
+            "dv": ["peak_velocity"] * 2 + ["reaction_time"] * 2,
+            "contrast": [0.0, 100.0] * 2,
+            "nm_coefficient": [0.3, 0.4, -0.01, -0.02],
+            "nm_ci_low": [0.2, 0.3, -0.02, -0.03],
+            "nm_ci_high": [0.4, 0.5, 0.0, -0.01],
+            "delta_r2": [0.05, 0.06, 0.01, 0.02],
+            "p_corrected": [0.001, 0.001, 0.2, 0.001],
+            "n_trials": 100,
+            "n_subjects": 4,
+        }
+    )
+    figure = wheel_models_figure(table)
+    upper, other, lower, _ = figure.axes
+    points, ends, _ = bars(upper, "VTA-DA sure")
+    np.testing.assert_allclose(points, [[0, 1], [0.3, 0.4]])
+    np.testing.assert_allclose(ends[1][:, 1], [0.3, 0.5])
+    assert bars(other, "VTA-DA unsure")[0][1].tolist() == [-0.01]
+    line = next(line for line in lower.lines if line.get_label() == "VTA-DA")
+    np.testing.assert_allclose(line.get_ydata(), [5, 6])
+    assert upper.get_ylabel() == "Coefficient (rad/s per z)"
+    assert other.get_ylabel() == "Coefficient (s per z)"
+    assert "n = 4 mice, 200 trials" in figure.get_suptitle()
+
+
+def test_empty_tables_say_so(coefficients, encoding, reason):
+    assert "is empty" in reason(lmm_coefficients_figure(coefficients.head(0)))
+    coefficients["estimate"] = np.nan
+    assert "has estimate" in reason(lmm_coefficients_figure(coefficients))
+    for draw in (marginal_means_figure, contrast_slopes_figure):
+        assert "is empty" in reason(draw(pd.DataFrame()))
+    for draw in (movement_encoding_figure, movement_slopes_figure, wheel_models_figure):
+        assert "is empty" in reason(draw(encoding.head(0)))
+    assert "1 mouse" in movement_encoding_figure(encoding.head(1)).get_suptitle()
