@@ -239,6 +239,24 @@ class ModelSettings(BaseModel):
     """Method of ``statsmodels.stats.multitest.multipletests``."""
 
 
+class DiscriminationSettings(BaseModel):
+    """Similarity and decoding of targets, repeated-measures ANOVA."""
+
+    seed: int = 0
+    min_subjects: int = 2
+    """Animals that a target needs; one alone can never be predicted from others."""
+    n_permutations: int = 500
+    n_similarity_permutations: int = 1000
+    n_bootstrap: int = 2000
+    coverage: float = 0.95
+    n_inner_folds: int = 5
+    tolerance: float = 1e-4
+    """Largest violation of the optimality conditions of a fit, in units of the penalty."""
+    anova_min_subjects: int = 2
+    anova_min_trials: int = 10
+    correction: str = "holm"
+
+
 class RemoteSettings(BaseModel):
     """Patience with servers: how long one call may take, and how it is tried again."""
 
@@ -329,6 +347,7 @@ class Settings(BaseSettings):
     wheel: WheelSettings = WheelSettings()
     figures: FigureSettings = FigureSettings()
     cohort: CohortSettings = CohortSettings()
+    discrimination: DiscriminationSettings = DiscriminationSettings()
     models: ModelSettings = ModelSettings()
     encoding: EncodingSettings = EncodingSettings()
     overview: OverviewSettings = OverviewSettings()
@@ -361,7 +380,7 @@ class Settings(BaseSettings):
                 "shown and stored: use IBLNM_ALYX_USER and IBLNM_ALYX_PASSWORD, or "
                 "IBLNM_DATA_USER and IBLNM_DATA_PASSWORD"
             )
-        return url
+        return url.rstrip("/") if url else url
 
     @property
     def metadata_dir(self) -> Path:

@@ -191,6 +191,7 @@ def feature_unique_contribution(
     C: float | None = None,
     *,
     decoded: dict[str, Any] | None = None,
+    **resampling: Any,
 ) -> pd.DataFrame:
     """What each feature adds: held-out balanced accuracy minus that without the feature.
 
@@ -203,12 +204,15 @@ def feature_unique_contribution(
         features.
     decoded : dict, optional
         Result of `decode_target_nm` on the same input, to save its computation.
+    **resampling
+        ``n_bootstrap``, ``seed``, ``coverage`` of the intervals, see
+        `iblnm.analysis.decoding_inference.contribution_intervals`.
 
     Returns
     -------
     DataFrame
         Index ``feature``; ``balanced_accuracy``, ``balanced_accuracy_without``,
-        ``contribution`` (their difference), ``low``, ``high`` (95 % interval by resampling
+        ``contribution`` (their difference), ``low``, ``high`` (interval by resampling
         subjects, see `iblnm.analysis.decoding_inference.subject_resamples`).
 
     Notes
@@ -220,7 +224,7 @@ def feature_unique_contribution(
 
     if decoded is None:
         decoded = decode_target_nm(X, labels, subjects, normalize, C)
-    return contribution_intervals(X, decoded)
+    return contribution_intervals(X, decoded, **resampling)
 
 
 def predictions_without_features(decoded: dict[str, Any]) -> np.ndarray:

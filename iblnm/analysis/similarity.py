@@ -264,7 +264,8 @@ def similarity_contrasts(
         table.loc[tested, "p_corrected"] = multipletests(
             table.loc[tested, "p"], method=CORRECTION
         )[1]
-    table["correction"] = CORRECTION
+    single = table["target_NM"] == ALL_TARGETS
+    table["correction"] = np.where(single, "none: a single test", f"{CORRECTION} over targets")
     return table
 
 
