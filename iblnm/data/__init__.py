@@ -5,7 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_NAMES = {"PhotometrySession": "session", "PhotometrySessionGroup": "group"}
+_NAMES = {
+    "PhotometrySession": "session",
+    "PhotometrySessionGroup": "group",
+    "select_sessions": "selection",
+}
 __all__ = sorted(_NAMES)
 
 

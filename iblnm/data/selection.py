@@ -70,7 +70,7 @@ def select_sessions(
         The session has these contrasts (%), no other and none less.
     lab : str or collection of str
     start_time_min : str
-        ISO 8601; earlier sessions are left out.
+        ISO 8601; earlier sessions are left out. A time without zone is taken as UTC.
     deduplicate : bool
         Whether of a subject's sessions on one day only the first stays. It is applied last,
         so that a session that is left out does not stand in the way of another.
@@ -117,7 +117,7 @@ def select_sessions(
         labs = [lab] if isinstance(lab, str) else list(lab)
         steps.keep(f"lab in {join(labs)}", lambda table: _isin(table, "lab", labs))
     if start_time_min is not False:
-        first = pd.Timestamp(start_time_min)
+        first = pd.to_datetime(start_time_min, utc=True)
         steps.keep(f"start at {start_time_min} or later", lambda table: _starts(table) >= first)
     if labels is not False:
         steps.keep(
@@ -219,7 +219,7 @@ def _isin(table: pd.DataFrame, name: str, values: Collection) -> pd.Series:
 
 
 def _starts(table: pd.DataFrame) -> pd.Series:
-    return pd.to_datetime(table["start_time"], format="ISO8601", errors="coerce")
+    return pd.to_datetime(table["start_time"], format="ISO8601", errors="coerce", utc=True)
 
 
 def _have_parallel_lists(table: pd.DataFrame) -> list[bool]:

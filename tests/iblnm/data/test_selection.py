@@ -139,6 +139,8 @@ def test_false_leaves_a_criterion_out(catalog, errors, performance, settings):
         ({"session_types": ["training"]}, {"novice", "unknown-performance"}),
         ({"lab": "lab-b"}, set()),
         ({"start_time_min": "2024-01-02"}, {"other-day"}),
+        ({"start_time_min": "2024-01-02T12:00:00+03:00"}, {"other-day"}),
+        ({"start_time_min": "2024-01-02T12:00:00Z"}, set()),
         ({"targets": ["PPT-ACh"]}, {"target"}),
         ({"min_performance": 0.69, "session_types": ["training"]}, {"novice"}),
     ],
