@@ -147,14 +147,15 @@ def fit_recording_glms(
     """
     from scipy import stats
 
-    require_columns(events, (*RECORDING, "event", response_col))
-    chosen = events[events["event"] == event_name]
-    recordings = chosen[list(RECORDING)].drop_duplicates().sort_values(list(RECORDING))
-    recordings = recordings.reset_index(drop=True)
+    require_columns(events, ("event",))
+    columns = [*RECORDING, "contrast", "side", "feedbackType", response_col]
+    require_columns(events, tuple(columns))
+    chosen = events.loc[(events["event"] == event_name).to_numpy(dtype=bool), columns]
+    recordings, code = _recordings(chosen)
     design = design_matrix(chosen, contrast_coding)
     response = chosen[response_col].to_numpy(dtype=float, na_value=np.nan)
     usable = np.isfinite(response) & np.isfinite(design).all(axis=1)
-    code = _recording_code(chosen, recordings)[usable]
+    code = code[usable]
     gram, moment, square, mean = _sums(design[usable], response[usable], code, len(recordings))
     n_trials = np.bincount(code, minlength=len(recordings))
 
@@ -269,33 +270,44 @@ def features_of(
 
 
 def _signed(values: pd.Series, positive: str | int, negative: str | int) -> np.ndarray:
-    known = values.to_numpy(dtype=object, na_value=None)
-    return np.where(known == positive, 0.5, np.where(known == negative, -0.5, np.nan))
+    coded = np.full(len(values), np.nan)
+    coded[(values == positive).to_numpy(dtype=bool, na_value=False)] = 0.5
+    coded[(values == negative).to_numpy(dtype=bool, na_value=False)] = -0.5
+    return coded
 
 
-def _recording_code(trials: pd.DataFrame, recordings: pd.DataFrame) -> np.ndarray:
-    index = pd.MultiIndex.from_frame(recordings[["eid", "fiber_idx"]])
-    return index.get_indexer(pd.MultiIndex.from_frame(trials[["eid", "fiber_idx"]]))
+def _recordings(trials: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Recordings, sorted, and the position of each trial's among them."""
+    session = pd.factorize(trials["eid"])[0].astype("int64")
+    fibre, fibres = pd.factorize(trials["fiber_idx"])
+    code, keys = pd.factorize(session * (len(fibres) + 1) + fibre)
+    first = np.full(len(keys), len(code))
+    np.minimum.at(first, code, np.arange(len(code)))
+    found = trials.iloc[first][list(RECORDING)].reset_index(drop=True)
+    found = found.sort_values(list(RECORDING))
+    position = np.empty(len(found), dtype=int)
+    position[found.index] = np.arange(len(found))
+    return found.reset_index(drop=True), position[code]
 
 
 def _sums(
     design: np.ndarray, response: np.ndarray, code: np.ndarray, n_recordings: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Per recording: design'design, design'response, response'response, mean response."""
-    n_terms = design.shape[1]
-
-    def total(weights: np.ndarray) -> np.ndarray:
-        return np.bincount(code, weights=weights, minlength=n_recordings)
-
-    gram = np.empty((n_recordings, n_terms, n_terms))
-    moment = np.empty((n_recordings, n_terms))
-    for i in range(n_terms):
-        moment[:, i] = total(design[:, i] * response)
-        for j in range(i, n_terms):
-            gram[:, i, j] = gram[:, j, i] = total(design[:, i] * design[:, j])
+    rows = np.column_stack([design, response])
+    if (np.diff(code) < 0).any():
+        order = np.argsort(code, kind="stable")
+        rows, code = rows[order], code[order]
+    starts, ends = (
+        np.searchsorted(code, np.arange(n_recordings), side=side) for side in ("left", "right")
+    )
+    products = np.zeros((n_recordings, rows.shape[1], rows.shape[1]))
+    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        own = rows[start:end]
+        products[i] = own.T @ own
     with np.errstate(invalid="ignore"):
-        mean = moment[:, 0] / gram[:, 0, 0]
-    return gram, moment, total(response**2), mean
+        mean = products[:, 0, -1] / products[:, 0, 0]
+    return products[:, :-1, :-1], products[:, :-1, -1], products[:, -1, -1], mean
 
 
 def _is_full_rank(gram: np.ndarray) -> np.ndarray:
