@@ -38,8 +38,8 @@ def confusion_counts(predictions: pd.DataFrame, settings: Settings) -> pd.DataFr
 @or_no_data("Decoding of targets")
 def confusion_figure(
     predictions: pd.DataFrame,
+    accuracy: pd.DataFrame | None = None,
     *,
-    numbers: Mapping[str, float] | None = None,
     counts: Mapping[str, int] | None = None,
     settings: Settings | None = None,
 ) -> Figure:
@@ -50,8 +50,9 @@ def confusion_figure(
     predictions : DataFrame
         Schema `iblnm.schemas.discrimination.DECODING_PREDICTIONS`: ``target_NM``,
         ``predicted`` (null where no prediction could be made), keys of the recording.
-    numbers : mapping, optional
-        Headline numbers for the title, for example ``balanced_accuracy`` and ``p_value``.
+    accuracy : DataFrame, optional
+        Schema `iblnm.schemas.discrimination.DECODING_ACCURACY`; balanced accuracy with its
+        interval and p stand in the title.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
     settings : Settings, optional
@@ -84,10 +85,19 @@ def confusion_figure(
     missing = int(table["predicted"].isna().sum())
     chance = 100 / len(number)
     note = f"brackets: recordings; {missing} without prediction; chance {chance:.0f} %"
-    if numbers:
-        note += "".join(f"; {k.replace('_', ' ')} {v:.3g}" for k, v in numbers.items())
+    note += _accuracy_text(accuracy)
     give_title(figure, "Decoding of targets, animals held out", table, counts, note)
     return figure
+
+
+def _accuracy_text(accuracy: pd.DataFrame | None) -> str:
+    if accuracy is None or not (accuracy["measure"] == "balanced_accuracy").any():
+        return ""
+    row = accuracy[accuracy["measure"] == "balanced_accuracy"].iloc[0]
+    text = f"; balanced accuracy {100 * row['value']:.0f} %"
+    if pd.notna(row["low"]):
+        text += f" ({100 * row['low']:.0f} to {100 * row['high']:.0f} %)"
+    return text + (f", p = {row['p']:.2g}" if pd.notna(row["p"]) else "")
 
 
 @or_no_data("Coefficients of the decoder")
@@ -177,8 +187,6 @@ def contributions_figure(
 def decoding_null_figure(
     null: pd.DataFrame,
     *,
-    observed: float,
-    p_value: float | None = None,
     counts: Mapping[str, int] | None = None,
     settings: Settings | None = None,
 ) -> Figure:
@@ -187,10 +195,7 @@ def decoding_null_figure(
     Parameters
     ----------
     null : DataFrame
-        ``balanced_accuracy``, one row per permutation.
-    observed : float
-        0 to 1.
-    p_value : float, optional
+        Schema `iblnm.schemas.discrimination.DECODING_NULL`.
     counts : mapping, optional
         Numbers for the title.
     settings : Settings, optional
@@ -200,12 +205,13 @@ def decoding_null_figure(
     figure = new_figure(4.0, 2.8)
     ax = plain_axes(figure.add_subplot())
     ax.hist(values, 30, color="#c3c9ce", edgecolor="white", linewidth=0.3)
+    observed, p_value = null["observed"].iloc[0], null["p"].iloc[0]
     ax.axvline(100 * observed, color="#d55e00", linewidth=1.6, label="observed")
     ax.set_xlabel("Balanced accuracy (%)", fontsize=8)
     ax.set_ylabel("Permutations (count)", fontsize=8)
     ax.tick_params(labelsize=SMALL)
     ax.legend(fontsize=SMALL, frameon=False)
     note = f"{len(values):,} permutations of whole animals"
-    note += "" if p_value is None else f"; p = {p_value:.3g}"
+    note += "" if pd.isna(p_value) else f"; p = {p_value:.2g}"
     give_title(figure, "Decoding against shuffled targets", counts=counts, note=note)
     return figure

@@ -75,8 +75,7 @@ def _responses() -> Iterator[tuple[str, CohortFigure]]:
     rows: dict[str, tuple] = {
         "response_vectors": ("response_vectors:response_vectors_figure", "response_matrix"),
         "similarity_matrix": ("similarity:similarity_matrix_figure", "similarity_matrix"),
-        "target_similarity": ("similarity:target_similarity_figure", "similarity_pairs"),
-        "confusion": ("decoding:confusion_figure", "decoding_predictions"),
+        "confusion": ("decoding:confusion_figure", "decoding_predictions", "decoding_accuracy"),
         "decoder_coefficients": ("decoding:decoder_coefficients_figure", "decoding_coefficients"),
         "contributions": ("decoding:contributions_figure", "decoding_contributions"),
         "decoding_null": ("decoding:decoding_null_figure", "decoding_null"),
@@ -86,6 +85,15 @@ def _responses() -> Iterator[tuple[str, CohortFigure]]:
     }
     for name, (draw, *stems) in rows.items():
         yield name, CohortFigure(draw, _results(folder, *stems), folder)
+    yield (
+        "target_similarity",
+        CohortFigure(
+            "similarity:target_similarity_figure",
+            _results(folder, "target_similarity", "similarity_pairs", "similarity_contrasts"),
+            folder,
+            n_required=2,
+        ),
+    )
     yield (
         "example_session",
         CohortFigure(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
+from iblnm.data.cohort.result import count_units
 from iblnm.vis.marks import color_bar, draw_matrix, target_strips
 from iblnm.vis.panels import (
     SMALL,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COSINE = "Cosine similarity"
+ALL_TARGETS = "all"
+IDENTITY = ("eid", "target_NM", "fiber_idx", "subject")
 KINDS = ("within, other animal", "within, same animal", "between, other animal")
 KINDS = (*KINDS, "between, same animal")
 _N_BINS = 41
@@ -41,7 +44,6 @@ def sorted_by_target(
 @or_no_data("Similarity of response vectors")
 def similarity_matrix_figure(
     similarity: pd.DataFrame,
-    labels: Sequence[str] | None = None,
     *,
     counts: Mapping[str, int] | None = None,
     settings: Settings | None = None,
@@ -50,10 +52,9 @@ def similarity_matrix_figure(
 
     Parameters
     ----------
-    similarity : DataFrame, shape (n, n)
-        See `iblnm.analysis.cosine_similarity_matrix`.
-    labels : sequence of str, length n, optional
-        Target of each recording; by default the level ``target_NM`` of the index.
+    similarity : DataFrame
+        Schema `iblnm.schemas.discrimination.SIMILARITY_MATRIX`, or a square table with the
+        level ``target_NM`` in its index (see `iblnm.analysis.cosine_similarity_matrix`).
     counts : mapping, optional
         Numbers for the title that the table does not tell.
     settings : Settings, optional
@@ -61,9 +62,10 @@ def similarity_matrix_figure(
     settings = settings or get_settings()
     if not len(similarity):
         raise NoDataError("no recording has a complete response vector")
-    if labels is None:
-        labels = similarity.index.get_level_values("target_NM")
-    ordered, names = sorted_by_target(similarity, [str(label) for label in labels], settings)
+    if "target_NM" in similarity:
+        similarity = similarity.set_index([name for name in IDENTITY if name in similarity])
+    labels = [str(label) for label in similarity.index.get_level_values("target_NM")]
+    ordered, names = sorted_by_target(similarity, labels, settings)
     figure = new_figure(5.4, 4.9)
     ax = figure.add_subplot()
     image = draw_matrix(ax, ordered, ticks=False)
@@ -71,12 +73,8 @@ def similarity_matrix_figure(
     target_strips(ax, names, settings)
     color_bar(figure, image, ax, COSINE)
     ax.set_xlabel("Recording (grouped by target)", fontsize=8, labelpad=14)
-    found = {"recordings": len(similarity)}
-    for unit, level in (("subjects", "subject"), ("sessions", "eid")):
-        if level in similarity.index.names:
-            found[unit] = similarity.index.get_level_values(level).nunique()
     title = "Similarity of the response vectors of recordings"
-    give_title(figure, title, counts={**(counts or {}), **found})
+    give_title(figure, title, similarity.index.to_frame(index=False), counts)
     return figure
 
 
@@ -87,24 +85,11 @@ def pair_kinds(pairs: pd.DataFrame) -> pd.Series:
     return pairs["comparison"].astype(object) + ", " + who
 
 
-def target_means(
-    pairs: pd.DataFrame, *, same_animals: bool, targets: Sequence[str]
-) -> pd.DataFrame:
-    """Mean similarity of the pairs of every two targets, with or without same-animal pairs."""
-    known = pairs[pairs["similarity"].notna()]
-    if not same_animals:
-        known = known[~known["same_subject"].astype("boolean").fillna(False).astype(bool)]
-    both = known.rename(columns={"target_i": "target_j", "target_j": "target_i"})
-    mixed = known["target_i"].astype(str) != known["target_j"].astype(str)
-    both = pd.concat([known, both[mixed.to_numpy()]])
-    named = both.assign(**{name: both[name].astype(str) for name in ("target_i", "target_j")})
-    means = named.pivot_table(index="target_i", columns="target_j", values="similarity")
-    return means.reindex(index=targets, columns=targets)
-
-
 @or_no_data("Similarity of targets")
 def target_similarity_figure(
+    means: pd.DataFrame,
     pairs: pd.DataFrame,
+    contrasts: pd.DataFrame | None = None,
     *,
     counts: Mapping[str, int] | None = None,
     settings: Settings | None = None,
@@ -113,8 +98,13 @@ def target_similarity_figure(
 
     Parameters
     ----------
+    means : DataFrame
+        Schema `iblnm.schemas.discrimination.TARGET_SIMILARITY`.
     pairs : DataFrame
         Schema `iblnm.schemas.discrimination.SIMILARITY_PAIRS`.
+    contrasts : DataFrame, optional
+        Schema `iblnm.schemas.discrimination.SIMILARITY_CONTRASTS`; the difference over all
+        targets and its p stand in the title.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
     settings : Settings, optional
@@ -127,19 +117,18 @@ def target_similarity_figure(
     """
     settings = settings or get_settings()
     pairs = need_rows(pairs, ("target_i", "target_j", "similarity"), "pairs of recordings")
-    targets = ordered_targets(
-        {*pairs["target_i"].astype(str), *pairs["target_j"].astype(str)}, settings
-    )
+    targets = ordered_targets({*means["target_i"], *means["target_j"]}, settings)
     figure = new_figure(9.4, 3.4)
     axes = figure.subplots(1, 3, width_ratios=(1, 1, 0.95))
-    images = []
-    for ax, same, title in ((axes[0], False, "Other animals"), (axes[1], True, "All pairs")):
-        means = target_means(pairs, same_animals=same, targets=targets)
-        texts = means.map(lambda value: "" if np.isnan(value) else f"{value:.2f}")
-        images.append(draw_matrix(ax, means, texts=texts))
+    columns = {"similarity_other_subjects": "Pairs of two animals", "similarity": "All pairs"}
+    for ax, (name, title) in zip(axes[:2], columns.items(), strict=True):
+        square = means.pivot_table(index="target_i", columns="target_j", values=name)
+        square = square.reindex(index=targets, columns=targets)
+        texts = square.map(lambda value: "" if np.isnan(value) else f"{value:.2f}")
+        image = draw_matrix(ax, square, texts=texts)
         ax.set_aspect("equal")
         panel_title(ax, title)
-    color_bar(figure, images[0], list(axes[:2]), f"Mean {COSINE.lower()}")
+    color_bar(figure, image, list(axes[:2]), f"Mean {COSINE.lower()}")
     kinds = pair_kinds(pairs)
     ax = plain_axes(axes[2])
     bins = np.linspace(-1, 1, _N_BINS)
@@ -161,15 +150,28 @@ def target_similarity_figure(
     ax.set_ylabel("Pairs of recordings (%)", fontsize=8)
     ax.tick_params(labelsize=SMALL)
     ax.legend(fontsize=6.5, frameon=False, loc="lower left", bbox_to_anchor=(-0.05, 1.0))
-    give_title(figure, "Similarity of targets", counts={**(counts or {}), **_pair_counts(pairs)})
+    numbers = {**(counts or {}), **_pair_counts(pairs)}
+    note = _contrast_text(contrasts, settings)
+    give_title(figure, "Similarity of targets", counts=numbers, note=note)
     return figure
 
 
+def _contrast_text(contrasts: pd.DataFrame | None, settings: Settings) -> str:
+    if contrasts is None or not (contrasts["target_NM"] == ALL_TARGETS).any():
+        return ""
+    row = contrasts[contrasts["target_NM"] == ALL_TARGETS].iloc[0]
+    text = f"within − between {row['difference']:.2f}"
+    if pd.notna(row["low"]):
+        text += f" ({row['low']:.2f} to {row['high']:.2f})"
+    return (
+        text + (f", p = {row['p']:.2g}" if pd.notna(row["p"]) else "") + ", pairs of two animals"
+    )
+
+
 def _pair_counts(pairs: pd.DataFrame) -> dict[str, int]:
-    found = {}
-    for unit, name in (("subjects", "subject"), ("sessions", "eid")):
-        if f"{name}_i" in pairs:
-            found[unit] = len({*pairs[f"{name}_i"], *pairs[f"{name}_j"]})
-    if "i" in pairs:
-        found["recordings"] = len({*pairs["i"], *pairs["j"]})
-    return found
+    names = ("eid", "fiber_idx", "subject")
+    sides = [
+        pairs[[f"{name}_{which}" for name in names]].set_axis(names, axis=1) for which in "ij"
+    ]
+    numbers = count_units(pd.concat(sides))
+    return {unit: number for unit, number in numbers.items() if number}

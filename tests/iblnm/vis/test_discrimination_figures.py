@@ -12,7 +12,6 @@ from iblnm.vis.decoding import (
 )
 from iblnm.vis.similarity import (
     similarity_matrix_figure,
-    target_means,
     target_similarity_figure,
 )
 
@@ -37,8 +36,9 @@ def pairs(similarity):
     return pd.DataFrame(
         [
             {
-                "i": i,
-                "j": j,
+                **{f"eid_{k}": "abcd"[n] for k, n in (("i", i), ("j", j))},
+                **{f"fiber_idx_{k}": 0 for k in "ij"},
+                **{f"subject_{k}": subjects[n] for k, n in (("i", i), ("j", j))},
                 "target_i": LABELS[i],
                 "target_j": LABELS[j],
                 "comparison": "within" if LABELS[i] == LABELS[j] else "between",
@@ -64,21 +64,30 @@ def test_matrix_is_grouped_by_target_in_the_order_of_the_settings(similarity, re
     assert similarity_matrix_figure(similarity.iloc[:1, :1]).axes
 
 
-def test_means_of_targets_with_and_without_pairs_of_one_animal(pairs):
-    targets = ["VTA-DA", "LC-NE"]
-    every = target_means(pairs, same_animals=True, targets=targets)
-    assert every.loc["LC-NE", "LC-NE"] == 0.9
-    others = target_means(pairs, same_animals=False, targets=targets)
-    # the only pair within LC-NE is of one animal
-    assert np.isnan(others.loc["LC-NE", "LC-NE"])
-    assert others.loc["VTA-DA", "VTA-DA"] == 0.5
-    between = np.mean([0.1, -0.2, 0.3, 0.0])
-    assert others.loc["VTA-DA", "LC-NE"] == pytest.approx(between)
-    assert others.loc["LC-NE", "VTA-DA"] == pytest.approx(between)
+def test_a_table_of_the_stage_is_drawn_like_the_matrix(similarity):
+    wide = similarity.reset_index().set_axis(
+        ["eid", "target_NM", "fiber_idx", "subject", "a_0", "b_0", "c_0", "d_0"], axis=1
+    )
+    drawn = [
+        np.asarray(similarity_matrix_figure(table).axes[0].images[0].get_array())
+        for table in (similarity, wide)
+    ]
+    np.testing.assert_allclose(*drawn)
 
 
-def test_summary_has_cells_and_distributions(pairs, reason):
-    figure = target_similarity_figure(pairs, counts={"subjects": 3, "trials": 50})
+def test_summary_has_cells_distributions_and_the_contrast(pairs, reason):
+    means = pd.DataFrame(
+        {
+            "target_i": ["LC-NE", "LC-NE", "VTA-DA", "VTA-DA"],
+            "target_j": ["LC-NE", "VTA-DA"] * 2,
+            "similarity": [0.9, 0.05, 0.05, 0.5],
+            "similarity_other_subjects": [np.nan, 0.05, 0.05, 0.5],
+        }
+    )
+    contrasts = pd.DataFrame(
+        {"target_NM": ["LC-NE", "all"], "difference": [0.1, 0.45], "low": [0, 0.2]}
+    ).assign(high=0.6, p=0.013)
+    figure = target_similarity_figure(means, pairs, contrasts, counts={"trials": 50})
     others, every, histogram = figure.axes[:3]
     assert [text.get_text() for text in others.texts] == ["0.50", "0.05", "0.05", ""]
     assert [text.get_text() for text in every.texts] == ["0.50", "0.05", "0.05", "0.90"]
@@ -88,9 +97,11 @@ def test_summary_has_cells_and_distributions(pairs, reason):
         "within, same animal (1)",
         "between, other animal (4)",
     ]
-    assert "n = 3 mice, 4 recordings, 50 trials" in figure.get_suptitle()
-    assert "is empty" in reason(target_similarity_figure(pairs.head(0)))
-    assert target_similarity_figure(pairs.head(1)).axes
+    title = figure.get_suptitle()
+    assert "n = 3 mice, 4 sessions, 4 recordings, 50 trials" in title
+    assert "within − between 0.45 (0.20 to 0.60), p = 0.013" in title
+    assert "is empty" in reason(target_similarity_figure(means.head(0), pairs.head(0)))
+    assert target_similarity_figure(means.head(1), pairs.head(1)).axes
 
 
 @pytest.fixture
@@ -109,9 +120,10 @@ def predictions():
 def test_confusion_is_in_percent_of_the_true_target_without_missing_predictions(
     predictions, reason
 ):
-    figure = confusion_figure(
-        predictions, numbers={"balanced_accuracy": 0.8333}, counts={"trials": 9}
-    )
+    accuracy = pd.DataFrame(
+        {"measure": ["accuracy", "balanced_accuracy"], "value": [0.5, 0.833], "p": [np.nan, 0.002]}
+    ).assign(low=0.6, high=0.95)
+    figure = confusion_figure(predictions, accuracy, counts={"trials": 9})
     ax = figure.axes[0]
     np.testing.assert_allclose(
         np.asarray(ax.images[0].get_array()), [[100, 0], [100 / 3, 200 / 3]]
@@ -120,7 +132,10 @@ def test_confusion_is_in_percent_of_the_true_target_without_missing_predictions(
     assert [t.get_text() for t in ax.get_yticklabels()] == ["VTA-DA", "LC-NE"]
     title = figure.get_suptitle().replace("\n", " ")
     assert "n = 4 mice, 5 sessions, 5 recordings, 9 trials" in title
-    assert "1 without prediction; chance 50 %; balanced accuracy 0.833" in title
+    assert (
+        "1 without prediction; chance 50 %; balanced accuracy 83 % (60 to 95 %), p = 0.002"
+        in title
+    )
     predictions["predicted"] = None
     assert "none of 5 recordings has a prediction" in reason(confusion_figure(predictions))
     assert "is empty" in reason(confusion_figure(predictions.head(0)))
@@ -161,9 +176,10 @@ def test_contributions_are_sorted_with_their_intervals(reason):
 
 def test_null_shows_the_observed_value(reason):
     null = pd.DataFrame({"balanced_accuracy": np.linspace(0.1, 0.4, 99)})
-    figure = decoding_null_figure(null, observed=0.7, p_value=0.01)
+    null = null.assign(observed=0.7, p=0.01)
+    figure = decoding_null_figure(null)
     (ax,) = figure.axes
     assert sum(bar.get_height() for bar in ax.patches) == 99
     assert ax.lines[0].get_xdata()[0] == pytest.approx(70)
     assert "99 permutations of whole animals; p = 0.01" in figure.get_suptitle().replace("\n", " ")
-    assert "is empty" in reason(decoding_null_figure(null.head(0), observed=0.7))
+    assert "is empty" in reason(decoding_null_figure(null.head(0)))
