@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 _KEPT = 10_000
@@ -82,11 +83,13 @@ def _load(record: Path) -> dict[str, list]:
 
 def _save(record: Path, known: dict[str, list]) -> None:
     """Replace the record whole; it is not forced to disk, since its loss costs no more."""
-    try:
+    # an archive that is not ours to write to, or a full disk
+    with suppress(OSError):
         record.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=record.parent, prefix=f".{record.name}.")
-    except OSError:  # an archive that is not ours to write to
-        return
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(known, file)
-    Path(name).replace(record)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(known, file)
+            Path(name).replace(record)
+        finally:
+            Path(name).unlink(missing_ok=True)

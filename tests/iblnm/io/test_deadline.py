@@ -63,28 +63,33 @@ def serving(answer, context=None):
 
 def hang(sock, closing):
     sock.recv(10_000)
-    closing.wait(20)
+    closing.wait(6)
+
+
+def drip(sock, closing, part):
+    # not for ever, so that a client that waits fails its test instead of hanging it
+    for _ in range(60):
+        if closing.wait(0.1):
+            return
+        sock.sendall(part)
 
 
 def drip_head(sock, closing):
     sock.recv(10_000)
     sock.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-    while not closing.wait(0.1):
-        sock.sendall(b"a")
+    drip(sock, closing, b"a")
 
 
 def drip_body(sock, closing):
     sock.recv(10_000)
     sock.sendall(HEAD % 10_000)
-    while not closing.wait(0.1):
-        sock.sendall(b" ")
+    drip(sock, closing, b" ")
 
 
 def drip_chunks(sock, closing):
     sock.recv(10_000)
     sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-    while not closing.wait(0.1):
-        sock.sendall(b"1\r\n \r\n")
+    drip(sock, closing, b"1\r\n \r\n")
 
 
 def answer_at_once(sock, closing):
@@ -93,7 +98,7 @@ def answer_at_once(sock, closing):
 
 
 def never_read(sock, closing):
-    closing.wait(20)
+    closing.wait(6)
 
 
 def call(url, method="GET", data=None):
@@ -194,7 +199,7 @@ def test_name_server_that_hangs(monkeypatch):
     released = threading.Event()
 
     def look_up(*_, **__):
-        released.wait(20)
+        released.wait(6)
         raise socket.gaierror(socket.EAI_AGAIN, "no answer")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
