@@ -39,7 +39,11 @@ def _of_variant(table: pd.DataFrame, variant: str, what: str) -> pd.DataFrame:
 
 
 def cca_counts(
-    projections: pd.DataFrame, coefficients: pd.DataFrame, *, variant: str = "plain"
+    projections: pd.DataFrame,
+    coefficients: pd.DataFrame,
+    *,
+    variant: str = "plain",
+    settings: Settings | None = None,
 ) -> dict[str, int]:
     """Animals, sessions and recordings of the canonical pairs, and trials of their models.
 

@@ -99,7 +99,7 @@ def _counts(figure: CohortFigure, table: pd.DataFrame, settings: Settings) -> di
     if figure.count_by:
         tables = [_read(settings.root / file) for file in figure.count_files]
         if all(found is not None for found in tables):
-            return named(figure.count_by)(*tables, **figure.options)
+            return named(figure.count_by)(*tables, settings=settings, **figure.options)
     origin = read_provenance(settings.root / figure.files[0])
     parameters = {} if origin is None else origin.parameters
     counts = {unit: n for unit, n in parameters.get("counts", {}).get("used", {}).items() if n}

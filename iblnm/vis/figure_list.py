@@ -28,9 +28,10 @@ class CohortFigure:
     options : mapping
         Further keywords of the function.
     count_by : str
-        ``module:function`` that counts animals, sessions, recordings and trials from
-        `count_files`; without it those that the analysis used are taken from the first
-        file's provenance. They stand for what the drawn table does not tell.
+        ``module:function`` that counts animals, sessions, recordings and trials from the
+        tables of `count_files`, with ``settings`` and the options; without it those that the
+        analysis used are taken from the first file's provenance. They stand for what the
+        drawn table does not tell.
     count_files : tuple of str
     n_required : int
         Files without which nothing can be drawn.
@@ -60,6 +61,16 @@ def _results(folder: str, *stems: str) -> tuple[str, ...]:
     return tuple(f"results/{folder}/{stem}.pqt" for stem in stems)
 
 
+def _counted(stem: str) -> dict[str, Any]:
+    """How to count for tables of response vectors, which do not tell their trials."""
+    recordings = {"similarity": "similarity_matrix", "decoding": "decoding_predictions"}
+    kind = stem.split("_", 1)[0]
+    if kind not in recordings:
+        return {}
+    files = _results("responses", recordings[kind], "responses")
+    return {"count_by": "response_vectors:vector_counts", "count_files": files}
+
+
 def _responses() -> Iterator[tuple[str, CohortFigure]]:
     folder = "responses"
     for name, event in {**EVENTS, "firstMovement": "firstMovement_times"}.items():
@@ -84,7 +95,7 @@ def _responses() -> Iterator[tuple[str, CohortFigure]]:
         "contrast_slopes": ("mixed_models:contrast_slopes_figure", "contrast_slopes"),
     }
     for name, (draw, *stems) in rows.items():
-        yield name, CohortFigure(draw, _results(folder, *stems), folder)
+        yield name, CohortFigure(draw, _results(folder, *stems), folder, **_counted(stems[0]))
     yield (
         "target_similarity",
         CohortFigure(
@@ -92,6 +103,7 @@ def _responses() -> Iterator[tuple[str, CohortFigure]]:
             _results(folder, "target_similarity", "similarity_pairs", "similarity_contrasts"),
             folder,
             n_required=2,
+            **_counted("similarity_matrix"),
         ),
     )
     yield (

@@ -47,7 +47,9 @@ def metric_label(metric: str) -> str:
     return f"{metric.replace('_', ' ')} ({(found and found[0]) or unit.get(metric, '1')})"
 
 
-def quality_counts(values: pd.DataFrame, performance: pd.DataFrame) -> dict[str, int]:
+def quality_counts(
+    values: pd.DataFrame, performance: pd.DataFrame, *, settings: Settings | None = None
+) -> dict[str, int]:
     """Animals, sessions and recordings of the signal band, and the trials of those sessions.
 
     Parameters

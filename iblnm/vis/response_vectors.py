@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from iblnm.analysis.response_matrix import FEATURE_EVENTS
+from iblnm.analysis.trial_selection import select_trials
 from iblnm.config import Settings, get_settings
+from iblnm.data.cohort.result import count_units
 from iblnm.vis.panels import (
     CONTRAST_LABEL,
     EVENT_LABELS,
@@ -54,6 +57,34 @@ def parse_features(names: Sequence[str]) -> pd.DataFrame:
     by = ["_event", "event", "side", "outcome", "contrast"]
     parts = parts.sort_values(by).drop(columns="_event").reset_index(drop=True)
     return parts[["feature", "event", "contrast", "side", "outcome"]]
+
+
+def vector_counts(
+    recordings: pd.DataFrame, responses: pd.DataFrame, *, settings: Settings | None = None
+) -> dict[str, int]:
+    """Numbers behind the response vectors of some recordings.
+
+    Parameters
+    ----------
+    recordings : DataFrame
+        ``eid``, ``fiber_idx``; where there is a column ``predicted``, rows in which it is
+        missing are left out.
+    responses : DataFrame
+        Schema `iblnm.schemas.responses.RESPONSE_MAGNITUDES`, all trials.
+    settings : Settings, optional
+        Selection of trials.
+    """
+    settings = settings or get_settings()
+    if "predicted" in recordings:
+        recordings = recordings[recordings["predicted"].notna()]
+    own = responses[responses["event"].isin(FEATURE_EVENTS)]
+    own = own.merge(recordings[["eid", "fiber_idx"]], on=["eid", "fiber_idx"])
+    selected, _ = select_trials(
+        own,
+        probability_left=settings.cohort.probability_left,
+        min_response_time_s=settings.cohort.min_response_time_s,
+    )
+    return count_units(selected)
 
 
 @or_no_data("Response vectors")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iblnm.vis.response_vectors import parse_features, response_vectors_figure
+from iblnm.vis.response_vectors import parse_features, response_vectors_figure, vector_counts
 from iblnm.vis.traces import animal_traces, mean_traces_figure
 
 
@@ -91,3 +91,13 @@ def test_vectors_without_conditions_say_so(response_matrix):
     assert len(response_vectors_figure(one).axes) == 2
     indexed = one.set_index(["eid", "target_NM", "fiber_idx"])
     assert len(response_vectors_figure(pd.DataFrame(indexed)).axes) == 2
+
+
+def test_counts_are_of_the_selected_trials_of_the_recordings_with_a_prediction(magnitudes):
+    recordings = magnitudes[["eid", "fiber_idx"]].drop_duplicates().reset_index(drop=True)
+    recordings["predicted"] = ["LC-NE"] * (len(recordings) - 1) + [None]
+    counts = vector_counts(recordings, magnitudes)
+    own = magnitudes[magnitudes["eid"] != recordings["eid"].iloc[-1]]
+    own = own[(own["probabilityLeft"] == 0.5) & (own["choice"] != 0)]
+    assert counts["trials"] == len(own.drop_duplicates(["eid", "trial"]))
+    assert counts["recordings"] == len(recordings) - 1
