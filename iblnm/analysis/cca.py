@@ -105,6 +105,7 @@ class Views:
     y_mean: pd.Series
     y_scale: pd.Series
     sessions: np.ndarray
+    within: np.ndarray | None = None
 
 
 def fit_cca(
@@ -115,6 +116,8 @@ def fit_cca(
     session_labels: Sequence | np.ndarray | None = None,
     seed: int | None = None,
     scale: bool = True,
+    *,
+    within: Sequence | np.ndarray | None = None,
 ) -> CCAResult:
     """Canonical correlation analysis with a permutation test.
 
@@ -134,6 +137,9 @@ def fit_cca(
         Of the permutations; 0 by default.
     scale : bool
         Divide the features by their standard deviation; they are centred in any case.
+    within : sequence, shape (n,), optional
+        Unit that a session does not leave, normally its subject: what the sessions of an
+        animal share in both views is then no evidence. One value per session.
 
     Returns
     -------
@@ -165,7 +171,7 @@ def fit_cca(
     >>> result.p_value
     0.001
     """
-    views = standardise_views(X, Y, session_labels, scale=scale)
+    views = standardise_views(X, Y, session_labels, scale=scale, within=within)
     basis_x, weights_x = _basis(views.x.to_numpy())
     basis_y, weights_y = _basis(views.y.to_numpy())
     left, values, right = np.linalg.svd(basis_x.T @ basis_y)
@@ -181,7 +187,7 @@ def fit_cca(
     y_weights = weights_y @ right[:n_components].T * to_unit_variance
     p_values = null = None
     if n_permutations:
-        orders = session_permutations(views.sessions, n_permutations, seed)
+        orders = session_permutations(views.sessions, n_permutations, seed, views.within)
         null = null_correlations(basis_x @ left, basis_y @ right.T, orders, n_components)
         p_values = permutation_p(values[:n_components], null)
         null = null[:, 0]
@@ -261,6 +267,7 @@ def standardise_views(
     session_labels: Sequence | np.ndarray | None = None,
     *,
     scale: bool = True,
+    within: Sequence | np.ndarray | None = None,
 ) -> Views:
     """Complete rows of both views, centred and of standard deviation 1 (n − 1).
 
@@ -296,6 +303,7 @@ def standardise_views(
         means[1],
         scales[1],
         labels[complete],
+        None if within is None else np.asarray(within)[complete],
     )
 
 
@@ -318,7 +326,7 @@ def result_of(views: Views, x_weights: np.ndarray, y_weights: np.ndarray, **fiel
         y_scale=views.y_scale,
         n_recordings=len(views.x),
         n_sessions=len(np.unique(views.sessions.astype(str))),
-        n_movable_sessions=count_movable_sessions(views.sessions),
+        n_movable_sessions=count_movable_sessions(views.sessions, views.within),
         **fields,
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ RESULT_COLUMNS = (
     "p",
     "p_corrected",
     "correction",
+    "p_within_subject",
+    "p_within_subject_corrected",
     "null_median",
     "null_q95",
     "n_recordings",
@@ -60,12 +63,15 @@ class CohortCCA:
         Why a target was not fitted, or what to mind.
     n_complete : dict of str to int
         Complete recordings of every target.
+    p_within_subject : dict of str to float
+        p of permutations that leave every session to its animal; without subjects empty.
     """
 
     results: dict[str, CCAResult]
     data: dict[str, tuple[pd.DataFrame, pd.DataFrame]]
     notes: dict[str, str] = field(default_factory=dict)
     n_complete: dict[str, int] = field(default_factory=dict)
+    p_within_subject: dict[str, float] = field(default_factory=dict)
 
 
 def fit_cohort_ccas(
@@ -95,8 +101,8 @@ def fit_cohort_ccas(
     sparse : bool
         The elastic-net variant.
     subjects : Series or mapping, optional
-        Subject of each eid: subjects are held out as a whole when the penalty is chosen;
-        by default sessions are.
+        Subject of each eid: subjects are held out as a whole when the penalty is chosen,
+        by default sessions are; and a second p permutes within them.
 
     Returns
     -------
@@ -107,7 +113,7 @@ def fit_cohort_ccas(
     complete = x.notna().all(axis=1).to_numpy() & y.notna().all(axis=1).to_numpy()
     x, y = x[complete], y[complete]
     targets = sorted(encoding.index.get_level_values("target_NM").dropna().unique())
-    results, data, notes, n_complete = {}, {}, {}, {}
+    results, data, notes, n_complete, p_within_subject = {}, {}, {}, {}, {}
     for target in targets:
         chosen = x.index.get_level_values("target_NM") == target
         tx, ty = x[chosen], y[chosen]
@@ -123,20 +129,19 @@ def fit_cohort_ccas(
         if sparse and np.ndim(alpha) and len(alpha) > 1 and len(pd.unique(units)) < 2:
             notes[target] = "1 subject; choosing a penalty needs 2"
             continue
+        fit = partial(fit_cca, n_components=1)
         if sparse:
-            results[target] = fit_sparse_cca(
-                tx,
-                ty,
-                n_permutations,
-                eids,
-                seed,
+            fit = partial(
+                fit_sparse_cca,
                 alpha=alpha,
                 l1_ratio=l1_ratio,
                 unit_norm=unit_norm,
                 fold_labels=units,
             )
-        else:
-            results[target] = fit_cca(tx, ty, 1, n_permutations, eids, seed)
+        given = {"n_permutations": n_permutations, "session_labels": eids, "seed": seed}
+        results[target] = fit(tx, ty, **given)
+        if subjects is not None and n_permutations:
+            p_within_subject[target] = fit(tx, ty, within=units, **given).p_value
         data[target] = (tx, ty)
         n_features = tx.shape[1] + ty.shape[1]
         if not sparse and len(tx) <= n_features:
@@ -144,7 +149,7 @@ def fit_cohort_ccas(
                 f"{len(tx)} recordings for {n_features} features: the correlation is 1 whatever "
                 "the data"
             )
-    return CohortCCA(align_cca_signs(results), data, notes, n_complete)
+    return CohortCCA(align_cca_signs(results), data, notes, n_complete, p_within_subject)
 
 
 def cohort_cca_table(
@@ -200,6 +205,7 @@ def cohort_cca_table(
                     seed=result.seed,
                 ),
                 "p": result.p_value,
+                "p_within_subject": cohort.p_within_subject.get(target, np.nan),
                 "null_median": np.nan if null is None else float(np.median(null)),
                 "null_q95": np.nan if null is None else float(np.quantile(null, 0.95)),
                 "n_sessions": result.n_sessions,
@@ -211,7 +217,15 @@ def cohort_cca_table(
                 "l1_ratio": result.l1_ratio,
             }
         rows.append(row)
-    return correct_p(pd.DataFrame(rows, columns=list(RESULT_COLUMNS)), "p", method=correction)
+    return correct_both(pd.DataFrame(rows, columns=list(RESULT_COLUMNS)), correction=correction)
+
+
+def correct_both(
+    table: pd.DataFrame, family: Sequence[str] = (), correction: str = CORRECTION
+) -> pd.DataFrame:
+    """Correct both p of a table of results, each over the rows of a family."""
+    within = correct_p(table, "p_within_subject", family, correction)["p_corrected"]
+    return correct_p(table, "p", family, correction).assign(p_within_subject_corrected=within)
 
 
 def cohort_cca_weights(results: Mapping[str, CCAResult]) -> pd.DataFrame:

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 
-def session_permutations(labels: np.ndarray, n_permutations: int, seed: int) -> np.ndarray:
+def session_permutations(
+    labels: np.ndarray, n_permutations: int, seed: int, within: np.ndarray | None = None
+) -> np.ndarray:
     """Orders of the rows in which sessions change places with sessions of equal size.
 
     Parameters
@@ -15,6 +17,8 @@ def session_permutations(labels: np.ndarray, n_permutations: int, seed: int) -> 
         Session of each row; the rows of a session need not be adjacent.
     n_permutations : int
     seed : int
+    within : array, shape (n,), optional
+        Unit that a session does not leave, normally its subject; one value per session.
 
     Returns
     -------
@@ -39,21 +43,33 @@ def session_permutations(labels: np.ndarray, n_permutations: int, seed: int) -> 
     sizes = np.bincount(code) if code.size else np.empty(0, dtype=int)
     first = np.cumsum(sizes) - sizes
     orders = np.tile(np.arange(code.size), (n_permutations, 1))
-    for size in np.unique(sizes):
-        sessions = np.flatnonzero(sizes == size)
-        rows = by_session[first[sessions][:, None] + np.arange(size)]
+    exchangeable = _exchangeable(code, sizes, within)
+    for group in np.unique(exchangeable):
+        sessions = np.flatnonzero(exchangeable == group)
+        rows = by_session[first[sessions][:, None] + np.arange(sizes[sessions[0]])]
         draws = rng.random((n_permutations, sessions.size)).argsort(axis=1)
         orders[:, rows.ravel()] = rows[draws].reshape(n_permutations, -1)
     return orders
 
 
-def count_movable_sessions(labels: np.ndarray) -> int:
-    """Number of sessions that share their size with another.
+def count_movable_sessions(labels: np.ndarray, within: np.ndarray | None = None) -> int:
+    """Number of sessions that share their size, and the unit they stay in, with another.
 
     Examples
     --------
     >>> count_movable_sessions(np.array(["a", "a", "b", "b", "c"]))
     2
     """
-    sizes = pd.Series(np.asarray(labels)).value_counts()
-    return int((sizes.map(sizes.value_counts()) > 1).sum())
+    code = pd.factorize(np.asarray(labels))[0]
+    group = _exchangeable(code, np.bincount(code), within)
+    return int((np.bincount(group)[group] > 1).sum())
+
+
+def _exchangeable(code: np.ndarray, sizes: np.ndarray, within: np.ndarray | None) -> np.ndarray:
+    """Code of each session that it shares with those it may change places with."""
+    if within is None:
+        return pd.factorize(sizes, sort=True)[0]
+    unit = pd.factorize(np.asarray(within))[0]
+    of_session = np.zeros(len(sizes), dtype=unit.dtype)
+    of_session[code] = unit
+    return pd.factorize(of_session * (sizes.max(initial=0) + 1) + sizes)[0]

@@ -39,12 +39,13 @@ def fit_sparse_cca(
     *,
     fold_labels: Sequence | np.ndarray | None = None,
     n_folds: int = N_FOLDS,
+    within: Sequence | np.ndarray | None = None,
 ) -> CCAResult:
     """First canonical variates under an elastic-net penalty, with a permutation test.
 
     Parameters
     ----------
-    X, Y, n_permutations, session_labels, seed, scale
+    X, Y, n_permutations, session_labels, seed, scale, within
         As `iblnm.analysis.fit_cca`. The seed also deals the sessions to folds.
     alpha : float or sequence of float
         Penalty of both views, in the scale of `sklearn.linear_model.ElasticNet` for a target
@@ -90,7 +91,7 @@ def fit_sparse_cca(
     seed = DEFAULT_SEED if seed is None else seed
     x, y = pd.DataFrame(X), pd.DataFrame(Y)
     labels = np.arange(len(x)) if session_labels is None else np.asarray(session_labels)
-    views = standardise_views(x, y, labels, scale=scale)
+    views = standardise_views(x, y, labels, scale=scale, within=within)
     folds = _folds(x, y, labels if fold_labels is None else np.asarray(fold_labels))
     if penalties.size > 1:
         folds = _deal(folds, n_folds, seed)
@@ -100,7 +101,7 @@ def fit_sparse_cca(
     chosen, wx, wy, correlation = _fit(z, identity, penalties, l1_ratio)
     p_values = null = None
     if n_permutations:
-        orders = session_permutations(views.sessions, n_permutations, seed)
+        orders = session_permutations(views.sessions, n_permutations, seed, views.within)
         null = np.concatenate(
             [
                 _fit(z, orders[i : i + CHUNK_PERMUTATIONS], penalties, l1_ratio)[3]

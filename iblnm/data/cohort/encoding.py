@@ -13,6 +13,7 @@ from iblnm.analysis.cohort_cca import (
     cohort_cca_scores,
     cohort_cca_table,
     cohort_cca_weights,
+    correct_both,
     fit_cohort_ccas,
 )
 from iblnm.analysis.corrections import correct_p
@@ -114,7 +115,7 @@ def task_encoding(
                 tables[name].append(part.assign(event=event, variant=variant))
             notes += [f"{event}, {variant}, {t}: {note}" for t, note in cohort.notes.items()]
     conformed = {name: _stack(parts, SCHEMAS[name]) for name, parts in tables.items()}
-    results = correct_p(conformed["cca_results"], "p", ["variant"], encoding.correction)
+    results = correct_both(conformed["cca_results"], ["variant"], encoding.correction)
     conformed["cca_results"] = CCA_RESULTS.conform(results)
     return CohortResult(
         tables=conformed,
@@ -126,7 +127,8 @@ def task_encoding(
             "min_response_time_s": settings.cohort.min_response_time_s,
             "contrasts": list(settings.analysis_contrasts),
             "trial_rows": trial_counts,
-            "permuted": "whole sessions among sessions with as many recordings of the target",
+            "permuted": "whole sessions among sessions with as many recordings of the target; "
+            "for p_within_subject among those of the same animal",
         },
         numbers=_numbers(glm, conformed["cca_results"]),
         notes=notes,

@@ -103,6 +103,34 @@ def test_permutations_keep_sessions_together_and_sizes_apart():
     assert count_movable_sessions(labels) == 5
 
 
+def test_sessions_can_be_left_to_their_animals():
+    labels = np.repeat(np.arange(9), 2)
+    animals = np.repeat(["m", "n", "o"], 6)
+    animals[-2:] = "p"
+    orders = session_permutations(labels, 2000, 1, within=animals)
+    np.testing.assert_array_equal(animals[orders], np.tile(animals, (2000, 1)))
+    np.testing.assert_array_equal(labels[orders[:, ::2]], labels[orders[:, 1::2]])
+    assert len(np.unique(orders, axis=0)) == 6 * 6 * 2
+    assert count_movable_sessions(labels, animals) == 8
+    assert count_movable_sessions(labels) == 9
+
+
+def test_what_animals_share_is_no_evidence_within_them():
+    rng = np.random.default_rng(11)
+    n_animals, animals = 12, np.repeat(np.arange(12), 4)
+    within, across = [], []
+    for i in range(60):
+        x = rng.standard_normal((48, 3)) + 2 * rng.standard_normal((n_animals, 3))[animals]
+        y = rng.standard_normal((48, 2)) + 2 * rng.standard_normal((n_animals, 2))[animals]
+        across.append(fit_cca(x, y, 1, 99, seed=i).p_value)
+        within.append(fit_cca(x, y, 1, 99, seed=i, within=animals).p_value)
+    # binomial: 0.05 + 4 standard errors of 0.028
+    assert np.mean(np.array(within) <= 0.05) < 0.165
+    assert np.mean(np.array(across) <= 0.05) > 0.3
+    x[:, 0] = y[:, 0] + 0.5 * rng.standard_normal(48)
+    assert fit_cca(x, y, 1, 99, within=animals).p_value == 0.01
+
+
 def test_orders_are_uniform_and_seeded():
     labels = np.arange(3)
     orders = session_permutations(labels, 6000, seed=2)

@@ -153,11 +153,16 @@ def test_cohort_of_targets_with_and_without_an_effect():
     x, y = (pd.concat(views) for views in zip(*parts, strict=True))
     y.iloc[0, 0] = np.nan
     subjects = {eid: f"m{int(eid[-3:]) % 8}" for eid in x.index.get_level_values("eid")}
-    fitted = fit_cohort_ccas(x.sample(frac=1, random_state=0), y, n_permutations=199, seed=1)
+    fitted = fit_cohort_ccas(
+        x.sample(frac=1, random_state=0), y, n_permutations=199, seed=1, subjects=subjects
+    )
     table = cohort_cca_table(fitted, subjects, n_bootstrap=200).set_index("target_NM")
     assert list(fitted.results) == ["DR-5HT", "LC-NE"]
     assert table.loc["DR-5HT", "p"] == 0.005
     assert table.loc["DR-5HT", "p_corrected"] == 0.01
+    assert table.loc["DR-5HT", "p_within_subject"] == 0.005
+    assert table.loc["DR-5HT", "p_within_subject_corrected"] == 0.01
+    assert table.loc["LC-NE", "p_within_subject"] > 0.05
     assert table.loc["DR-5HT", "n_recordings"] == 59
     # one session of 59 recordings has a single complete one, which cannot move
     assert table.loc["DR-5HT", "n_movable_sessions"] == 29
