@@ -25,7 +25,10 @@ PATIENCE = RemoteSettings(
     min_bytes_per_s=20_000,
 )
 BODY = b'{"a": 1}'
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n"
+)
 
 
 @contextmanager
