@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
 from iblnm.data.cohort.result import count_units
-from iblnm.vis.marks import color_bar, draw_matrix, spread_positions
+from iblnm.vis.marks import cell_text, color_bar, draw_matrix, spread_positions
 from iblnm.vis.mixed_models import ordered_events
 from iblnm.vis.panels import (
     EVENT_LABELS,
@@ -230,7 +229,7 @@ def cca_targets_figure(
         titles = ("Correlation, weights of column", "Cosine, encoding", "Cosine, behaviour")
         for ax, table, title in zip(row, tables, titles, strict=True):
             square = table.reindex(index=targets, columns=targets)
-            texts = square.map(lambda value: "" if np.isnan(value) else f"{value:.2f}")
+            texts = square.map(cell_text)
             image = draw_matrix(ax, square, texts=texts)
             ax.set_aspect("equal")
             panel_title(ax, title)

@@ -202,7 +202,7 @@ def decoding_null_figure(
     """
     null = need_rows(null, ("balanced_accuracy",), "permutations")
     values = 100 * null["balanced_accuracy"].to_numpy(dtype=float)
-    figure = new_figure(4.0, 2.8)
+    figure = new_figure(4.6, 2.8)
     ax = plain_axes(figure.add_subplot())
     ax.hist(values, 30, color="#c3c9ce", edgecolor="white", linewidth=0.3)
     observed, p_value = null["observed"].iloc[0], null["p"].iloc[0]

@@ -159,6 +159,11 @@ def draw_matrix(
     return image
 
 
+def cell_text(value: float) -> str:
+    """Two decimals, without the sign of a zero; empty where missing."""
+    return "" if np.isnan(value) else f"{round(value, 2) + 0.0:.2f}"
+
+
 def color_bar(figure: Figure, image: Any, axes: Any, label: str) -> None:
     bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
     bar.set_label(label, fontsize=8)

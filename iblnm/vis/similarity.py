@@ -10,7 +10,7 @@ import pandas as pd
 
 from iblnm.config import Settings, get_settings
 from iblnm.data.cohort.result import count_units
-from iblnm.vis.marks import color_bar, draw_matrix, target_strips
+from iblnm.vis.marks import cell_text, color_bar, draw_matrix, target_strips
 from iblnm.vis.panels import (
     SMALL,
     NoDataError,
@@ -124,7 +124,7 @@ def target_similarity_figure(
     for ax, (name, title) in zip(axes[:2], columns.items(), strict=True):
         square = means.pivot_table(index="target_i", columns="target_j", values=name)
         square = square.reindex(index=targets, columns=targets)
-        texts = square.map(lambda value: "" if np.isnan(value) else f"{value:.2f}")
+        texts = square.map(cell_text)
         image = draw_matrix(ax, square, texts=texts)
         ax.set_aspect("equal")
         panel_title(ax, title)

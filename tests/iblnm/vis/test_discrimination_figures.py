@@ -80,7 +80,7 @@ def test_summary_has_cells_distributions_and_the_contrast(pairs, reason):
         {
             "target_i": ["LC-NE", "LC-NE", "VTA-DA", "VTA-DA"],
             "target_j": ["LC-NE", "VTA-DA"] * 2,
-            "similarity": [0.9, 0.05, 0.05, 0.5],
+            "similarity": [0.9, -0.001, -0.001, 0.5],
             "similarity_other_subjects": [np.nan, 0.05, 0.05, 0.5],
         }
     )
@@ -90,7 +90,7 @@ def test_summary_has_cells_distributions_and_the_contrast(pairs, reason):
     figure = target_similarity_figure(means, pairs, contrasts, counts={"trials": 50})
     others, every, histogram = figure.axes[:3]
     assert [text.get_text() for text in others.texts] == ["0.50", "0.05", "0.05", ""]
-    assert [text.get_text() for text in every.texts] == ["0.50", "0.05", "0.05", "0.90"]
+    assert [text.get_text() for text in every.texts] == ["0.50", "0.00", "0.00", "0.90"]
     labels = [text.get_text() for text in histogram.get_legend().get_texts()]
     assert labels == [
         "within, other animal (1)",
