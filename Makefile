@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install demo dev test lint coverage benchmarks reset
+.PHONY: help install demo figures dev test lint coverage benchmarks reset
 
 help:
 	@echo "make demo     build the demo archive, process it, print a summary"
 	@echo "make dev      open the web page on http://127.0.0.1:3000"
+	@echo "make figures  analyse the cohort, draw the figures of the paper"
 	@echo "make test     run the tests"
 	@echo "make lint     check style"
 	@echo "make reset    delete all outputs"
@@ -23,11 +24,14 @@ install: $(BIN)/.installed
 demo: install
 	$(BIN)/iblnm demo
 
+figures: install
+	$(BIN)/iblnm analyse
+
 dev: install
 	$(BIN)/iblnm dev
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

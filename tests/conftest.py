@@ -15,6 +15,14 @@ from iblnm.config import Settings
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """With several workers a costly fixture is made by one of them, a module's by its own."""
+    for item in items:
+        shared = {"faulty", "dagster_page"} & set(item.fixturenames)
+        group = shared.pop() if shared else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_from_outside():
     """Settings of the developer's shell or .env must not reach the tests."""
