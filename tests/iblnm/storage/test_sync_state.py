@@ -1,0 +1,200 @@
+"""The table of known sessions: what is due, what waits, what survives a kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from iblnm.errors import UnreadableFileError
+from iblnm.storage.sync_state import FIRST_RETRY_S, Listed, Look, SyncState
+
+
+@pytest.fixture
+def state(tmp_path) -> SyncState:
+    return SyncState(tmp_path / "metadata" / "sync.sqlite")
+
+
+def _listed(*eids: str, listing: str = "a") -> list[Listed]:
+    return [Listed(eid, f"2024-01-0{9 - i}T10:00:00", listing) for i, eid in enumerate(eids)]
+
+
+def _see(state: SyncState, eid: str, content: str, time: float, **known) -> None:
+    state.looked([Look(eid, content, time, **known)])
+
+
+def test_new_and_changed_sessions_are_due_in_order_of_their_start(state):
+    assert state.note(_listed("x", "y", "z"), 1.0) == ["x", "y", "z"]
+    assert state.due(1.0) == ["z", "y", "x"]
+    for eid in "xyz":
+        _see(state, eid, "content", 2.0)
+    assert state.due(3.0) == []
+    assert state.note(_listed("x", "y", "z"), 3.0) == []
+    assert state.due(3.0) == []
+    state.note(_listed("x", listing="b"), 4.0)
+    assert state.due(4.0) == ["x"]
+
+
+def test_only_another_content_waits_for_a_run(state):
+    state.note(_listed("x"), 1.0)
+    _see(state, "x", "one", 2.0)
+    (waiting,) = state.waiting()
+    assert (waiting.run_key, waiting.since) == ("x:one", 2.0)
+    state.settle([waiting])
+    assert state.waiting() == []
+    state.note(_listed("x"), 3.0, look=True)
+    _see(state, "x", "one", 4.0)
+    assert state.waiting() == []
+    _see(state, "x", "two", 5.0)
+    assert [item.run_key for item in state.waiting()] == ["x:two"]
+
+
+def test_content_that_comes_back_is_a_version_of_its_own(state):
+    state.note(_listed("x"), 1.0)
+    keys = []
+    for content in ("one", "two", "one", "one", "two"):
+        _see(state, "x", content, 2.0)
+        keys += [item.run_key for item in state.waiting()]
+        state.settle(state.waiting())
+    assert keys == ["x:one", "x:two", "x:one:2", "x:two:2"]
+
+
+def test_a_version_older_than_the_first_look_counts_from_its_change(state):
+    state.note(_listed("x", "y"), 1.0)
+    _see(state, "x", "one", 100.0, changed=50.0)
+    _see(state, "y", "one", 100.0)
+    assert {item.eid: item.since for item in state.waiting()} == {"x": 50.0, "y": 100.0}
+    _see(state, "x", "two", 200.0, changed=60.0)
+    assert {item.eid: item.since for item in state.waiting()}["x"] == 200.0
+
+
+def test_what_a_clock_named_is_looked_at_again(state):
+    state.note(_listed("x", "y"), 1.0)
+    for eid in "xy":
+        state.looked([Look(eid, "one", 1.0)], again_s=(10.0, 100.0))
+    state.note(_listed("x"), 2.0, look=True)
+    assert state.due(2.0) == ["x"]
+    state.looked([Look("x", "one", 3.0)], again_s=(10.0, 100.0))
+    # listed once more while it is awaited: nothing to do now
+    state.note(_listed("x"), 4.0, look=True, unless_awaited=True)
+    assert state.due(12.9) == []
+    assert state.due(13.0) == ["x"]
+    state.looked([Look("x", "one", 14.0)], again_s=(10.0, 100.0))
+    assert state.due(102.9) == []
+    assert state.due(103.0) == ["x"]
+    state.looked([Look("x", "one", 103.0)], again_s=(10.0, 100.0))
+    assert state.due(1e9) == []
+
+
+def test_a_change_learnt_of_during_a_look_is_not_forgotten(state):
+    state.note(_listed("x"), 1.0)
+    state.note(_listed("x"), 5.0, look=True)
+    _see(state, "x", "one", 4.0)  # began before the second list was made
+    assert state.due(6.0) == ["x"]
+    _see(state, "x", "two", 6.0)
+    assert state.due(6.0) == []
+
+
+def test_a_look_that_fails_waits_longer_each_time_and_holds_up_no_other(state):
+    state.note(_listed("x", "y"), 0.0)
+    state.failed("y", 0.0)
+    assert state.due(FIRST_RETRY_S - 1) == ["x"]
+    assert state.due(FIRST_RETRY_S) == ["x", "y"]
+    state.failed("y", 100.0)
+    assert "y" not in state.due(100.0 + 2 * FIRST_RETRY_S - 1)
+    assert "y" in state.due(100.0 + 2 * FIRST_RETRY_S)
+    _see(state, "y", "one", 300.0)
+    state.note(_listed("x", "y", listing="b"), 300.0)
+    assert state.due(300.0) == ["y", "x"]
+
+
+def test_a_session_that_is_gone_is_marked_and_comes_back(state):
+    state.note(_listed("x", "y"), 1.0, epoch=1)
+    for eid in "xy":
+        _see(state, eid, "one", 2.0)
+    state.settle(state.waiting())
+    state.note(_listed("x"), 3.0, epoch=2)
+    state.miss(2)
+    assert state.due(3.0) == ["y"]
+    _see(state, "y", None, 86400.0)
+    assert state.withdrawn() == {"y": "1970-01-02T00:00:00"}
+    assert state.known() == ["x"]
+    assert state.fact("withdrawn_changed") == 86400.0
+    state.note(_listed("x", "y"), 90000.0, epoch=3)
+    assert state.due(90000.0) == ["y"]
+    _see(state, "y", "one", 90001.0)
+    assert state.withdrawn() == {}
+    assert state.waiting() == []
+    assert state.fact("withdrawn_changed") == 90001.0
+
+
+def test_the_session_looked_at_longest_ago_is_looked_at_anew(state):
+    state.note(_listed("x", "y"), 1.0)
+    _see(state, "x", "one", 10.0)
+    _see(state, "y", "one", 20.0)
+    state.look_at_oldest(10.0)
+    assert state.due(30.0) == []
+    state.look_at_oldest(15.0)
+    assert state.due(30.0) == ["x"]
+
+
+def test_claimed_sessions_wait_only_if_their_owner_is_dead(state):
+    state.note(_listed("x", "y"), 1.0)
+    for eid in "xy":
+        _see(state, eid, "one", 2.0)
+    state.claim(["x", "y"], "host:1")
+    assert state.waiting() == []
+    assert state.claimed(lambda owner: True) == {"x", "y"}
+    assert [item.eid for item in state.waiting(lambda owner: False)] == ["y", "x"]
+    _see(state, "x", "two", 3.0)  # changes while it is run
+    state.settle_claim("x", "host:1")
+    state.settle_claim("y", "host:2")  # not its owner
+    assert [item.run_key for item in state.waiting()] == ["x:two"]
+    state.release("host:1")
+    assert [item.run_key for item in state.waiting()] == ["y:one", "x:two"]
+
+
+def test_counts(state):
+    state.note(_listed("x", "y", "z"), 1.0)
+    _see(state, "x", "one", 2.0)
+    _see(state, "y", None, 2.0)
+    assert state.counts() == {"known": 2, "unseen": 1, "waiting": 1, "withdrawn": 1}
+
+
+def test_a_damaged_table_says_what_to_do(state, tmp_path):
+    state.set_facts(a=1)
+    (tmp_path / "metadata" / "sync.sqlite").write_bytes(b"not a database" * 100)
+    with pytest.raises(UnreadableFileError, match=r"sync\.sqlite: .* delete it"):
+        state.known()
+
+
+def test_reading_withdrawn_sessions_makes_no_table(state, tmp_path):
+    assert state.withdrawn() == {}
+    assert not (tmp_path / "metadata").exists()
+
+
+def test_a_killed_writer_leaves_whole_transactions(state, tmp_path):
+    code = (
+        "import sys, itertools\n"
+        "from iblnm.storage.sync_state import Listed, SyncState\n"
+        "state = SyncState(sys.argv[1])\n"
+        "for i in itertools.count():\n"
+        "    rows = [Listed(f'{i}-{k}', '2024', 'a') for k in range(50)]\n"
+        "    state.note(rows, 0.0, last=i)\n"
+        "    print(i, flush=True)\n"
+    )
+    path = tmp_path / "metadata" / "sync.sqlite"
+    for _ in range(3):
+        path.unlink(missing_ok=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
+        )
+        while int(process.stdout.readline()) < 5:
+            pass
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        assert state.counts()["known"] == 50 * (state.fact("last") + 1) >= 300

@@ -1,0 +1,26 @@
+"""Kills, faults and changes at once: no session is lost, none is run twice for one content.
+
+The large version is ``python benchmarks/bench_sensor.py --simulate 5000``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_every_session_is_in_exactly_once_per_content(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
+    from sync_simulation import simulate
+
+    found = simulate(tmp_path, n_sessions=200, n_changes=50, n_kills=3, seed=5)
+    assert found.wrong == {}
+    assert found.sessions == 200
+    assert found.runs >= 200 - found.changes["delete"]
+    assert found.kills >= 3
+    assert found.faults > 0
+    assert found.catch_ups >= 1
