@@ -13,7 +13,8 @@ FOLDERS = {
         "Mean traces, response vectors, similarity, decoding and mixed models",
         [
             "mean_traces",
-            "response_matrix",
+            "response_similarity",
+            "target_decoding",
             "response_lmm",
         ],
     ),
