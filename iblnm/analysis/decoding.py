@@ -142,7 +142,7 @@ def decode_target_nm(
     folds = leave_one_subject_out(data, cs, solver, C)
     result = summarise_predictions(data, collect_predictions(data, folds), features, classes)
     chosen = np.array([fold.c for fold in folds])
-    median = float(np.exp(np.median(np.log(chosen[np.isfinite(chosen)])))) if C is None else C
+    median = _median_c(chosen[np.isfinite(chosen)]) if C is None else C
     result |= _refit(data, median, features, classes, solver)
     violations = np.array(solver.violations)
     result |= {
@@ -346,6 +346,10 @@ confusion_counts, coefficients, intercepts, best_C_, fold_C, folds, convergence
             seed=seed,
         )
         return self.null
+
+
+def _median_c(chosen: np.ndarray) -> float:
+    return float(np.exp(np.median(np.log(chosen)))) if chosen.size else np.nan
 
 
 def _refit(

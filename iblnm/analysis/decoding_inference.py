@@ -55,7 +55,7 @@ def shuffle_targets(
 
     Examples
     --------
-    >>> rng = np.random.default_rng(1)
+    >>> rng = np.random.default_rng(0)
     >>> shuffle_targets(np.array([0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 2]), rng).tolist()
     [2, 2, 0, 0, 1]
     """
