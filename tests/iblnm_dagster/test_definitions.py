@@ -63,6 +63,34 @@ CATALOGUE_EDGES = {
     "qc_dashboard": {"qc_matrix", "sessions"},
     "dataset_overview": {"qc_matrix", "sessions"},
 }
+COHORT_EDGES = {
+    "response_magnitudes": {"sessions", "errors", "performance_table", "trials", "responses"},
+    "mean_traces": {"sessions", "errors", "performance_table", "trials", "responses"},
+    "trial_regressors": {"sessions", "errors", "performance_table", "trials", "wheel_velocity"},
+    "response_matrix": {"response_magnitudes"},
+    "response_similarity": {"response_matrix"},
+    "target_decoding": {"response_matrix"},
+    "response_anova": {"response_magnitudes"},
+    "response_lmm": {"response_magnitudes"},
+    "movement_encoding": {"response_magnitudes", "trial_regressors"},
+    "task_encoding": {"response_magnitudes", "performance_table"},
+    "task_performance": {"sessions", "performance_table", "errors"},
+    "qc_overview": {"sessions", "qc_photometry", "video"},
+}
+FIGURE_EDGES = {
+    "responses_figures": {
+        "mean_traces",
+        "response_similarity",
+        "target_decoding",
+        "response_lmm",
+    },
+    "example_session_figures": {"response_magnitudes"},
+    "movement_encoding_figures": {"movement_encoding"},
+    "task_encoding_figures": {"task_encoding"},
+    "task_performance_figures": {"task_performance", "response_magnitudes"},
+    "qc_overview_figures": {"qc_overview"},
+    "video_figures": {"video"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -78,21 +106,21 @@ def test_edges_are_those_of_the_design(graph):
         key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
         for key in graph.get_all_asset_keys()
     }
-    assert edges == SESSION_EDGES | CATALOGUE_EDGES
+    assert edges == SESSION_EDGES | CATALOGUE_EDGES | COHORT_EDGES | FIGURE_EDGES
 
 
 def test_sessions_are_partitions_and_tables_are_not(graph):
     for name in SESSION_EDGES:
         assert graph.get(AssetKey(name)).partitions_def == SESSION_PARTITIONS, name
         assert graph.get(AssetKey(name)).backfill_policy is None, name
-    for name in CATALOGUE_EDGES:
+    for name in CATALOGUE_EDGES | COHORT_EDGES | FIGURE_EDGES:
         assert graph.get(AssetKey(name)).partitions_def is None, name
     assert set(SESSION_ASSET_NAMES) == set(SESSION_EDGES)
 
 
 def test_every_asset_is_described_and_stored_at_a_declared_place(graph):
     places = {}
-    for name in SESSION_EDGES | CATALOGUE_EDGES:
+    for name in SESSION_EDGES | CATALOGUE_EDGES | COHORT_EDGES | FIGURE_EDGES:
         node = graph.get(AssetKey(name))
         assert node.description, name
         assert node.group_name in {
@@ -102,8 +130,10 @@ def test_every_asset_is_described_and_stored_at_a_declared_place(graph):
             "video",
             "catalogue",
             "quality",
+            "cohort",
+            "cohort_figures",
         }
-        if name in ("labels", "qc_dashboard", "dataset_overview"):
+        if name in ("labels", "qc_dashboard", "dataset_overview", *FIGURE_EDGES):
             continue
         places[name] = (
             node.metadata.get("file")

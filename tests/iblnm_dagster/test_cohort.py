@@ -1,0 +1,163 @@
+"""The analyses of the cohort through the graph, on an archive with planted responses."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from dagster import AssetKey, DagsterEventType
+
+from iblnm.config import Settings
+from iblnm.errors import MissingFileError
+from iblnm.schemas.cohort import COHORT_TABLES
+from iblnm.storage.parquet import read_provenance, read_table
+from iblnm_dagster.assets.cohort.figures import FOLDERS
+from iblnm_dagster.build import build_defs
+from iblnm_dagster.jobs import COHORT_JOB
+
+pytestmark = pytest.mark.slow
+
+# sign of the planted difference between reward and error at feedback, by target
+REWARD_SIGN = {"VTA-DA": 1, "SNc-DA": 1, "DR-5HT": 1, "LC-NE": -1}
+
+
+def made_cheap(settings: Settings) -> Settings:
+    """The settings with few permutations, and figures of one type."""
+    few = {"n_permutations": 19, "n_bootstrap": 19}
+    return settings.model_copy(
+        update={
+            "figures": settings.figures.model_copy(update={"file_types": ("svg",)}),
+            "discrimination": settings.discrimination.model_copy(update=few),
+            "models": settings.models.model_copy(update={"n_permutations": 19}),
+            "encoding": settings.encoding.model_copy(update=few),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def analysed(faulty):
+    """The faulty archive with its cohort analysed."""
+    settings = made_cheap(faulty.settings)
+    job = build_defs(settings).resolve_job_def(COHORT_JOB)
+    result = job.execute_in_process(instance=faulty.instance, raise_on_error=False)
+    assert result.success, [
+        result.failure_data_for_node(key) for key in result.get_failed_step_keys()
+    ]
+    return settings, result
+
+
+def materialised(result) -> dict[str, dict]:
+    """Metadata of each asset that was made, by its name."""
+    return {
+        event.asset_key.to_user_string(): {
+            name: value.value for name, value in event.materialization.metadata.items()
+        }
+        for event in result.all_events
+        if event.event_type == DagsterEventType.ASSET_MATERIALIZATION
+    }
+
+
+def test_every_table_of_the_design_is_written_and_of_its_schema(analysed):
+    settings, result = analysed
+    made = materialised(result)
+    graph = build_defs(settings).resolve_asset_graph()
+    for name in made:
+        metadata = graph.get(AssetKey(name)).metadata
+        if "file" not in metadata:
+            continue
+        path = settings.results_dir / metadata["file"]
+        table = COHORT_TABLES[metadata["table"]].validate(read_table(path))
+        assert len(table) == made[name]["dagster/row_count"], name
+    assert {
+        "response_magnitudes",
+        "trial_regressors",
+        "response_matrix",
+        "response_similarity",
+        "target_decoding",
+        "response_lmm",
+        "movement_encoding",
+        "task_encoding",
+        "task_performance",
+        "qc_overview",
+    } <= set(made)
+
+
+def test_counts_shrink_from_candidate_to_used_and_are_in_the_file_and_on_the_page(
+    analysed, faulty
+):
+    settings, result = analysed
+    made = materialised(result)["response_magnitudes"]
+    origin = read_provenance(settings.results_dir / "responses" / "responses.pqt")
+    counts = origin.parameters["counts"]
+    assert made["candidate sessions"] == len(faulty.truth["sessions"])
+    for unit in ("sessions", "recordings", "subjects", "trials"):
+        numbers = [counts[stage][unit] for stage in ("candidate", "eligible", "used")]
+        assert numbers == sorted(numbers, reverse=True)
+        assert numbers == [made[f"{stage} {unit}"] for stage in ("candidate", "eligible", "used")]
+    table = read_table(settings.results_dir / "responses" / "responses.pqt")
+    assert table["eid"].nunique() == counts["used"]["sessions"]
+
+
+def test_only_sessions_without_a_blocking_failure_are_used(analysed, faulty):
+    settings, _ = analysed
+    matrix = faulty.table("qc_matrix")
+    blocked = set(matrix.loc[(matrix.severity == "BLOCK") & (matrix.outcome == "fail"), "eid"])
+    assert len(blocked) >= 5
+    used = set(read_table(settings.results_dir / "responses" / "responses.pqt")["eid"])
+    assert used
+    assert not used & blocked
+
+
+def test_models_recover_the_sign_of_the_planted_reward_response(analysed):
+    settings, _ = analysed
+    table = read_table(settings.results_dir / "responses" / "lmm_coefficients.pqt")
+    reward = table[(table.event == "feedback_times") & (table.term == "reward")]
+    found = dict(zip(reward["target_NM"], reward["estimate"], strict=True))
+    known = {target: sign for target, sign in REWARD_SIGN.items() if target in found}
+    assert len(known) >= 3
+    for target, sign in known.items():
+        assert sign * found[target] > 0.5, (target, found[target])
+    assert (table["p_corrected"].dropna() >= table["p"][table["p_corrected"].notna()]).all()
+
+
+def test_every_folder_of_figures_is_drawn_with_a_preview(analysed):
+    settings, result = analysed
+    made = materialised(result)
+    for folder in FOLDERS:
+        shown = made[f"{folder}_figures"]
+        files = {path.stem for path in (settings.figures_dir / folder).glob("*.svg")}
+        previews = {name for name, value in shown.items() if str(value).startswith("![")}
+        assert files == previews
+        assert len(files) == shown["figures"] > 0
+
+
+def test_an_analysis_whose_input_was_never_made_says_what_to_materialize(small_settings, instance):
+    job = build_defs(small_settings).resolve_job_def(COHORT_JOB)
+    result = job.execute_in_process(
+        instance=instance, raise_on_error=False, asset_selection=[AssetKey("response_matrix")]
+    )
+    assert not result.success
+    failed = [e for e in result.all_events if e.event_type == DagsterEventType.STEP_FAILURE]
+    assert len(failed) == 1
+    error = failed[0].step_failure_data.error
+    while error.cause:
+        error = error.cause
+    assert error.cls_name == MissingFileError.__name__
+    assert "materialize response_magnitudes first" in error.message
+
+
+def test_an_empty_catalogue_gives_empty_tables_and_figures_that_say_so(small_settings, instance):
+    from iblnm_dagster.jobs import CATALOG_JOB
+
+    settings = made_cheap(small_settings)
+    defs = build_defs(settings)
+    assert defs.resolve_job_def(CATALOG_JOB).execute_in_process(instance=instance).success
+    result = defs.resolve_job_def(COHORT_JOB).execute_in_process(instance=instance)
+    assert result.success
+    made = materialised(result)
+    assert made["response_magnitudes"]["dagster/row_count"] == 0
+    drawing = (settings.figures_dir / "responses" / "lmm_coefficients.svg").read_text()
+    assert "no data" in drawing.lower()
+    assert json.dumps(made["response_lmm"]["parameters"])
+    assert pd.read_parquet(settings.results_dir / "responses" / "lmm_coefficients.pqt").empty
