@@ -6,47 +6,20 @@ killed leaves the table as it was before or as it is after, and several processe
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from iblnm.config import Settings
-from iblnm.errors import UnreadableFileError
+from iblnm.errors import TransientError, UnreadableFileError
+from iblnm.storage import _sync_rows
 
 BUSY_TIMEOUT_S = 30.0
 FIRST_RETRY_S = 60.0
 LONGEST_RETRY_S = 6 * 3600.0
-_UNSEEN, _CHANGED = 1, 2
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS sessions (
-    eid TEXT PRIMARY KEY,
-    start_time TEXT NOT NULL,
-    listing TEXT NOT NULL,
-    listed_in INTEGER NOT NULL DEFAULT 0,
-    look INTEGER NOT NULL DEFAULT 1,
-    flagged REAL NOT NULL DEFAULT 0,
-    looked REAL NOT NULL DEFAULT 0,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    look_at REAL NOT NULL DEFAULT 0,
-    looks_left TEXT NOT NULL DEFAULT '[]',
-    fingerprint TEXT,
-    version TEXT,
-    since REAL,
-    handled TEXT,
-    claimed TEXT,
-    owner TEXT,
-    withdrawn TEXT
-);
-CREATE TABLE IF NOT EXISTS versions (
-    eid TEXT, fingerprint TEXT, visits INTEGER NOT NULL, PRIMARY KEY (eid, fingerprint)
-);
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
 
 
 @dataclass(frozen=True)
@@ -141,7 +114,9 @@ class SyncState:
                 sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             ) as connection:
                 if not connection.execute("PRAGMA user_version").fetchone()[0]:
-                    connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = 1;COMMIT")
+                    connection.executescript(
+                        f"BEGIN;{_sync_rows.SCHEMA}PRAGMA user_version = 1;COMMIT"
+                    )
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection
@@ -149,8 +124,8 @@ class SyncState:
                     connection.execute("ROLLBACK")
                     raise
                 connection.execute("COMMIT")
-        except sqlite3.OperationalError:
-            raise
+        except sqlite3.OperationalError as error:
+            raise TransientError(f"{self._path.name}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise UnreadableFileError(
                 f"the table of known sessions is damaged ({error}): delete it, and the next "
@@ -163,12 +138,12 @@ class SyncState:
     def fact(self, name: str, default: Any = None) -> Any:
         """A value by name."""
         with self._transaction() as db:
-            return _fact(db, name, default)
+            return _sync_rows.fact(db, name, default)
 
     def set_facts(self, **values: Any) -> None:
         """Store values by name, together."""
         with self._transaction() as db:
-            _set_facts(db, values)
+            _sync_rows.set_facts(db, values)
 
     # what is listed ---------------------------------------------------------------------------
 
@@ -215,6 +190,7 @@ class SyncState:
             for row in rows:
                 listing, awaited = known.get(row.eid, (None, False))
                 changed = look and not (unless_awaited and awaited)
+                reason = _sync_rows.CHANGED if changed else _sync_rows.UNSEEN
                 if listing is None:
                     new.append(row.eid)
                     db.execute(
@@ -225,7 +201,7 @@ class SyncState:
                     db.execute(
                         "UPDATE sessions SET look = max(look, ?), flagged = ?, listing = ?"
                         " WHERE eid = ?",
-                        (_CHANGED if changed else _UNSEEN, now, row.listing, row.eid),
+                        (reason, now, row.listing, row.eid),
                     )
                 known[row.eid] = (row.listing, awaited)
                 if epoch is not None:
@@ -234,7 +210,7 @@ class SyncState:
                         " flagged = iif(withdrawn NOT NULL, ?2, flagged) WHERE eid = ?3",
                         (epoch, now, row.eid),
                     )
-            _set_facts(db, facts)
+            _sync_rows.set_facts(db, facts)
         return new
 
     def miss(self, number: int, **facts: Any) -> None:
@@ -245,13 +221,13 @@ class SyncState:
                 " WHERE listed_in < ? AND withdrawn IS NULL",
                 (number,),
             )
-            _set_facts(db, facts)
+            _sync_rows.set_facts(db, facts)
 
     def look_at_all(self, **facts: Any) -> None:
         """Every session is due for a look."""
         with self._transaction() as db:
             db.execute("UPDATE sessions SET look = max(look, 1) WHERE withdrawn IS NULL")
-            _set_facts(db, facts)
+            _sync_rows.set_facts(db, facts)
 
     def look_at_oldest(self, before: float) -> None:
         """The session that was looked at longest ago is due, if that was before this time."""
@@ -272,7 +248,7 @@ class SyncState:
                 " WHERE look OR looks_left != '[]' ORDER BY attempts, start_time, eid",
                 (now,),
             ).fetchall()
-        return [eid for eid, flagged, left in rows if flagged or _is_due(left, now)]
+        return [eid for eid, flagged, left in rows if flagged or _sync_rows.is_due(left, now)]
 
     def looked(self, looks: Sequence[Look], again_s: Sequence[float] = (), **facts: Any) -> None:
         """Take in what looks found.
@@ -287,12 +263,12 @@ class SyncState:
         """
         with self._transaction() as db:
             for look in looks:
-                _unflag(db, look, again_s)
+                _sync_rows.unflag(db, look, again_s)
                 if look.fingerprint is None:
-                    _withdraw(db, look)
+                    _sync_rows.withdraw(db, look)
                 else:
-                    _take_in(db, look)
-            _set_facts(db, facts)
+                    _sync_rows.take_in(db, look)
+            _sync_rows.set_facts(db, facts)
 
     def failed(self, eid: str, now: float) -> None:
         """Put a look that failed off, longer each time."""
@@ -409,76 +385,3 @@ class SyncState:
         with self._transaction() as db:
             row = db.execute(f"SELECT {sums} FROM sessions").fetchone()
         return dict(zip(names, map(int, row), strict=True))
-
-
-def _fact(db: sqlite3.Connection, name: str, default: Any = None) -> Any:
-    row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-    return default if row is None else json.loads(row[0])
-
-
-def _set_facts(db: sqlite3.Connection, values: dict[str, Any]) -> None:
-    db.executemany(
-        "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)",
-        [(name, json.dumps(value)) for name, value in values.items()],
-    )
-
-
-def _is_due(looks_left: str, now: float) -> bool:
-    return any(due <= now for due in json.loads(looks_left))
-
-
-def _unflag(db: sqlite3.Connection, look: Look, again_s: Sequence[float]) -> None:
-    reason, flagged, looks_left = db.execute(
-        "SELECT look, flagged, looks_left FROM sessions WHERE eid = ?", (look.eid,)
-    ).fetchone()
-    if flagged > look.time:  # another process has learnt of a change since the look began
-        return
-    again = [due for due in json.loads(looks_left) if due > look.time]
-    if reason == _CHANGED:
-        again = [look.time + seconds for seconds in again_s]
-    db.execute(
-        "UPDATE sessions SET look = 0, look_at = 0, attempts = 0, looks_left = ? WHERE eid = ?",
-        (json.dumps(again), look.eid),
-    )
-
-
-def _take_in(db: sqlite3.Connection, look: Look) -> None:
-    old, start_time, withdrawn = db.execute(
-        "SELECT fingerprint, start_time, withdrawn FROM sessions WHERE eid = ?", (look.eid,)
-    ).fetchone()
-    db.execute(
-        "UPDATE sessions SET start_time = ?, withdrawn = NULL, looked = ? WHERE eid = ?",
-        (look.start_time or start_time, look.time, look.eid),
-    )
-    if withdrawn is not None:
-        _set_facts(db, {"withdrawn_changed": look.time})
-    if look.fingerprint == old:
-        return
-    key = (look.eid, look.fingerprint)
-    db.execute(
-        "INSERT INTO versions VALUES (?, ?, 1)"
-        " ON CONFLICT (eid, fingerprint) DO UPDATE SET visits = visits + 1",
-        key,
-    )
-    (visits,) = db.execute(
-        "SELECT visits FROM versions WHERE eid = ? AND fingerprint = ?", key
-    ).fetchone()
-    was_there = old is None and look.changed is not None
-    db.execute(
-        "UPDATE sessions SET fingerprint = ?, version = ?, since = ? WHERE eid = ?",
-        (
-            look.fingerprint,
-            look.fingerprint if visits == 1 else f"{look.fingerprint}:{visits}",
-            min(look.changed, look.time) if was_there else look.time,
-            look.eid,
-        ),
-    )
-
-
-def _withdraw(db: sqlite3.Connection, look: Look) -> None:
-    stamp = datetime.fromtimestamp(look.time, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    changed = db.execute(
-        "UPDATE sessions SET withdrawn = ? WHERE eid = ? AND withdrawn IS NULL", (stamp, look.eid)
-    ).rowcount
-    if changed:
-        _set_facts(db, {"withdrawn_changed": look.time})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from pathlib import Path
 import dagster as dg
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
 from dagster._core.storage.tags import PARTITION_NAME_TAG, RUN_KEY_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
@@ -20,10 +21,11 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 
-import iblnm_dagster.sensors
+import iblnm_dagster.cli
 from iblnm.config import Settings, get_settings
 from iblnm.errors import RemoteTimeout
 from iblnm.storage.sync_state import open_state
+from iblnm_dagster.batch import BatchReport
 from iblnm_dagster.build import build_defs
 from iblnm_dagster.catch_up import CATCH_UP_JOB, work_off
 from iblnm_dagster.instance import open_instance
@@ -32,6 +34,7 @@ from iblnm_dagster.partitions import known_sessions
 from iblnm_dagster.schedules import cohort_request
 from iblnm_dagster.selection import WORKER_TAG
 from iblnm_dagster.sensors import BACKLOG_TAG, SessionWatch, tables_request
+from iblnm_dagster.worker import PASSED, SessionOutcome, Worker
 
 DEAD_PID = 2**22 + 1
 
@@ -164,22 +167,31 @@ def test_the_demo_archive_is_not_built_by_a_tick(tmp_path, root):
     assert not (tmp_path / "empty" / ".demo").exists()
 
 
-def test_a_batch_leaves_nothing_for_the_sensor(settings, root, watch):
-    batch = [sys.executable, "-m", "iblnm_dagster.cli", "batch", "--workers", "1"]
-    environment = {
-        **os.environ,
-        "IBLNM_ROOT": str(settings.root),
-        "IBLNM_ONE_CACHE_DIR": str(settings.cache_dir),
-    }
-    subprocess.run(batch, env=environment, check=True, capture_output=True)
-    result = _tick(watch, root)
-    assert not (result.run_requests or result.dynamic_partitions_requests)
-    assert tables_request(root, settings).skip_message == "the tables are up to date"
-    # a changed session is run by the next batch, as by the sensor
-    _replace_a_file(settings)
-    done = subprocess.run(batch, env=environment, capture_output=True, text=True)
-    assert "0 new sessions; 1 to run" in done.stdout
+def test_a_batch_leaves_nothing_for_the_sensor(settings, root, watch, monkeypatch):
+    ran = []
+
+    def run_batch(settings, eids, *, on_outcome, workers):
+        ran.append(list(eids))
+        # a tick while the batch is at work must not ask for the same sessions
+        assert not _tick(watch, root).run_requests
+        for eid in eids[1:]:
+            on_outcome(SessionOutcome(eid, PASSED))
+        return BatchReport()
+
+    monkeypatch.setattr("iblnm_dagster.batch.run_batch", run_batch)
+    monkeypatch.setattr(iblnm_dagster.cli, "get_settings", lambda: settings)
+    batch = functools.partial(CliRunner().invoke, iblnm_dagster.cli.cli, catch_exceptions=False)
+    assert "4 new sessions; 4 to run" in batch(["batch", "--no-catalogue"]).output
+    # its worker died with the first session in hand
+    (request,) = _tick(watch, root).run_requests
+    assert request.partition_key == known_sessions(root)[0]
+    for eid in known_sessions(root):
+        _run(root, SESSION_JOB, **{PARTITION_NAME_TAG: eid})
     assert not _tick(watch, root).run_requests
+    # a changed session is run by the next batch, as it would be by the sensor
+    _replace_a_file(settings)
+    batch(["batch", "--no-catalogue"])
+    assert [len(eids) for eids in ran] == [4, 1]
 
 
 def test_faults_of_the_archive_show_on_the_page_but_hold_up_no_run(watch, root):
@@ -327,7 +339,10 @@ def test_a_withdrawn_session_stays_in_the_table_with_a_mark(settings, root, watc
     from iblutil.io import parquet
 
     _tick(watch, root)
-    work_off(settings, root, workers=1, limit_s=60.0)
+    metadata_alone = Worker(settings, root, assets=("session",), checks=False)
+    for eid in known_sessions(root):
+        assert metadata_alone.run(eid).status == PASSED
+    open_state(settings).settle(open_state(settings).waiting())
     table, metadata = parquet.load(settings.cache_dir / "sessions.pqt")
     gone = str(table.index[0])
     parquet.save(settings.cache_dir / "sessions.pqt", table.iloc[1:], metadata)
