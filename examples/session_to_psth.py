@@ -22,12 +22,8 @@ one = _get_default_connection()
 # %%
 sessions = list_sessions(one, settings.project)
 rows = (fetch_session(one, eid, settings).iloc[0] for eid in sessions["eid"])
-row = next(
-    row
-    for row in rows
-    if row.session_type == "biased" and settings.dataset_categories["extracted_photometry_signal"][0]
-    in row.datasets
-)
+signal = settings.dataset_categories["extracted_photometry_signal"][0]
+row = next(row for row in rows if row.session_type == "biased" and signal in row.datasets)
 ps = PhotometrySession(row, one=one)
 print(ps, "targets:", ", ".join(ps.target_NM))
 
