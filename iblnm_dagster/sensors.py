@@ -90,6 +90,8 @@ class SessionWatch:
                 [SESSION_PARTITIONS.build_add_request(new)] if new else None
             ),
             skip_reason=None if requests else SkipReason(message),
+            # nothing reads it: it shows on the page what a tick with requests has to say
+            cursor=message,
         )
 
     def _requests(self, instance: DagsterInstance, state: Any) -> tuple[list[RunRequest], str]:
@@ -105,8 +107,9 @@ class SessionWatch:
             RunRequest(run_key=item.run_key, job_name=SESSION_JOB, partition_key=item.eid)
             for item in found.open
         ]
+        asked = f"{len(requests)} of them to run" if requests else "nothing new"
         busy = f"; {len(found.busy)} changed while they are run" if found.busy else ""
-        return requests, f"{state.counts()['known']} sessions, nothing new{busy}"
+        return requests, f"{state.counts()['known']} sessions, {asked}{busy}"
 
     def _await_catch_up(
         self, instance: DagsterInstance, latest: RunRecord, state: Any
@@ -114,7 +117,7 @@ class SessionWatch:
         run = latest.dagster_run
         key = run.tags.get(RUN_KEY_TAG)
         if run.status == DagsterRunStatus.NOT_STARTED and key:
-            return [RunRequest(run_key=key, job_name=CATCH_UP_JOB)], ""
+            return [RunRequest(run_key=key, job_name=CATCH_UP_JOB)], "once more, as it was lost"
         cancel_runs_of_dead_workers(instance)
         return [], (
             f"run {run.run_id[:8]} of {CATCH_UP_JOB} works the backlog off: "

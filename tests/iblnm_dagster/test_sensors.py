@@ -238,8 +238,10 @@ def few(settings) -> Settings:
 
 def test_a_backlog_is_one_run_that_works_it_off(few, root):
     watch = SessionWatch(few)
-    (request,) = _tick(watch, root).run_requests
+    result = _tick(watch, root)
+    (request,) = result.run_requests
     assert (request.job_name, request.tags[BACKLOG_TAG]) == (CATCH_UP_JOB, "4 sessions")
+    assert result.cursor == "4 sessions wait: one run of catch_up works them off"
     assert _tick(watch, root).run_requests[0].run_key == request.run_key
     run = _launch(root, request)
     waits = _tick(watch, root)
