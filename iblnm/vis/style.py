@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ FAINT = "#e9ecee"
 INK = "#1c2730"
 FILE_TYPES = ("svg", "pdf", "png")
 # fixed identifiers: the same figure is the same file
+_PREVIEW_COLORS = 64
+_SMALLEST_PREVIEW = 60
 _DRAWING = {"svg.hashsalt": "iblnm", "svg.fonttype": "none", "pdf.fonttype": 42}
 _FILE_METADATA = {
     "svg": {"Date": None},
@@ -108,7 +110,7 @@ def thumbnail(figure: Figure, *, max_bytes: int = 60_000, dpi: float = 80.0) -> 
     ----------
     figure : Figure
     max_bytes : int
-        Limit of the address; the resolution is lowered until it fits.
+        Limit of the address; the size is lowered until it fits.
     dpi : float
         Resolution to begin with.
 
@@ -117,9 +119,23 @@ def thumbnail(figure: Figure, *, max_bytes: int = 60_000, dpi: float = 80.0) -> 
     ValueError
         If the figure fits at no resolution.
     """
-    while dpi >= 10:
-        address = f"data:image/png;base64,{base64.b64encode(_drawn(figure, 'png', dpi)).decode()}"
+    from PIL import Image
+
+    with Image.open(io.BytesIO(_drawn(figure, "png", dpi))) as drawn:
+        full = drawn.convert("RGB")
+    for width in _widths(full.width):
+        image = full.resize((width, round(full.height * width / full.width)), Image.LANCZOS)
+        buffer = io.BytesIO()
+        # few colours make a small file, and a preview needs no more
+        image.quantize(_PREVIEW_COLORS).save(buffer, format="png", optimize=True)
+        address = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
         if len(address) <= max_bytes:
             return address
-        dpi *= 0.8
     raise ValueError(f"the figure does not fit in {max_bytes} bytes")
+
+
+def _widths(first: int) -> Iterator[int]:
+    width = first
+    while width >= _SMALLEST_PREVIEW:
+        yield width
+        width = int(width * 0.8)
