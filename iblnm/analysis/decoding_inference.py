@@ -204,7 +204,9 @@ def accuracy_intervals(
     n_bootstrap, seed : int
         See `subject_resamples`.
     coverage : float
-        Between 0 and 1; percentile intervals.
+        Between 0 and 1; percentile intervals. Where all animals are at 0 or all at 1, which
+        resampling cannot vary, the interval is that of Clopper & Pearson (1934, Biometrika
+        26, 404–413) with animals as trials.
 
     Returns
     -------
@@ -235,6 +237,8 @@ def accuracy_intervals(
     def entry(measure, target, guess, value, samples, units, n):
         known = units > 1 and np.isfinite(samples).any()
         low, high = np.nanquantile(samples, tails) if known else (np.nan, np.nan)
+        if known and low == high and value in (0.0, 1.0):
+            low, high = _interval_at_bound(value, units, coverage)
         names = ("measure", "target", "predicted", "value", "low", "high")
         numbers = (measure, target, guess, value, low, high)
         return dict(zip(names, numbers, strict=True)) | {"n_recordings": n, "n_subjects": units}
@@ -258,6 +262,12 @@ def accuracy_intervals(
             of_target = (int(tested[:, i].sum()), int(counts[:, i].sum()))
             rows.append(entry("confusion", target, guess, value, shares[:, i, j], *of_target))
     return pd.DataFrame(rows)
+
+
+def _interval_at_bound(value: float, units: int, coverage: float) -> tuple[float, float]:
+    """Clopper–Pearson interval where all animals agree: resampling them tells nothing."""
+    margin = 1 - ((1 - coverage) / 2) ** (1 / units)
+    return (0.0, margin) if value == 0.0 else (1 - margin, 1.0)
 
 
 def contribution_intervals(

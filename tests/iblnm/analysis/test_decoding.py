@@ -408,3 +408,16 @@ def test_a_target_of_one_animal_has_no_interval():
     own = table[(table["measure"] == "confusion") & (table["target"] == "Z")]
     assert own[["value", "low", "high"]].isna().all().all()
     assert (own["n_recordings"] == 0).all()
+
+
+def test_animals_that_all_agree_still_leave_an_interval():
+    subject = np.repeat(np.arange(12), 2)
+    X = 20.0 * (subject % 3)[:, None] + np.random.default_rng(0).normal(size=(24, 2))
+    table = accuracy_intervals(decode_target_nm(X, np.array(list("ABC"))[subject % 3], subject))
+    row = table.iloc[0]
+    # Clopper and Pearson for 12 of 12 animals: 0.025 ** (1 / 12)
+    assert (row["value"], row["high"]) == (1.0, 1.0)
+    assert row["low"] == pytest.approx(0.7354, abs=1e-4)
+    never = table[(table["target"] == "A") & (table["predicted"] == "C")].iloc[0]
+    assert (never["value"], never["low"]) == (0.0, 0.0)
+    assert never["high"] == pytest.approx(1 - 0.025**0.25)
