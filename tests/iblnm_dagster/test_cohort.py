@@ -121,6 +121,15 @@ def test_models_recover_the_sign_of_the_planted_reward_response(analysed):
     assert (table["p_corrected"].dropna() >= table["p"][table["p_corrected"].notna()]).all()
 
 
+def test_left_out_animals_are_decoded_as_the_planted_profiles_are(analysed):
+    """The planted profiles differ by more than the noise of a recording: no confusion."""
+    settings, _ = analysed
+    accuracy = read_table(settings.results_dir / "responses" / "decoding_accuracy.pqt")
+    overall = accuracy[accuracy["measure"] == "balanced_accuracy"].iloc[0]
+    assert overall["low"] <= 1.0 <= overall["high"]
+    assert overall["value"] > 0.8
+
+
 def test_every_folder_of_figures_is_drawn_with_a_preview(analysed):
     settings, result = analysed
     made = materialised(result)
