@@ -98,11 +98,10 @@ class SessionWatch:
         latest = _latest(instance, CATCH_UP_JOB)
         if latest is not None and latest.dagster_run.status in UNFINISHED:
             return self._await_catch_up(instance, latest, state)
-        waiting = state.waiting(owner_is_alive)
-        if len(waiting) > self.settings.sync.max_run_requests:
-            return self._ask_for_catch_up(latest, len(waiting))
-        found = sort_waiting(instance, waiting)
+        found = sort_waiting(instance, state.waiting(owner_is_alive))
         state.settle(found.handled)
+        if len(found.open) > self.settings.sync.max_run_requests:
+            return self._ask_for_catch_up(latest, len(found.open))
         requests = [
             RunRequest(run_key=item.run_key, job_name=SESSION_JOB, partition_key=item.eid)
             for item in found.open

@@ -259,6 +259,12 @@ def test_a_backlog_is_one_run_that_works_it_off(few, root):
     assert root.get_runs_count(dg.RunsFilter(job_name=SESSION_JOB)) == 4
 
 
+def test_sessions_run_before_anything_was_known_of_them_are_no_backlog(few, root, small_archive):
+    for session in small_archive[1]["sessions"]:
+        _run(root, SESSION_JOB, **{PARTITION_NAME_TAG: session["eid"]})
+    assert _tick(SessionWatch(few), root).cursor == "4 sessions, nothing new"
+
+
 def test_a_killed_run_that_caught_up_is_followed_by_another_after_a_pause(few, root):
     watch = SessionWatch(few)
     first = _launch(root, _tick(watch, root).run_requests[0])
