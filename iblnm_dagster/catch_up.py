@@ -23,10 +23,11 @@ _LOCK_WAIT_S = 1.0
 
 @op(description="Run the sessions that wait, in warm workers.")
 def work_off_backlog(context: OpExecutionContext, settings: ResourceParam[Settings]) -> None:
-    from iblnm_dagster.selection import WORKER_TAG, worker_tag
+    from iblnm_dagster.selection import WORKER_RUN_TAG, WORKER_TAG, worker_tag
 
     # a run whose process was killed is recognised by this, and another goes on
-    context.instance.add_run_tags(context.run_id, {WORKER_TAG: worker_tag()})
+    tags = {WORKER_TAG: worker_tag(), WORKER_RUN_TAG: context.run_id}
+    context.instance.add_run_tags(context.run_id, tags)
     report = work_off(
         settings,
         context.instance,

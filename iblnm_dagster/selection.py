@@ -18,6 +18,7 @@ from iblnm_dagster.partitions import add_sessions, known_sessions
 from iblnm_dagster.resources import Archive
 
 WORKER_TAG = "iblnm/worker"
+WORKER_RUN_TAG = "iblnm/worker_run"
 UNFINISHED = [
     DagsterRunStatus.NOT_STARTED,
     DagsterRunStatus.QUEUED,
@@ -138,6 +139,9 @@ def cancel_runs_of_dead_workers(instance: DagsterInstance) -> list[str]:
     sessions = []
     for run in instance.get_runs(RunsFilter(statuses=UNFINISHED)):
         host, _, pid = run.tags.get(WORKER_TAG, "").rpartition(":")
+        # Dagster's retry of a run has its tags, and another process
+        if run.tags.get(WORKER_RUN_TAG, run.run_id) != run.run_id:
+            continue
         if host == socket.gethostname() and not process_is_alive(int(pid)):
             instance.report_run_canceled(run, message="The worker of this run was killed.")
             sessions.append(run.tags.get("dagster/partition", ""))

@@ -32,7 +32,7 @@ from iblnm_dagster.instance import open_instance
 from iblnm_dagster.jobs import CATALOG_JOB, COHORT_JOB, SESSION_JOB
 from iblnm_dagster.partitions import known_sessions
 from iblnm_dagster.schedules import cohort_request
-from iblnm_dagster.selection import WORKER_TAG
+from iblnm_dagster.selection import WORKER_RUN_TAG, WORKER_TAG
 from iblnm_dagster.sensors import BACKLOG_TAG, SessionWatch, tables_request
 from iblnm_dagster.worker import PASSED, SessionOutcome, Worker
 
@@ -278,6 +278,18 @@ def test_a_killed_run_that_caught_up_is_followed_by_another_after_a_pause(few, r
     watch.settings = few.model_copy(update={"sync": sync})
     (request,) = _tick(watch, root).run_requests
     assert request.run_key == f"{CATCH_UP_JOB}:after:{first.run_id}"
+
+
+def test_the_retry_of_a_killed_run_is_not_taken_for_dead(few, root):
+    watch = SessionWatch(few)
+    first = _launch(root, _tick(watch, root).run_requests[0])
+    dead = {WORKER_TAG: f"{os.uname().nodename}:{DEAD_PID}", WORKER_RUN_TAG: first.run_id}
+    root.add_run_tags(first.run_id, dead)
+    _report(root, first, "START", "FAILURE")
+    retry = root.add_run(dg.DagsterRun(job_name=CATCH_UP_JOB, tags=dead))
+    _report(root, retry, "START")
+    assert "works the backlog off" in _tick(watch, root).cursor
+    assert root.get_run_by_id(retry.run_id).status == dg.DagsterRunStatus.STARTED
 
 
 def test_a_run_created_and_not_launched_is_asked_for_again(few, root):
