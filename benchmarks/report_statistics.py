@@ -37,8 +37,9 @@ def main() -> None:
             text=True,
             check=True,
         )
-        about = _docstring(script)
-        parts.append(f"## {title}\n\n{about}\n\n```\n{done.stdout.rstrip()}\n```\n")
+        printed = done.stdout.rstrip()
+        shown = printed if printed.startswith("|") else f"```\n{printed}\n```"
+        parts.append(f"## {title}\n\n{_docstring(script)}\n\n{shown}\n")
         print(done.stdout)
     (FOLDER / "STATISTICS.md").write_text("\n".join(parts), encoding="utf-8")
 
