@@ -131,6 +131,7 @@ def simulate(n_sessions: int, n_changes: int, n_kills: int, seed: int) -> None:
         print(dict(found.changes))
         for name in ("missing", "too_often", "needless", "not_marked", "wrongly_marked"):
             row(name, len(getattr(found, name)), "sessions", "0")
+            print(*getattr(found, name)[:20], sep="\n")
         row("of another project", found.foreign, "sessions", "0")
         row("wall time", time.perf_counter() - began, "s")
 

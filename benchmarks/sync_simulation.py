@@ -50,7 +50,7 @@ class Result:
     Parameters
     ----------
     missing : list of str
-        Sessions whose last content no run has read.
+        Sessions whose last content no run has read, and their latest change.
     too_often : list of str
         Sessions with more runs than they had content versions.
     needless : list of str
@@ -201,7 +201,7 @@ def _judge(settings, instance, traffic: Traffic, kills: int, faults: int, reques
     withdrawn = set(open_state(settings).withdrawn())
     return Result(
         missing=[
-            eid
+            f"{eid} ({traffic.latest.get(eid, 'register')})"
             for eid in there
             if eid not in partitions or traffic.content(eid) not in read.get(eid, set())
         ],

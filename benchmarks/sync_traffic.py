@@ -29,6 +29,8 @@ class Traffic:
     versions: dict[str, list[str]] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     changes: Counter = field(default_factory=Counter)
+    latest: dict[str, str] = field(default_factory=dict)
+    """Kind of the latest change, by session."""
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -82,6 +84,7 @@ class Traffic:
             self.register(delay_s=delay_s if kind == "late commit" else 0.0)
             return
         eid = draw.choice([eid for eid in self.versions if eid not in self.deleted])
+        self.latest[eid] = kind
         now = self.model.now()
         if kind == "no-op save":
             self.model.touch_session(eid)

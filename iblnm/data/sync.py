@@ -191,18 +191,21 @@ class _Round:
         self._ask_again(cursor)
 
     def _ask_again(self, cursor: str) -> None:
-        asked = self._state.fact("asked_again", {})
+        """What became visible since it was last asked for, behind the newest stamp."""
+        asked = self._state.fact("asked_again")
         until = self._state.fact("moved_at", 0.0) + self._settings.overlap_s
-        due = [clock for clock in CLOCKS if asked.get(clock, 0.0) <= until]
+        due = [clock for clock in CLOCKS if asked[clock][0] <= until]
         if not due:
             # no stamp tells of a dataset that was deleted, or of a file that arrived
             self._state.look_at_oldest(self._now() - self._settings.look_anew_s)
             return
         # one a round, in turn: late rows are rare, and a quiet round costs three requests
-        clock = min(due, key=lambda clock: asked.get(clock, 0.0))
-        began = self._now()
-        rows = self._source.changed_since(clock, later(cursor, -self._settings.overlap_s))
-        facts = {"asked_again": {**asked, clock: began}}
+        clock = min(due, key=lambda clock: asked[clock][0])
+        # since then the stamp may have moved by more than the overlap, if a round took long
+        now = [self._now(), cursor]
+        since = later(asked[clock][1], -self._settings.overlap_s)
+        rows = self._source.changed_since(clock, since)
+        facts = {"asked_again": {**asked, clock: now}}
         self._note(rows, look=True, unless_awaited=True, **facts)
 
     def _cursor(self) -> str:
@@ -210,7 +213,8 @@ class _Round:
         if cursor is None:
             before = datetime.fromtimestamp(self._now(), UTC) - _TIME_ZONES
             cursor = later(exact_stamp(before.isoformat()), -self._settings.overlap_s)
-            self._state.set_facts(cursor=cursor, moved_at=self._now())
+            asked = {clock: [0.0, cursor] for clock in CLOCKS}
+            self._state.set_facts(cursor=cursor, moved_at=self._now(), asked_again=asked)
         return cursor
 
     def _moved(self, *stamps: str | None) -> dict[str, Any]:

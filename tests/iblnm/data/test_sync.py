@@ -196,6 +196,29 @@ def test_a_late_commit_to_a_session_just_looked_at_is_found(watched):
     assert list(watched.versions()) == [eid]
 
 
+def test_a_late_commit_during_a_round_that_takes_hours_is_found(watched, monkeypatch):
+    watched.observe()
+    watched.rest()
+    busy, late = watched.state.known()[:2]
+    watched.model.touch_session(busy)
+    look = watched.source.look
+
+    def slow(eid):
+        if eid == busy and busy in pending:
+            pending.remove(busy)
+            stamp = watched.model.now() - timedelta(hours=1)
+            watched.model.add_dataset(late, "alf/late.pqt", b"l", auto_datetime=stamp)
+            watched.model.advance(3 * 3600.0)
+            watched.model.touch_session(busy)
+        return look(eid)
+
+    pending = [busy]
+    monkeypatch.setattr(watched.source, "look", slow)
+    for _ in range(4):
+        watched.observe()
+    assert list(watched.versions()) == [late]
+
+
 def test_what_was_committed_late_while_nobody_watched_is_found(watched):
     watched.observe()
     watched.rest()
