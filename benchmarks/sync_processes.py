@@ -14,6 +14,7 @@ from iblnm.config import Settings, get_settings
 
 READ_TAG = "simulation/read"
 CRASH_RATE = 0.1
+_ANSWERS = 5
 CRASH_POINTS = (
     "TICK_CREATED",
     "TICK_HELD",
@@ -108,12 +109,14 @@ class _Work:
 
         if run.status.value != "STARTED":
             self.report(run, "PIPELINE_START")
-        while True:
+        # not found may be a fault as well, which fails a real run for its user to repeat
+        sight, answers = None, 0
+        while sight is None and answers < _ANSWERS:
             try:
                 sight = self._source.look(eid)
             except TransientError:
                 continue
-            break
+            answers += 1
         if sight is None:
             self.report(run, "PIPELINE_FAILURE")
             return "failed"
