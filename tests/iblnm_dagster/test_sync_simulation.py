@@ -17,10 +17,10 @@ def test_every_session_is_in_exactly_once_per_content(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
     from sync_simulation import simulate
 
-    found = simulate(tmp_path, n_sessions=120, n_changes=36, n_kills=2, seed=5)
+    found = simulate(tmp_path, n_sessions=100, n_changes=24, n_kills=2, seed=5)
     assert found.wrong == {}
-    assert found.sessions == 120
-    assert found.runs >= 120 - found.changes["delete"]
+    assert found.sessions == 100
+    assert found.runs >= 100 - found.changes["delete"]
     assert found.kills >= 2
     assert found.faults > 0
     assert found.catch_ups >= 1
