@@ -34,15 +34,25 @@ FIBER_COLUMNS = (
     "notes",
 )
 REQUIRED_COLUMNS = FIBER_COLUMNS[:9]
+_CHECKOUT = Path(__file__).resolve().parents[2]
 _NUMBERS = ("X-ml_um", "Y-ap_um", "Z-dv_um", "depth", "theta", "phi")
 
 
 def fibers_path(settings: Settings) -> Path | None:
-    """The fibre table in force: that of the root, else that of the archive, else None."""
-    for path in (settings.fibers_fpath, settings.cache_dir / "fibers.csv"):
+    """The fibre table in force: of the root, else of the archive, else of the checkout."""
+    shipped = _CHECKOUT / "metadata" / "fibers.csv"
+    for path in (settings.fibers_fpath, settings.cache_dir / "fibers.csv", shipped):
         if path.is_file():
             return path
     return None
+
+
+def describe_fiber_table(settings: Settings) -> str:
+    """A sentence for messages: which fibre table is in force, or where to put one."""
+    path = fibers_path(settings)
+    if path is None:
+        return f"There is no fibre table: put one at {settings.fibers_fpath}."
+    return f"The fibre table is {path}."
 
 
 def read_fibers(path: Path | str) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
+from iblnm.io.fibers import describe_fiber_table
 from iblnm.validation import exceptions as exc
 from iblnm.validation.outcome import Finding, not_evaluated
 from iblnm.validation.registry import rule
@@ -29,7 +30,7 @@ ISOSBESTIC = "Isosbestic"
     unit="columns",
     description="Every column of the signal belongs to exactly one region of the session.",
 )
-def ambiguous_region_mapping(reference: pd.DataFrame) -> Finding:
+def ambiguous_region_mapping(reference: pd.DataFrame, settings: Settings) -> Finding:
     unmapped = set(reference.loc[reference["recording_name"].isna(), "column"])
     for names in reference["unmapped_columns"]:
         unmapped.update(get_list({"names": names}, "names"))
@@ -47,7 +48,7 @@ def ambiguous_region_mapping(reference: pd.DataFrame) -> Finding:
     if n:
         message = (
             f"{n} of {len(reference)} signal columns do not belong to exactly one region: "
-            f"{join(sorted(unmapped))}."
+            f"{join(sorted(unmapped))}. {describe_fiber_table(settings)}"
         )
     else:
         message = f"Each of {len(reference)} signal columns belongs to one region."

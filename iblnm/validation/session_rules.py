@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from iblnm.config import Settings
+from iblnm.io.fibers import describe_fiber_table
 from iblnm.validation import exceptions as exc
 from iblnm.validation.outcome import Finding, not_evaluated, number
 from iblnm.validation.registry import rule
@@ -134,7 +135,7 @@ def invalid_neuromodulator(session_row: Row, settings: Settings) -> Finding:
     unit="regions",
     description="At least one source names the brain region that was recorded.",
 )
-def missing_brain_region(session_row: Row) -> Finding:
+def missing_brain_region(session_row: Row, settings: Settings) -> Finding:
     named = [region for region in get_list(as_row(session_row), "brain_region") if region]
     if named:
         return Finding(True, float(len(named)), f"{len(named)} regions: {join(named)}.")
@@ -142,7 +143,7 @@ def missing_brain_region(session_row: Row) -> Finding:
         False,
         0.0,
         "0 regions; neither the experiment description nor the ROI locations nor the fibre "
-        "table names one, at least 1 is expected.",
+        f"table names one, at least 1 is expected. {describe_fiber_table(settings)}",
     )
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -375,11 +376,14 @@ def test_fibre_table(tmp_path, fiber_table):
     assert read_fibers(path)["subject"].tolist() == ["M1", "M2"]
 
 
-def test_fibre_table_of_the_root_comes_first(tmp_path, fiber_table):
+def test_fibre_table_of_the_root_comes_first(tmp_path, fiber_table, monkeypatch):
     settings = Settings(root=tmp_path / "root", one_cache_dir=tmp_path / "one", _env_file=None)
+    assert fibers_path(settings) == Path(iblnm.__file__).parents[1] / "metadata" / "fibers.csv"
+    monkeypatch.setattr("iblnm.io.fibers._CHECKOUT", tmp_path / "checkout")
     assert fibers_path(settings) is None
     assert subject_fibers(settings, "M1").empty
-    for folder in (tmp_path / "one", tmp_path / "root" / "metadata"):
+    checkout = tmp_path / "checkout" / "metadata"
+    for folder in (checkout, tmp_path / "one", tmp_path / "root" / "metadata"):
         folder.mkdir(parents=True)
         fiber_table.to_csv(folder / "fibers.csv", index=False)
         assert fibers_path(settings) == folder / "fibers.csv"
