@@ -33,7 +33,8 @@ print(early.agg(["mean", "count"]).round(2).to_string())
 
 # %% [markdown]
 # Does the response at feedback depend on contrast, side and reward? One mixed model per target,
-# subjects as random effect; `p_corrected` is corrected over the targets.
+# subjects as random effect, Satterthwaite's degrees of freedom; `p_corrected` is corrected over
+# all terms and targets of the event (the column `correction` says how).
 
 # %%
 group.fit_lmm()

@@ -130,15 +130,26 @@ def catalogue() -> None:
 
 
 @cli.command()
-def analyse() -> None:
-    """Make the analyses of the cohort and their figures, from the tables over all sessions."""
+@click.argument("names", nargs=-1)
+def analyse(names: tuple[str, ...]) -> None:
+    """Make the analyses of the cohort and their figures.
+
+    NAMES are assets of the groups cohort and cohort_figures, for example response_lmm; what
+    they start from is made too. Without any, all are made.
+    """
+    from iblnm_dagster.analyse import analyse as run_analyses
     from iblnm_dagster.instance import open_instance
 
     settings = get_settings()
+    started = time.perf_counter()
     with open_instance(settings) as instance:
-        if not _catalogue_exists(settings):
-            _update_catalogue(settings, instance)
-        _analyse_cohort(settings, instance)
+        result = run_analyses(settings, instance, names, report=click.echo)
+    seconds = time.perf_counter() - started
+    click.echo(f"tables       {settings.results_dir}")
+    click.echo(f"figures      {settings.figures_dir}")
+    click.echo(f"total time   {seconds:.0f} s")
+    if not result.success:
+        raise SystemExit(1)
 
 
 @cli.command()
@@ -345,23 +356,6 @@ def _update_catalogue(settings: Settings, instance) -> None:
 
     job = build_defs(settings).resolve_job_def(CATALOG_JOB)
     job.execute_in_process(instance=instance)
-
-
-def _analyse_cohort(settings: Settings, instance) -> None:
-    from iblnm_dagster.build import build_defs
-    from iblnm_dagster.jobs import COHORT_JOB
-
-    started = time.perf_counter()
-    job = build_defs(settings).resolve_job_def(COHORT_JOB)
-    result = job.execute_in_process(instance=instance, raise_on_error=False)
-    for event in result.get_failed_step_keys():
-        click.echo(f"failed: {event}", err=True)
-    click.echo(
-        f"analyses under {settings.results_dir}, figures under {settings.figures_dir} "
-        f"({time.perf_counter() - started:.0f} s)"
-    )
-    if not result.success:
-        raise SystemExit(1)
 
 
 def main() -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import PurePosixPath
 
 import pandas as pd
 import pytest
 from dagster import AssetKey, DagsterEventType
 
 from iblnm.config import Settings
-from iblnm.errors import MissingFileError
+from iblnm.errors import IblnmError, MissingFileError
 from iblnm.schemas.cohort import COHORT_TABLES
 from iblnm.storage.parquet import read_provenance, read_table
-from iblnm_dagster.assets.cohort.figures import FOLDERS
+from iblnm.vis import FIGURES
+from iblnm_dagster.analyse import analyse
+from iblnm_dagster.assets.cohort.figures import FOLDERS, producer
 from iblnm_dagster.build import build_defs
+from iblnm_dagster.instance import open_instance
 from iblnm_dagster.jobs import COHORT_JOB
 
 pytestmark = pytest.mark.slow
@@ -138,7 +142,16 @@ def test_every_folder_of_figures_is_drawn_with_a_preview(analysed):
         files = {path.stem for path in (settings.figures_dir / folder).glob("*.svg")}
         previews = {name for name, value in shown.items() if str(value).startswith("![")}
         assert files == previews
-        assert len(files) == shown["figures"] > 0
+        assert len(files) == shown["figures"] + shown["figures without data"] > 0
+        assert "not drawn" not in shown
+
+
+def test_the_asset_that_is_named_for_a_missing_file_writes_it(analysed):
+    _, result = analysed
+    made = materialised(result)
+    stems = {file for f in FIGURES.values() for file in f.files if file.startswith("results/")}
+    for file in stems:
+        assert f"rows of {PurePosixPath(file).stem}" in made[producer(file)], file
 
 
 def test_an_analysis_whose_input_was_never_made_says_what_to_materialize(small_settings, instance):
@@ -154,6 +167,22 @@ def test_an_analysis_whose_input_was_never_made_says_what_to_materialize(small_s
         error = error.cause
     assert error.cls_name == MissingFileError.__name__
     assert "materialize response_magnitudes first" in error.message
+
+
+def test_one_analysis_is_made_with_what_it_starts_from(faulty):
+    told = []
+    settings = made_cheap(faulty.settings)
+    result = analyse(settings, faulty.instance, ["response_matrix"], report=told.append)
+    assert result.success
+    assert told[-2:] == ["response_magnitudes", "response_matrix"]
+
+
+def test_what_cannot_be_analysed_is_refused(small_settings, instance, tmp_path):
+    with pytest.raises(IblnmError, match="no such analysis: respons; there are response_magn"):
+        analyse(small_settings, instance, ["respons"])
+    empty = small_settings.model_copy(update={"root": tmp_path / "other"})
+    with open_instance(empty) as unused, pytest.raises(IblnmError, match="no sessions to analyse"):
+        analyse(empty, unused)
 
 
 def test_an_empty_catalogue_gives_empty_tables_and_figures_that_say_so(small_settings, instance):

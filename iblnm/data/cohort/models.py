@@ -179,6 +179,12 @@ def response_lmm(magnitudes: pd.DataFrame, settings: Settings) -> CohortResult:
         ),
     }
     used = trials[_keys(trials).isin(list(good))]
+    singular = [" at ".join(key) for key, fit in good.items() if fit.is_singular]
+    if singular:
+        notes.append(
+            "the animals differ by less than the noise explains, so a variance between them is "
+            f"estimated as zero (singular fit, kept): {', '.join(singular)}"
+        )
     return CohortResult(
         tables={name: _conformed(tables[name], schema) for name, schema in _LMM_TABLES.items()},
         schemas=dict(_LMM_TABLES),

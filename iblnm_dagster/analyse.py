@@ -1,0 +1,96 @@
+"""The analyses of the cohort from the command line."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from dagster import (
+    AssetKey,
+    AssetSelection,
+    DagsterEventType,
+    DagsterInstance,
+    Definitions,
+    RunRequest,
+)
+
+from iblnm.config import Settings
+from iblnm.errors import IblnmError
+from iblnm_dagster.assets import COHORT_ASSETS
+from iblnm_dagster.build import build_defs
+from iblnm_dagster.jobs import CATALOG_JOB, COHORT_JOB
+from iblnm_dagster.partitions import known_sessions
+
+if TYPE_CHECKING:
+    from dagster import EventLogEntry, ExecuteInProcessResult
+
+_SHOWN = {DagsterEventType.STEP_SUCCESS: "", DagsterEventType.STEP_FAILURE: "failed: "}
+
+
+def analysis_names() -> list[str]:
+    """Names of the analyses and of their figures, as on the page."""
+    return [asset.key.to_user_string() for asset in COHORT_ASSETS]
+
+
+def analyse(
+    settings: Settings,
+    instance: DagsterInstance,
+    names: Sequence[str] = (),
+    *,
+    report: Callable[[str], None] = print,
+) -> ExecuteInProcessResult:
+    """Make analyses, what they start from, and the tables over all sessions if those are old.
+
+    Parameters
+    ----------
+    settings : Settings
+    instance : DagsterInstance
+    names : sequence of str
+        Default: all.
+    report : callable
+        Is told of each analysis that ended.
+
+    Raises
+    ------
+    IblnmError
+        If there is no such analysis, or no session was ever run.
+    """
+    unknown = sorted(set(names) - set(analysis_names()))
+    if unknown:
+        raise IblnmError(
+            f"no such analysis: {', '.join(unknown)}; there are {', '.join(analysis_names())}"
+        )
+    if not known_sessions(instance):
+        raise IblnmError("there are no sessions to analyse: run `iblnm demo` or `iblnm batch`")
+    defs = build_defs(settings)
+    if _tables_are_old(settings, instance):
+        report("the tables over all sessions are made anew")
+        defs.resolve_job_def(CATALOG_JOB).execute_in_process(instance=instance)
+    run_id = str(uuid.uuid4())
+
+    def show(entry: EventLogEntry) -> None:
+        event = entry.dagster_event
+        if event is not None and event.event_type in _SHOWN:
+            report(f"{_SHOWN[event.event_type]}{event.step_key}")
+
+    instance.add_event_listener(run_id, show)
+    return defs.resolve_job_def(COHORT_JOB).execute_in_process(
+        instance=instance,
+        run_id=run_id,
+        asset_selection=_with_inputs(names, defs) if names else None,
+        raise_on_error=False,
+    )
+
+
+def _with_inputs(names: Sequence[str], defs: Definitions) -> list[AssetKey]:
+    cohort = AssetSelection.assets(*COHORT_ASSETS)
+    wanted = AssetSelection.assets(*names).upstream() & cohort
+    return sorted(wanted.resolve(defs.resolve_asset_graph()))
+
+
+def _tables_are_old(settings: Settings, instance: DagsterInstance) -> bool:
+    from iblnm_dagster.sensors import tables_request
+
+    missing = not (settings.metadata_dir / "errors.pqt").exists()
+    return missing or isinstance(tables_request(instance, settings), RunRequest)
