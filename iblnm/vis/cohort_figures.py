@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pandas as pd
 
 from iblnm.config import Settings, get_settings
 from iblnm.vis.figure_list import FIGURES, PERFORMANCE, CohortFigure, named
-from iblnm.vis.panels import no_data_figure
+from iblnm.vis.panels import has_data, no_data_figure
 from iblnm.vis.style import save_figure
 
 if TYPE_CHECKING:
@@ -18,11 +19,53 @@ if TYPE_CHECKING:
 __all__ = [
     "FIGURES",
     "CohortFigure",
+    "NotDrawn",
+    "SavedFigures",
     "draw_figure",
     "figures_in",
     "save_cohort_figures",
     "trials_of",
 ]
+
+
+@dataclass(frozen=True)
+class NotDrawn:
+    """A figure that was left as it was, and why.
+
+    Parameters
+    ----------
+    name : str
+        Of `FIGURES`.
+    file : str
+        The file that is missing, relative to the root.
+    """
+
+    name: str
+    file: str
+
+    @property
+    def reason(self) -> str:
+        """In words."""
+        return _no_file(self.file)
+
+
+class SavedFigures(dict[str, tuple["Figure", list[Path]]]):
+    """By name, the figures that were written (for their thumbnails) and their files.
+
+    Attributes
+    ----------
+    missing : list of NotDrawn
+        Figures that were not drawn, because a file is missing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.missing: list[NotDrawn] = []
+
+    @property
+    def without_data(self) -> list[str]:
+        """Names of the figures that say 'no data', as their tables are empty."""
+        return [name for name, (figure, _) in self.items() if not has_data(figure)]
 
 
 def figures_in(folder: str) -> list[str]:
@@ -51,17 +94,15 @@ def draw_figure(name: str, settings: Settings | None = None) -> Figure:
     """
     settings = settings or get_settings()
     figure = FIGURES[name]
+    missing = _missing_file(figure, settings)
+    if missing:
+        return no_data_figure(name.replace("_", " ").capitalize(), _no_file(missing))
     tables = [_read(settings.root / file) for file in figure.files]
-    for file, table in zip(figure.files[: figure.n_required], tables, strict=False):
-        if table is None:
-            return no_data_figure(name.replace("_", " ").capitalize(), f"there is no file {file}")
     counts = _counts(figure, tables[0], settings)
     return figure.function(*tables, counts=counts, settings=settings, **figure.options)
 
 
-def save_cohort_figures(
-    folder: str, settings: Settings | None = None
-) -> dict[str, tuple[Figure, list[Path]]]:
+def save_cohort_figures(folder: str, settings: Settings | None = None) -> SavedFigures:
     """Draw and write all figures of a folder, each file whole.
 
     Parameters
@@ -73,17 +114,33 @@ def save_cohort_figures(
 
     Returns
     -------
-    dict
-        By name, the figure (for its thumbnail) and its files.
+    SavedFigures
+        By name, the figure and its files. A figure whose table is missing is not drawn: a
+        file from before stays as it is, and the figure stands in ``missing``. A table that is
+        there but empty gives a figure that says 'no data'.
     """
     settings = settings or get_settings()
-    saved = {}
+    saved = SavedFigures()
     for name in figures_in(folder):
+        missing = _missing_file(FIGURES[name], settings)
+        if missing:
+            saved.missing.append(NotDrawn(name, missing))
+            continue
         figure = draw_figure(name, settings)
         stem = settings.figures_dir / folder / name
         types, dpi = settings.figures.file_types, settings.figures.dpi
         saved[name] = (figure, save_figure(figure, stem, dpi=dpi, types=types))
     return saved
+
+
+def _missing_file(figure: CohortFigure, settings: Settings) -> str | None:
+    """The first file that is needed and not there."""
+    needed = figure.files[: figure.n_required]
+    return next((file for file in needed if not (settings.root / file).exists()), None)
+
+
+def _no_file(file: str) -> str:
+    return f"there is no file {file}"
 
 
 def _read(path: Path) -> pd.DataFrame | None:

@@ -29,6 +29,7 @@ CONTRAST_LABEL = "Contrast (%)"
 SMALL = 7
 _LETTERS_PER_INCH = 13
 _MIN_WIDTH = 4.6
+_NO_DATA = "no data"
 _UNITS = {
     "subjects": ("mouse", "mice"),
     "sessions": ("session", "sessions"),
@@ -63,9 +64,17 @@ def or_no_data(title: str) -> Callable[[Drawing], Drawing]:
 def no_data_figure(title: str, reason: str) -> Figure:
     """A figure that says 'no data' and the reason."""
     figure = new_figure(4.5, 2.0)
+    figure.set_label(_NO_DATA)
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
-    figure.text(0.5, 0.45, f"no data\n{reason}", ha="center", va="center", fontsize=8, wrap=True)
+    figure.text(
+        0.5, 0.45, f"{_NO_DATA}\n{reason}", ha="center", va="center", fontsize=8, wrap=True
+    )
     return figure
+
+
+def has_data(figure: Figure) -> bool:
+    """Whether a figure shows numbers, and does not only say that there are none."""
+    return figure.get_label() != _NO_DATA
 
 
 def need_rows(table: pd.DataFrame | None, columns: Iterable[str], what: str) -> pd.DataFrame:

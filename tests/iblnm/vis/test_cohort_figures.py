@@ -72,7 +72,11 @@ def test_numbers_come_from_the_analysis_and_files_are_saved(root, tmp_path):
     write_table(stages, folder / "sessions_to_stage.pqt", SESSIONS_TO_STAGE, origin)
     before = dict(matplotlib.rcParams)
     saved = save_cohort_figures("task_performance", root)
-    assert list(saved) == figures_in("task_performance")
+    assert list(saved) == ["sessions_to_stage"]
+    left = {item.name: item.reason for item in saved.missing}
+    assert sorted([*saved, *left]) == sorted(figures_in("task_performance"))
+    curves = "there is no file results/task_performance/learning_curves.pqt"
+    assert left["learning_curves_fraction_correct"] == curves
     figure, paths = saved["sessions_to_stage"]
     # what is drawn tells the animals, the analysis tells the rest
     title = figure.get_suptitle().replace("\n", " ")
@@ -100,6 +104,25 @@ def test_numbers_come_from_the_analysis_and_files_are_saved(root, tmp_path):
     write_table(tests, folder / "target_comparisons.pqt", TARGET_COMPARISONS)
     figure = draw_figure("sessions_to_stage", root)
     assert figure.axes[0].get_title(loc="left") == "Kruskal–Wallis p = 0.5 (corrected)"
+
+
+def test_a_missing_file_leaves_the_figure_of_before_and_an_empty_one_does_not(root):
+    table = COHORT_TABLES["sessions_to_stage"].empty()
+    file = root.results_dir / "task_performance" / "sessions_to_stage.pqt"
+    drawn = root.figures_dir / "task_performance" / "sessions_to_stage.png"
+    drawn.parent.mkdir(parents=True)
+    drawn.write_bytes(b"a figure of before")
+    saved = save_cohort_figures("task_performance", root)
+    assert not saved
+    assert drawn.read_bytes() == b"a figure of before"
+    assert "sessions_to_stage" in [item.name for item in saved.missing]
+    assert [path.name for path in drawn.parent.iterdir()] == [drawn.name]
+
+    write_table(table, file)
+    saved = save_cohort_figures("task_performance", root)
+    assert list(saved) == saved.without_data == ["sessions_to_stage"]
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+    assert "sessions_to_stage" not in [item.name for item in saved.missing]
 
 
 def test_an_unknown_figure_is_an_error(root):
