@@ -11,7 +11,7 @@ from pathlib import Path
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 
 from iblnm.config import Settings
-from iblnm.errors import DataError
+from iblnm.errors import DataError, IblnmError
 from iblnm.storage.names import validate_eid
 from iblnm_dagster.jobs import SESSION_JOB
 from iblnm_dagster.partitions import add_sessions, known_sessions
@@ -125,7 +125,7 @@ def shard(eids: Sequence[str], text: str | None) -> list[str]:
         return list(eids)
     index, _, count = text.partition("/")
     if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
-        raise ValueError(f"--shard is i/n with 1 ≤ i ≤ n, not {text!r}")
+        raise IblnmError(f"--shard is i/n with 1 ≤ i ≤ n, not {text!r}")
     return list(eids)[int(index) - 1 :: int(count)]
 
 

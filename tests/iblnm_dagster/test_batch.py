@@ -151,7 +151,7 @@ def test_shards_share_the_sessions_out():
     assert sorted(eid for part in parts for eid in part) == eids
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     for text in ("0/3", "4/3", "a/b", "3"):
-        with pytest.raises(ValueError, match="--shard is i/n"):
+        with pytest.raises(IblnmError, match="--shard is i/n"):
             selection.shard(eids, text)
 
 
