@@ -91,7 +91,12 @@ class Waiting:
 
 def open_state(settings: Settings) -> SyncState:
     """The table of the settings' root."""
-    return SyncState(settings.metadata_dir / "sync.sqlite")
+    return SyncState(state_path(settings))
+
+
+def state_path(settings: Settings) -> Path:
+    """File of that table."""
+    return settings.metadata_dir / "sync.sqlite"
 
 
 class SyncState:

@@ -1,0 +1,74 @@
+"""What a newcomer gets wrong: settings, addresses, tokens; each answered by a sentence."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import pytest
+
+from iblnm.config import get_settings
+from iblnm.demo.alyx import AlyxServer, from_archive
+from iblnm_dagster.cli import main
+
+
+@pytest.fixture(scope="module")
+def server(small_archive):
+    """The small archive behind an Alyx server."""
+    with AlyxServer(from_archive(small_archive[0]), small_archive[0]) as server:
+        yield server
+
+
+@pytest.fixture
+def dead_url():
+    """An address where nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    return f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def iblnm(server, own_home, tmp_path, monkeypatch, capsys):
+    """Runs the command with the settings of the server, and others; exit code, what it said."""
+
+    def run(*arguments: str, **variables: str | None) -> tuple[int, str]:
+        patience = {"FIRST_BACKOFF_S": "0.01", "MAX_ATTEMPTS": "2"}
+        settings = {
+            **server.environment(),
+            "IBLNM_ROOT": str(tmp_path / "root"),
+            **{f"IBLNM_REMOTE__{name}": value for name, value in patience.items()},
+            **variables,
+        }
+        with monkeypatch.context() as patch:
+            for name, value in settings.items():
+                if value is not None:
+                    patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["iblnm", *arguments])
+            get_settings.cache_clear()
+            with pytest.raises(SystemExit) as end:
+                main()
+            get_settings.cache_clear()
+        said = capsys.readouterr()
+        text = said.err + said.out
+        assert "Traceback" not in text
+        return end.value.code or 0, text
+
+    return run
+
+
+def test_a_wrong_first_address_does_not_lock_the_root(iblnm, dead_url, tmp_path):
+    code, said = iblnm("sync", IBLNM_ALYX_URL=dead_url)
+    assert (code, said.count("no connection")) == (1, 1)
+    code, said = iblnm("sync", IBLNM_PROJECT="other")
+    assert "0 sessions in the archive" in said
+    code, said = iblnm("sync")
+    assert (code, said.endswith("4 new sessions\n")) == (0, True), said
+    # now it has sessions, and others must not mix with them
+    code, said = iblnm("sync", IBLNM_ALYX_URL=dead_url)
+    assert code == 1
+    assert f"now configured: {dead_url}" in said
+    code, said = iblnm("sync", IBLNM_ALYX_URL=None)
+    assert code == 1
+    assert "needs IBLNM_ALYX_URL" in said
+    assert "None" not in said
