@@ -42,9 +42,11 @@ def demo(workers: int) -> None:
     started = time.perf_counter()
     click.echo(f"Demo archive: {settings.cache_dir}")
     ensure_archive(settings.cache_dir, seed=settings.demo_seed)
+    click.echo("Some of its sessions are damaged or break a rule on purpose: .demo/truth.json")
     _batch(settings, workers=workers)
     click.echo(f"total time       {time.perf_counter() - started:.0f} s")
-    click.echo("next             make dev (or: dagster dev), then open http://127.0.0.1:3000")
+    click.echo("next             make dev (or: dagster dev), then open http://127.0.0.1:3000;")
+    click.echo("                 make figures (or: iblnm analyse) for the analyses over all sessions")
 
 
 @cli.command()

@@ -11,7 +11,7 @@ import time
 import dagster as dg
 import pytest
 
-from iblnm.errors import DataError, InvalidNameError
+from iblnm.errors import DataError, IblnmError, InvalidNameError
 from iblnm_dagster import selection
 from iblnm_dagster.batch import run_batch
 from iblnm_dagster.instance import open_instance
