@@ -46,7 +46,7 @@ def demo(workers: int) -> None:
     _batch(settings, workers=workers)
     click.echo(f"total time       {time.perf_counter() - started:.0f} s")
     click.echo("next             make dev (or: dagster dev), then open http://127.0.0.1:3000;")
-    click.echo("                 make figures (or: iblnm analyse) for the analyses over all sessions")
+    click.echo("                 make figures (or: iblnm analyse) for the analyses of the cohort")
 
 
 @cli.command()
