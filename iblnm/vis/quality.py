@@ -35,16 +35,39 @@ BAND_STYLES = {
     "Isosbestic": {"color": "#cc79a7", "linestyle": "--"},
 }
 _N_BINS = 24
+_SMALL_VALUE = 0.01
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SIGNAL = "GCaMP"
 
 
-def metric_label(metric: str) -> str:
-    """Name and unit of a metric, in two lines at most."""
+def metric_label(metric: str, exponent: int = 0) -> str:
+    """Name and unit of a metric, of values divided by 10 to the `exponent`."""
     found = [column.unit for column in QC_PHOTOMETRY.columns if column.name == metric]
     unit = {"median_absolute_deviance": "a.u.", "iso_correlation": "R²", "ar_score": "R²"}
     unit |= {"n_unique_samples": "fraction", "percentile_asymmetry": "ratio"}
     unit |= {"n_band_inversions": "frames", "n_early_samples": "frames"}
-    return f"{metric.replace('_', ' ')} ({(found and found[0]) or unit.get(metric, '1')})"
+    power = f"10{str(exponent).translate(_SUPERSCRIPT)} " if exponent else ""
+    return f"{metric.replace('_', ' ')} ({power}{(found and found[0]) or unit.get(metric, '1')})"
+
+
+def metric_exponent(values: pd.Series, metric: str) -> int:
+    """Power of ten that the values of an axis are divided by, so that its ticks are short.
+
+    Parameters
+    ----------
+    values : Series
+    metric : str
+
+    Returns
+    -------
+    int
+        That of the largest value where this is below 0.01 and the axis is linear, else 0.
+    """
+    finite = finite_values(values, metric)
+    largest = float(np.abs(finite).max()) if len(finite) else 0.0
+    if not 0 < largest < _SMALL_VALUE or is_logarithmic(values, metric):
+        return 0
+    return int(np.floor(np.log10(largest)))
 
 
 def quality_counts(
@@ -104,6 +127,8 @@ def qc_histograms_figure(
     )
     for ax, metric in zip(axes, metrics, strict=True):
         own = table[table["metric"] == metric]
+        exponent = metric_exponent(own["value"], metric)
+        own = own.assign(value=own["value"] / 10.0**exponent)
         bins = _bins(own["value"], metric)
         for band, style in BAND_STYLES.items():
             numbers = finite_values(own.loc[own["band"] == band, "value"], metric)
@@ -113,7 +138,7 @@ def qc_histograms_figure(
             ax.set_xscale("log")
         if metric == "n_unique_samples":
             zero_line(ax, axis="x", at=settings.thresholds.min_unique_fraction)
-        ax.set_xlabel(metric_label(metric), fontsize=SMALL)
+        ax.set_xlabel(metric_label(metric, exponent), fontsize=SMALL)
     label_outer(figure, y="Recordings (count)")
     found = {}
     for ax in axes:
@@ -186,6 +211,8 @@ def qc_violins_figure(
     )
     for ax, metric in zip(axes, metrics, strict=True):
         own = table[table["metric"] == metric]
+        exponent = metric_exponent(own["value"], metric)
+        own = own.assign(value=own["value"] / 10.0**exponent)
         logarithmic = is_logarithmic(own["value"], metric)
         for i, target in enumerate(targets):
             numbers = finite_values(own.loc[own["target_NM"] == target, "value"], metric)
@@ -193,7 +220,7 @@ def qc_violins_figure(
         if logarithmic:
             ax.set_yscale("log")
         ax.set_xticks(range(len(targets)), targets, rotation=60, ha="right", fontsize=SMALL)
-        ax.set_ylabel(metric_label(metric), fontsize=SMALL)
+        ax.set_ylabel(metric_label(metric, exponent), fontsize=SMALL)
         ax.set_xlim(-0.6, len(targets) - 0.4)
     note = "points: recordings; bar: median; violin: kernel density of recordings"
     give_title(figure, f"Quality of {SIGNAL} per target", table, counts, note)

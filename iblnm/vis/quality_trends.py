@@ -18,12 +18,21 @@ from iblnm.vis.panels import (
     wrapped_grid,
     zero_line,
 )
-from iblnm.vis.quality import METRICS, SIGNAL, is_logarithmic, metric_label
-from iblnm.vis.style import new_figure, ordered_targets, plain_axes, target_style
+from iblnm.vis.quality import (
+    METRICS,
+    SIGNAL,
+    is_logarithmic,
+    metric_exponent,
+    metric_label,
+)
+from iblnm.vis.style import NEUTRAL, new_figure, ordered_targets, plain_axes, target_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+_QUARTILES = ["median", "q25", "q75"]
+_MAX_MONTH_NAMES = 6
 
 
 @or_no_data("Quality over time")
@@ -48,47 +57,61 @@ def qc_trend_figure(
     Returns
     -------
     Figure
-        Lines break where a target has a month without recordings.
+        Months without any recording take no room: a dotted line stands for them. Lines break
+        where a target has a month without recordings.
     """
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
     settings = settings or get_settings()
     table = need_rows(trend, ("month", "median"), "quality over time")
     table = need_rows(table[table["band"] == band], (), f"{band} over time")
     found = set(table["metric"])
     metrics = [*(name for name in METRICS if name in found), *sorted(found - set(METRICS))]
     targets = ordered_targets(table["target_NM"], settings)
+    months = sorted(pd.PeriodIndex(table["month"].unique(), freq="M"))
+    place = {month: i for i, month in enumerate(months)}
+    gaps = [i + 0.5 for i, month in enumerate(months[:-1]) if months[i + 1] != month + 1]
+    step = -(-len(months) // _MAX_MONTH_NAMES)
     figure, axes = wrapped_grid(
         len(metrics), columns=3, size=(2.6, 1.7), share_y=False, extra=(1.7, 1.0)
     )
     for ax, metric in zip(axes, metrics, strict=True):
         own = table[table["metric"] == metric]
+        exponent = metric_exponent(own["median"], metric)
+        own = own.assign(**{name: own[name] / 10.0**exponent for name in _QUARTILES})
         for i, target in enumerate(targets):
-            shift = pd.Timedelta(days=14 + 1.5 * (i - (len(targets) - 1) / 2))
-            _draw_months(ax, own[own["target_NM"] == target], target, shift, settings)
+            shift = 0.06 * (i - (len(targets) - 1) / 2)
+            _draw_months(ax, own[own["target_NM"] == target], target, place, shift, settings)
         if is_logarithmic(own["median"], metric):
             ax.set_yscale("log")
-        locator = AutoDateLocator(maxticks=5)
-        ax.xaxis.set_major_locator(locator)
-        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-        ax.set_ylabel(metric_label(metric), fontsize=SMALL)
-    figure.supxlabel("Month of recording (date)", fontsize=8)
+        for gap in gaps:
+            ax.axvline(gap, color=NEUTRAL, linewidth=0.8, linestyle=":", zorder=0)
+        names = [str(month) if not i % step else "" for i, month in enumerate(place)]
+        ax.set_xticks(range(len(place)), names, rotation=35, ha="right", fontsize=SMALL)
+        ax.set_xlim(-0.5, len(place) - 0.5)
+        ax.set_ylabel(metric_label(metric, exponent), fontsize=SMALL)
+    figure.supxlabel("Month of recording", fontsize=8)
     target_legend(figure, targets, settings)
     numbers = {**(counts or {}), **_trend_counts(table)}
     note = "median of the month's recordings; bars: quartiles"
+    if gaps:
+        note += "; only months with recordings have room, dotted: months left out"
     give_title(figure, f"Quality of {band} over time", counts=numbers, note=note)
     return figure
 
 
 def _draw_months(
-    ax: Axes, own: pd.DataFrame, target: str, shift: pd.Timedelta, settings: Settings
+    ax: Axes,
+    own: pd.DataFrame,
+    target: str,
+    place: Mapping[pd.Period, int],
+    shift: float,
+    settings: Settings,
 ) -> None:
     if not len(own):
         return
     own = own.set_index(pd.PeriodIndex(own["month"], freq="M")).sort_index()
-    own = own[["median", "q25", "q75"]].astype(float)
+    own = own[_QUARTILES].astype(float)
     own = own.reindex(pd.period_range(own.index[0], own.index[-1], freq="M"))
-    x = own.index.to_timestamp() + shift
+    x = np.array([place.get(month, np.nan) for month in own.index]) + shift
     style = target_style(target, settings)
     ax.vlines(x, own["q25"], own["q75"], color=style["color"], linewidth=0.7)
     ax.plot(x, own["median"], markersize=3, linewidth=1.0, label=target, **style)

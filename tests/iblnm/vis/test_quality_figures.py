@@ -120,7 +120,39 @@ def test_trend_line_breaks_where_months_are_missing(trend):
     line = next(line for line in figure.axes[0].lines if line.get_label() == "LC-NE")
     np.testing.assert_allclose(line.get_ydata(), [0.5, 0.6, np.nan, np.nan, 0.8])
     assert "n = 12 recordings" in figure.get_suptitle()
-    assert figure.get_supxlabel() == "Month of recording (date)"
+    assert figure.get_supxlabel() == "Month of recording"
+
+
+def test_months_without_recordings_take_no_room_and_are_marked(trend):
+    ax = qc_trend_figure(trend).axes[0]
+    line = next(line for line in ax.lines if line.get_label() == "LC-NE")
+    np.testing.assert_allclose(line.get_xdata(), [0, 1, np.nan, np.nan, 2])
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2024-01", "2024-02", "2024-05"]
+    dotted = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+    assert dotted == [1.5]
+    title = qc_trend_figure(trend).get_suptitle().replace("\n", " ")
+    assert "dotted: months left out" in title
+    assert "months left out" not in qc_trend_figure(trend.head(2)).get_suptitle()
+
+
+def test_small_values_are_drawn_in_a_power_of_ten(values):
+    small = values[values["metric"] == "ar_score"].assign(metric="median_absolute_deviance")
+    small = small.assign(value=3e-4 * small["value"])
+    label = "median absolute deviance (10⁻⁴ a.u.)"
+    ax = qc_histograms_figure(small).axes[0]
+    assert ax.get_xlabel() == label
+    edges = ax.patches[0].get_xy()[:, 0]
+    own = 1e4 * small["value"]
+    # the outline holds all values, with 2 % of their range to spare
+    margin = 0.02 * (own.max() - own.min())
+    assert (edges.min(), edges.max()) == pytest.approx((own.min() - margin, own.max() + margin))
+    violins = qc_violins_figure(small).axes[0]
+    assert violins.get_ylabel() == label
+    points = next(line for line in violins.lines if line.get_label() == "LC-NE").get_ydata()
+    chosen = small[(small["band"] == "GCaMP") & (small["target_NM"] == "LC-NE")]
+    np.testing.assert_allclose(np.sort(points), np.sort(1e4 * chosen["value"]))
+    texts = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert max(len(text) for text in texts) <= 4
 
 
 def test_components_are_drawn_as_they_are_given(scores, components):
