@@ -35,6 +35,14 @@ ESSENTIAL_ASSETS = (
     "responses",
 )
 
+STANDINGS = {
+    "failure": "with a failure",
+    "incomplete": "not run completely",
+    "warnings": "with warnings only",
+    "clean": "without problems",
+    "none": "not evaluated",
+}
+
 
 def complete_matrix(
     evaluations: pd.DataFrame,
@@ -297,6 +305,38 @@ def pass_share(matrix: pd.DataFrame) -> tuple[int, int]:
     ran = (matrix["outcome"] != "not run") & (matrix["check"] != DUPLICATES)
     evaluated = ran.groupby(matrix["eid"]).any()
     return int(passes.sum()), int(evaluated.sum())
+
+
+def session_standings(matrix: pd.DataFrame, failed: Collection[str]) -> pd.Series:
+    """Where each session stands, the worst that holds: what the dashboard counts.
+
+    Parameters
+    ----------
+    matrix : DataFrame
+        Schema `QC_MATRIX`, labels applied.
+    failed : collection of str
+        Sessions of which an asset could not be made.
+
+    Returns
+    -------
+    Series of str, index eid
+        A key of `STANDINGS`.
+    """
+    by_session = matrix["eid"].astype(object)
+    own = matrix["check"] != DUPLICATES
+    missing = matrix["outcome"] == "not run"
+    marks = {
+        "failure": matrix["outcome"] == "fail",
+        "ran": own & ~missing,
+        "incomplete": own & missing,
+        "warnings": matrix["outcome"] == "warn",
+    }
+    table = pd.DataFrame(marks).astype(bool).groupby(by_session, sort=False).any()
+    standing = pd.Series("clean", index=table.index)
+    for name in ("warnings", "incomplete"):
+        standing = standing.mask(table[name], name)
+    standing = standing.mask(~table["ran"], "none")
+    return standing.mask(table["failure"] | table.index.isin(list(failed)), "failure")
 
 
 def evaluate_pass_share(matrix: pd.DataFrame, thresholds: Thresholds) -> Outcome:

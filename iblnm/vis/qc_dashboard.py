@@ -30,6 +30,7 @@ from iblnm.validation.values import get, get_list
 OUTCOME_CODES = {"pass": "p", "warn": "w", "fail": "f", "not run": "n"}
 _SCRIPTS = ("data.js", "filters.js", "table.js", "panel.js", "main.js")
 _SIGNIFICANT_DIGITS = 5
+_MESSAGE_CHARACTERS = 500
 _SAFE_IN_SCRIPT = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
@@ -41,6 +42,7 @@ def build_dashboard(
     rules: Mapping[str, Rule] | Iterable[Rule],
     *,
     dagster_url: str,
+    errors: pd.DataFrame | None = None,
     settings: Settings | None = None,
     built_at: datetime | None = None,
 ) -> str:
@@ -58,6 +60,9 @@ def build_dashboard(
         of the matrix without a rule come last.
     dagster_url : str
         Address of the Dagster page, for links.
+    errors : DataFrame, optional
+        Schema `iblnm.schemas.ERRORS`, of which the rows of severity ``FAILURE`` are shown:
+        assets that could not be made, which no check tells of.
     settings : Settings, optional
         Colours of the targets.
     built_at : datetime, optional
@@ -78,13 +83,15 @@ def build_dashboard(
     settings = settings or get_settings()
     built_at = built_at or datetime.now(UTC)
     checks = _checks(matrix, rules)
-    eids = _eids(matrix, sessions)
+    failures = _failures(errors)
+    eids = _eids(matrix, sessions, failures)
     payload = {
         "dagster": address,
         "built": built_at.strftime("%Y-%m-%d %H:%M %Z").strip(),
         "colors": dict(settings.target_colors),
         "checks": checks,
         "sessions": _sessions(eids, sessions, matrix),
+        "failures": _positions(failures, eids),
         **_cells(matrix, eids, [check["name"] for check in checks], checks),
     }
     text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -156,8 +163,29 @@ def _checks(matrix: pd.DataFrame, rules: Mapping[str, Rule] | Iterable[Rule]) ->
     return sorted(checks, key=lambda check: assets.index(check["asset"]))
 
 
-def _eids(matrix: pd.DataFrame, sessions: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys([*sessions["eid"].astype(str), *matrix["eid"].astype(str)]))
+def _eids(
+    matrix: pd.DataFrame, sessions: pd.DataFrame, failures: Sequence[tuple[str, ...]]
+) -> list[str]:
+    tables = (sessions["eid"].astype(str), matrix["eid"].astype(str), (f[0] for f in failures))
+    return list(dict.fromkeys(eid for column in tables for eid in column))
+
+
+def _failures(errors: pd.DataFrame | None) -> list[tuple[str, ...]]:
+    """Session, asset, type and message of what could not be made."""
+    if errors is None:
+        return []
+    failed = errors[(errors["severity"] == "FAILURE").fillna(False).astype(bool)]
+    texts = failed["error_message"].astype("string").fillna("")
+    texts = texts.mask(
+        texts.str.len() > _MESSAGE_CHARACTERS, texts.str[:_MESSAGE_CHARACTERS] + " …"
+    )
+    columns = (failed["eid"], failed["asset"], failed["error_type"], texts)
+    return list(zip(*(column.astype(str) for column in columns), strict=True))
+
+
+def _positions(failures: Sequence[tuple[str, ...]], eids: Sequence[str]) -> list[list]:
+    position = {eid: i for i, eid in enumerate(eids)}
+    return [[position[eid], *told] for eid, *told in failures]
 
 
 def _sessions(eids: Sequence[str], sessions: pd.DataFrame, matrix: pd.DataFrame) -> dict:

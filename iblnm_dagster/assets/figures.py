@@ -10,18 +10,26 @@ from iblnm.config import Settings
     group_name="quality",
     kinds={"html"},
     description=(
-        "The outcome of every check of every session on one page, figures/qc/dashboard.html: "
+        "Every check of every session, and what could not be made, figures/qc/dashboard.html: "
         "open it with a browser; it needs no network."
     ),
 )
 def qc_dashboard(
-    qc_matrix: pd.DataFrame, sessions: pd.DataFrame, settings: ResourceParam[Settings]
+    qc_matrix: pd.DataFrame,
+    sessions: pd.DataFrame,
+    errors: pd.DataFrame,
+    settings: ResourceParam[Settings],
 ) -> MaterializeResult:
     from iblnm.validation import RULES
     from iblnm.vis import build_dashboard, outcome_matrix_figure, save_dashboard, thumbnail
 
     page = build_dashboard(
-        qc_matrix, sessions, RULES, dagster_url=settings.dagster_url, settings=settings
+        qc_matrix,
+        sessions,
+        RULES,
+        dagster_url=settings.dagster_url,
+        errors=errors,
+        settings=settings,
     )
     path = save_dashboard(page, settings.figures_dir / "qc" / "dashboard.html")
     return MaterializeResult(

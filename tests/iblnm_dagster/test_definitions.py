@@ -60,7 +60,7 @@ CATALOGUE_EDGES = {
     "qc_matrix": {"sessions", "labels", *CHECKED_ASSETS} - {"session"},
     "qc_summary": {"qc_matrix", "sessions"},
     "errors": {"qc_matrix", "responses", "wheel_velocity"},
-    "qc_dashboard": {"qc_matrix", "sessions"},
+    "qc_dashboard": {"qc_matrix", "sessions", "errors"},
     "dataset_overview": {"qc_matrix", "sessions"},
 }
 COHORT_EDGES = {

@@ -5,7 +5,7 @@ from dagster import AssetKey, DagsterInstance
 
 from iblnm.config import Settings
 from iblnm.demo.outcomes import simulate_outcomes
-from iblnm.schemas import QC_MATRIX, SESSIONS_TABLE
+from iblnm.schemas import ERRORS, QC_MATRIX, SESSIONS_TABLE
 from iblnm.storage.parquet import write_table
 from iblnm_dagster.build import build_defs
 from iblnm_dagster.jobs import CATALOG_JOB
@@ -20,6 +20,9 @@ def materialized(tmp_path_factory):
     matrix, sessions = simulate_outcomes(60, seed=5)
     write_table(matrix, settings.metadata_dir / "qc_matrix.pqt", QC_MATRIX)
     write_table(sessions, settings.metadata_dir / "sessions.pqt", SESSIONS_TABLE)
+    failure = {"error_type": "MalformedFileError", "error_message": "no trials table"}
+    errors = sessions[["eid"]].head(1).assign(asset="trials", severity="FAILURE", **failure)
+    write_table(ERRORS.conform(errors), settings.metadata_dir / "errors.pqt", ERRORS)
     job = build_defs(settings).resolve_implicit_global_asset_job_def()
     job = job.get_subset(asset_selection={AssetKey(name) for name in ASSETS})
     with DagsterInstance.ephemeral() as instance:
@@ -37,6 +40,7 @@ def test_files_are_where_the_design_says(materialized):
     page = root / "figures" / "qc" / "dashboard.html"
     assert metadata["qc_dashboard"]["path"].value == str(page)
     assert '"dagster":"http://dagster.example:3000"' in page.read_text()
+    assert '"failures":[[0,"trials","MalformedFileError","no trials table"]]' in page.read_text()
     files = {path.name for path in (root / "figures" / "dataset_overview").iterdir()}
     stages = ("all", "raw", "complete", "passing_qc", "video_ready")
     names = [f"sessions_{stage}" for stage in stages]

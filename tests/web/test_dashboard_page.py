@@ -4,9 +4,10 @@ import time
 from urllib.parse import unquote
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from iblnm.data.qc_catalog import pass_share
+from iblnm.data.qc_catalog import STANDINGS, pass_share, session_standings
 from iblnm.demo.outcomes import simulate_outcomes
 from iblnm.validation import RULES
 from iblnm.vis.qc_dashboard import build_dashboard
@@ -94,9 +95,21 @@ def simulated():
 
 
 @pytest.fixture(scope="module")
-def file(simulated, tmp_path_factory):
+def errors(simulated):
+    """What could not be made of a session without problems, one with, and one that warns."""
+    standing = session_standings(simulated[0], ())
+    eids = [standing.index[standing == name][0] for name in ("clean", "failure", "incomplete")]
+    rows = [(eid, "wheel_velocity", "MalformedFileError", f"wheel of {eid}") for eid in eids]
+    rows.append((eids[1], "photometry", "UnreadableFileError", "short by 100 bytes"))
+    names = ["eid", "asset", "error_type", "error_message"]
+    return pd.DataFrame(rows, columns=names).assign(severity="FAILURE")
+
+
+@pytest.fixture(scope="module")
+def file(simulated, errors, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "dashboard.html"
-    path.write_text(build_dashboard(*simulated, RULES, dagster_url=URL), encoding="utf-8")
+    html = build_dashboard(*simulated, RULES, dagster_url=URL, errors=errors)
+    path.write_text(html, encoding="utf-8")
     return path
 
 
@@ -113,18 +126,38 @@ def table(simulated):
     )
 
 
-def test_totals_agree_with_the_catalogue(page, simulated, table):
+def test_totals_agree_with_the_catalogue_and_filters_with_both(page, simulated, errors, table):
     matrix, _ = simulated
     passing, evaluated = pass_share(matrix)
-    failing = (table == "fail").any(axis=1)
-    warned = (table == "warn").any(axis=1) & ~failing
+    standing = session_standings(matrix, errors["eid"])
     totals = page.totals()
     assert totals["sessions"] == "150"
     share = f"{round(100 * passing / evaluated)} % {passing} of {evaluated}"
     assert totals["pass all BLOCK and ERROR checks"] == share
-    assert totals["with a failure"].split()[0] == str(failing.sum())
-    assert totals["with warnings only"].split()[0] == str(warned.sum())
-    assert totals["without problems"].split()[0] == str((~failing & ~warned).sum())
+    counts = {name: int(totals[words].split()[0]) for name, words in STANDINGS.items()}
+    assert counts == {name: (standing == name).sum() for name in STANDINGS}
+    assert sum(counts.values()) == 150
+    assert totals["with a failure"].endswith("3 of an asset")
+    assert (table.loc[errors["eid"][0]] == "pass").all()
+    for name in STANDINGS:
+        page.choose("standing", name)
+        assert set(page.eids()) == set(standing.index[standing == name])
+
+
+def test_what_could_not_be_made_is_a_badge_and_is_told_on_click(page, errors):
+    page.type("q", f"malformedfileerror {errors['eid'][1]}")
+    assert page.eids() == [errors["eid"][1]]
+    badge = page.css('td[data-r="0"] b.failure')
+    assert badge.text == "wheel_velocity +1"
+    badge.click()
+    panel = page.css("#panel")
+    for text in ("Could not be made (2)", *errors.loc[[1, 3], "error_message"]):
+        assert text in panel.text
+    links = [link.get_attribute("href") for link in page.all("#panel .failures a")]
+    assert links == [
+        f"{URL}/assets/{asset}?view=partitions&partition={errors['eid'][1]}"
+        for asset in ("wheel_velocity", "photometry")
+    ]
 
 
 def test_every_check_has_a_column_and_its_count(page, table):
@@ -165,7 +198,7 @@ def test_filter_by_target_and_dates(page, simulated):
     assert inside.sum() > 0
 
 
-def test_filter_by_outcome_of_a_check(page, table):
+def test_filter_by_outcome_of_a_check(page, table, errors):
     page.choose("check", "band_inversion")
     assert page.css("[name=outcome]").get_attribute("value") == "wf"
     assert set(page.eids()) == set(table.index[table["band_inversion"] == "fail"])
@@ -173,15 +206,17 @@ def test_filter_by_outcome_of_a_check(page, table):
     assert set(page.eids()) == set(table.index[table["band_inversion"] == "not run"])
     page.clear()
     page.choose("outcome", "f")
-    assert set(page.eids()) == set(table.index[(table == "fail").any(axis=1)])
+    failing = set(table.index[(table == "fail").any(axis=1)])
+    assert set(page.eids()) == failing | set(errors["eid"])
     page.clear()
     assert page.n_sessions == 150
 
 
-def test_only_what_has_problems(page, table):
+def test_only_what_has_problems(page, table, errors):
     page.css("[name=problems]").click()
     page.settle()
-    assert set(page.eids()) == set(table.index[table.isin(["warn", "fail"]).any(axis=1)])
+    broken = set(table.index[table.isin(["warn", "fail"]).any(axis=1)])
+    assert set(page.eids()) == broken | set(errors["eid"])
     page.type("q", table.index[0])
     page.css("[name=problems]").click()
     page.css("[name=columns]").click()
@@ -219,9 +254,10 @@ def test_sort_by_session_columns(page, simulated):
         assert values[page.eids()].is_monotonic_decreasing
 
 
-def test_sort_by_number_of_problems(page, table):
+def test_sort_by_number_of_problems(page, table, errors):
     page.sort("problems")
     fails = (table == "fail").sum(axis=1)
+    fails = fails.add(errors["eid"].value_counts(), fill_value=0)
     warns = (table == "warn").sum(axis=1)
     rank = (fails * 1000 + warns)[page.eids()]
     assert rank.is_monotonic_decreasing
@@ -277,7 +313,7 @@ def test_other_problems_of_a_session_are_one_click_away(page, table):
     eid = broken.sum(axis=1).idxmax()
     page.type("q", eid)
     page.css('td[data-r="0"][data-c="0"]').click()
-    names = [entry.text.splitlines()[0] for entry in page.all("#panel li span")]
+    names = [entry.text.splitlines()[0] for entry in page.all("#panel li button span")]
     assert set(names) == set(broken.columns[broken.loc[eid]])
     first = names[0]
     page.all("#panel li button")[0].click()

@@ -5,13 +5,22 @@ const nChecks = checks.length;
 const OUTCOME = { p: "pass", w: "warn", f: "fail", n: "not run" };
 const RANK = { f: 3, w: 2, n: 1, p: 0 };
 const ROW = 24, AHEAD = 12;
+const STANDING = {
+  failure: ["with a failure",
+    "A BLOCK or ERROR check failed, or an asset could not be made (a damaged file, for example)"],
+  incomplete: ["not run completely", "Nothing failed, but some checks did not run"],
+  warnings: ["with warnings only", "All checks ran, and only WARN checks failed"],
+  clean: ["without problems", "All checks ran and passed, and all assets could be made"],
+  none: ["not evaluated", "No check has run"],
+};
 const META = [
   { key: "subject", title: "Subject", width: 132 },
   { key: "start", title: "Date", width: 92 },
   { key: "lab", title: "Lab", width: 90 },
   { key: "type", title: "Type", width: 74 },
   { key: "target", title: "Target", width: 154 },
-  { key: "problems", title: "Problems", width: 96 },
+  { key: "problems", title: "Problems",
+    width: data.failures.length ? 196 : 96 },
 ];
 
 const number = (x) => (typeof x === "string" ? Number(x) : x);
@@ -25,23 +34,33 @@ const column = ([names, codes], i) => (codes[i] < 0 ? "" : names[codes[i]]);
 
 const stored = data.sessions;
 const [targetNames, targetsOf] = stored.target;
+const failuresOf = new Map();
+for (const [i, asset, type, text] of data.failures) {
+  failuresOf.set(i, [...(failuresOf.get(i) || []), { asset, type, text }]);
+}
 const sessions = stored.eid.map((eid, i) => {
   const outcomes = data.outcomes.substr(i * nChecks, nChecks);
-  let fails = 0, warns = 0, ran = 0, strict = true;
+  const failures = failuresOf.get(i) || [];
+  let fails = 0, warns = 0, ran = 0, missing = 0, strict = true;
   for (let c = 0; c < nChecks; c += 1) {
     const code = outcomes[c];
     if (code === "f") fails += 1;
     if (code === "w") warns += 1;
-    if (code !== "n" && !checks[c].cohort) ran += 1;
+    if (!checks[c].cohort) {
+      if (code === "n") missing += 1;
+      else ran += 1;
+    }
     if (checks[c].severity !== "WARN" && code !== "p") strict = false;
   }
+  const standing = fails || failures.length ? "failure" : !ran ? "none"
+    : missing ? "incomplete" : warns ? "warnings" : "clean";
   const targets = targetsOf[i].map((k) => targetNames[k]);
   return {
-    i, eid, outcomes, fails, warns, ran, strict, targets,
+    i, eid, outcomes, failures, fails, warns, ran, strict, standing, targets,
     subject: column(stored.subject, i), start: stored.start[i], lab: column(stored.lab, i),
     type: column(stored.type, i), label: column(stored.label, i),
     evaluated: column(stored.evaluated, i), target: targets.join(", "),
-    problems: fails * 1000 + warns,
+    problems: (fails + failures.length) * 1000 + warns,
   };
 });
 for (const check of checks) {
@@ -56,7 +75,8 @@ const message = (session, c) => textOf.get(session.i * nChecks + c) || "";
 const words = (session) => {
   if (session.words === undefined) {
     const parts = [session.eid, session.subject, session.lab, session.type, session.target,
-      session.label, session.start];
+      session.label, session.start,
+      ...session.failures.flatMap(({ asset, type, text }) => [asset, type, text])];
     for (let c = 0; c < nChecks; c += 1) {
       const code = session.outcomes[c];
       if (code === "f" || code === "w") parts.push(checks[c].name, message(session, c));

@@ -8,7 +8,8 @@ const make = (tag, properties, ...children) => {
 const [form, scroller, head, body, panel] =
   ["filters", "scroller", "head", "body", "panel"].map(byId);
 const DEFAULTS = { sort: "start", dir: "desc" };
-const NAMES = ["q", "subject", "target", "lab", "type", "from", "to", "check", "outcome"];
+const NAMES = ["q", "subject", "target", "lab", "type", "from", "to", "standing", "check",
+  "outcome"];
 const TOGGLES = ["problems", "columns"];
 let state = {};
 let view = [];       // sessions that fit the filters, in order
@@ -49,11 +50,13 @@ function fits(session) {
   const day = session.start.slice(0, 10);
   if (state.from && day < state.from) return false;
   if (state.to && (!day || day > state.to)) return false;
+  if (state.standing && session.standing !== state.standing) return false;
   if (state.problems && !session.problems) return false;
   const c = checks.findIndex((check) => check.name === state.check);
   const wanted = state.outcome || "";
   if (wanted) {
-    const codes = c < 0 ? session.outcomes : session.outcomes[c];
+    const codes = c >= 0 ? session.outcomes[c]
+      : session.outcomes + (session.failures.length ? "f" : "");
     if (![...wanted].some((code) => codes.includes(code))) return false;
   }
   const query = (state.q || "").trim().toLowerCase();

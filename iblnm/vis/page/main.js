@@ -54,6 +54,8 @@ for (const [name, values] of [["subject", stored.subject[0]], ["target", targetN
   ["lab", stored.lab[0]], ["type", stored.type[0]], ["check", checks.map((x) => x.name)]]) {
   form.elements[name].append(option("", "any"), ...values.map((v) => option(v, v)));
 }
+form.elements.standing.append(option("", "any"),
+  ...Object.entries(STANDING).map(([key, [name]]) => option(key, name)));
 byId("built").textContent = `built ${data.built}`;
 readHash();
 update();

@@ -119,12 +119,21 @@ function paintPanel(session, c) {
       ["eid", session.eid], ["last check", session.evaluated.replace("T", " ") || "–"]]),
     link(address("session", { view: "partitions", partition: session.eid }),
       "Session in Dagster"));
+  if (session.failures.length) {
+    parts.push(
+      make("h3", { textContent: `Could not be made (${session.failures.length})` }),
+      make("ul", { className: "failures" }, ...session.failures.map(({ asset, type, text }) =>
+        make("li", {}, make("b", { className: "failure", textContent: asset }), ` ${type}`,
+          make("p", { textContent: text }),
+          link(address(asset, { view: "partitions", partition: session.eid }),
+            `${asset} of this session in Dagster`)))));
+  }
   const others = checks.map((_, d) => d)
     .filter((d) => d !== c && "wf".includes(session.outcomes[d]))
     .sort((a, b) => RANK[session.outcomes[b]] - RANK[session.outcomes[a]]);
   parts.push(make("h3", { textContent: others.length
-    ? `${c < 0 ? "Problems" : "Other problems"} of this session (${others.length})`
-    : `No ${c < 0 ? "" : "other "}problems` }));
+    ? `${c < 0 ? "Failed checks" : "Other failed checks"} of this session (${others.length})`
+    : `No ${c < 0 ? "" : "other "}failed checks` }));
   parts.push(make("ul", {}, ...others.map((d) => make("li", {},
     make("button", { type: "button", onclick: () => openPanel(session, d) },
       make("i", { className: session.outcomes[d] }),

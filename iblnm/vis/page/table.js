@@ -3,33 +3,33 @@ function paintTotals() {
   const ran = view.filter((s) => s.ran);
   const share = (n, of) => (of ? `${Math.round((100 * n) / of)} %` : "–");
   const strict = ran.filter((s) => s.strict).length;
-  const failing = ran.filter((s) => s.fails).length;
-  const warned = ran.filter((s) => !s.fails && s.warns).length;
-  const clean = ran.length - failing - warned;
+  const counts = Object.fromEntries(Object.keys(STANDING).map((key) => [key, 0]));
+  for (const session of view) counts[session.standing] += 1;
+  const broken = view.filter((s) => s.failures.length).length;
   const entries = [
     ["sessions", view.length, view.length < sessions.length ? `of ${sessions.length}` : "",
       "Sessions that fit the filters"],
+    ...Object.entries(STANDING).map(([key, [name, title]]) => [name, counts[key],
+      key === "none" ? "" : share(counts[key], view.length)
+        + (key === "failure" && broken ? `, ${broken} of an asset` : ""), title]),
     ["pass all BLOCK and ERROR checks", share(strict, ran.length),
       `${strict} of ${ran.length}`,
-      "Among evaluated sessions; a check that did not run is not passed"],
-    ["with a failure", failing, share(failing, ran.length), "A BLOCK or ERROR check failed"],
-    ["with warnings only", warned, share(warned, ran.length), "Only WARN checks failed"],
-    ["without problems", clean, share(clean, ran.length), "No check failed"],
-    ["not evaluated", view.length - ran.length, "", "No check has run"],
+      "Among evaluated sessions; warnings and failures of assets without checks do not count, "
+      + "and a check that did not run is not passed"],
   ];
   byId("totals").replaceChildren(...entries.map(([name, value, more, title]) =>
     make("div", { title }, make("dt", { textContent: name }),
       make("dd", {}, String(value), " ", make("small", { textContent: more })))));
-  const parts = [["f", failing], ["w", warned], ["p", clean]];
+  const colours = { failure: "fail", incomplete: "none-ink", warnings: "warn", clean: "pass" };
   const bar = byId("share");
-  bar.replaceChildren(...parts.map(([code, n]) => {
+  bar.replaceChildren(...Object.entries(colours).map(([key, colour]) => {
     const part = make("i", {});
-    part.style.width = `${view.length ? (100 * n) / view.length : 0}%`;
-    part.style.background = `var(--${OUTCOME[code]})`;
+    part.style.width = `${view.length ? (100 * counts[key]) / view.length : 0}%`;
+    part.style.background = `var(--${colour})`;
     return part;
   }));
-  bar.setAttribute("aria-label", `${failing} sessions with a failure, ${warned} with warnings `
-    + `only, ${clean} without problems`);
+  bar.setAttribute("aria-label",
+    Object.entries(STANDING).map(([key, [name]]) => `${counts[key]} ${name}`).join(", "));
 }
 
 function headCell(col, key, title, className, label) {
@@ -125,8 +125,13 @@ function rowOf(session, r) {
     return k ? [" ", dot, name] : [dot, name];
   }) : ["–"])).title = session.target;
   const tallies = [["f", session.fails], ["w", session.warns]].filter(([, n]) => n);
+  const { failures } = session;
+  const badge = failures.length ? [make("b", { className: "failure",
+    textContent: failures[0].asset + (failures.length > 1 ? ` +${failures.length - 1}` : ""),
+    title: failures.map(({ asset, type }) => `${asset} could not be made: ${type}`).join("\n"),
+  })] : [];
   put(5, "", ...tallies.map(([code, n]) =>
-    make("span", { className: `tally ${code}`, textContent: ` ${n}` })));
+    make("span", { className: `tally ${code}`, textContent: ` ${n}` })), ...badge);
   visible.forEach((c, k) => {
     const edge = k === 0 || checks[visible[k - 1]].asset !== checks[c].asset ? " first" : "";
     const code = session.outcomes[c];

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from iblnm.demo.outcomes import simulate_outcomes
-from iblnm.schemas import QC_MATRIX, SESSIONS_TABLE
+from iblnm.schemas import ERRORS, QC_MATRIX, SESSIONS_TABLE
 from iblnm.validation import RULES
 from iblnm.vis.qc_dashboard import build_dashboard
 
@@ -140,6 +140,27 @@ def test_sessions_of_one_table_only_are_shown(simulated):
     assert set(data["outcomes"][-n_checks:]) != {"n"}
 
 
+def test_what_could_not_be_made_is_on_the_page_whole(simulated):
+    matrix, sessions = simulated
+    eids = sessions["eid"].tolist()
+    rows = [
+        (eids[3], "MalformedFileError", "columns are <missing>", "wheel_velocity", "FAILURE"),
+        (eids[3], "UnreadableFileError", "x" * 5000, "photometry", "FAILURE"),
+        (eids[5], "ChoiceSign", "a check, which the matrix has", "trials", "BLOCK"),
+        ("of-no-table", "TransientError", None, "session", "FAILURE"),
+    ]
+    names = ["eid", "error_type", "error_message", "asset", "severity"]
+    errors = ERRORS.conform(pd.DataFrame(rows, columns=names))
+    page = build_dashboard(matrix, sessions, RULES, dagster_url=URL, errors=errors)
+    data = payload(page)
+    told = [(data["sessions"]["eid"][i], *rest) for i, *rest in data["failures"]]
+    assert told[0] == (eids[3], "wheel_velocity", "MalformedFileError", "columns are <missing>")
+    assert told[1][:3] == (eids[3], "photometry", "UnreadableFileError")
+    assert 400 < len(told[1][3]) < 600
+    assert told[2:] == [("of-no-table", "session", "TransientError", "")]
+    assert "<missing>" not in page
+
+
 def test_checks_without_rule_come_last(simulated):
     matrix, sessions = simulated
     extra = matrix.head(1).assign(check="homemade", asset="notebook")
@@ -190,7 +211,11 @@ def test_same_input_same_page(simulated):
 
 
 def test_a_thousand_sessions_fit_in_two_megabytes():
-    page = build_dashboard(*simulate_outcomes(1000), RULES, dagster_url=URL)
+    matrix, sessions = simulate_outcomes(1000)
+    errors = pd.DataFrame({"eid": sessions["eid"].sample(200, random_state=0)}).assign(
+        asset="photometry", severity="FAILURE", error_type="E", error_message="m" * 300
+    )
+    page = build_dashboard(matrix, sessions, RULES, dagster_url=URL, errors=errors)
     assert len(page.encode()) < 2_000_000
 
 
