@@ -220,7 +220,7 @@ def qc_violins_figure(
         if logarithmic:
             ax.set_yscale("log")
         ax.set_xticks(range(len(targets)), targets, rotation=60, ha="right", fontsize=SMALL)
-        ax.set_ylabel(metric_label(metric, exponent), fontsize=SMALL)
+        ax.set_ylabel(metric_label(metric, exponent).replace(" (", "\n("), fontsize=SMALL)
         ax.set_xlim(-0.6, len(targets) - 0.4)
     note = "points: recordings; bar: median; violin: kernel density of recordings"
     give_title(figure, f"Quality of {SIGNAL} per target", table, counts, note)

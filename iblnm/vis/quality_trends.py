@@ -87,7 +87,7 @@ def qc_trend_figure(
         names = [str(month) if not i % step else "" for i, month in enumerate(place)]
         ax.set_xticks(range(len(place)), names, rotation=35, ha="right", fontsize=SMALL)
         ax.set_xlim(-0.5, len(place) - 0.5)
-        ax.set_ylabel(metric_label(metric, exponent), fontsize=SMALL)
+        ax.set_ylabel(metric_label(metric, exponent).replace(" (", "\n("), fontsize=SMALL)
     figure.supxlabel("Month of recording", fontsize=8)
     target_legend(figure, targets, settings)
     numbers = {**(counts or {}), **_trend_counts(table)}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
+from iblnm.task.psychometric import LOWER, UPPER
+from iblnm.task.psychometric import PARAMETERS as FIT_PARAMETERS
 from iblnm.vis.learning import animal_curves, session_types, unique_sessions
 from iblnm.vis.panels import (
     give_title,
@@ -34,6 +36,8 @@ PARAMETERS = {
 }
 _IN_PERCENT = {"lapse_left", "lapse_right"}
 _UNBIASED = 50
+_MAX_NAMES = 8
+_BOUND_FRACTION = 1e-6
 
 
 @or_no_data("Psychometric parameters over training")
@@ -59,13 +63,15 @@ def psychometric_trajectories_figure(
     Returns
     -------
     Figure
-        Mean and SEM over animals, per target. Fits with a parameter on its bound are in.
+        Mean and SEM over animals, per target. Fits with a parameter on its bound are in; the
+        symbols of the means that hold one are open, as the data do not tell their value.
     """
     settings = settings or get_settings()
     table = need_rows(trajectories, ("target_NM", "session_type", "block"), "trajectories")
     table = need_rows(table[table["block"] == _UNBIASED], (), "fits to unbiased trials")
     drawn = [name for name in parameters if name in table and table[name].notna().any()]
     table = need_rows(table[table[drawn].notna().any(axis=1)], (), "fits with a value")
+    table = table.assign(at_bound=fits_on_bound(table))
     targets, kinds = ordered_targets(table["target_NM"], settings), session_types(table, settings)
     figure, axes = panel_grid(
         len(drawn), len(kinds), size=(2.1, 1.3), share_x="col", share_y="row", extra=(1.8, 1.1)
@@ -83,6 +89,11 @@ def psychometric_trajectories_figure(
                 mean, sem = mean_and_sem(animals)
                 x, style = animals.columns.to_numpy(dtype=float), target_style(target, settings)
                 ax.errorbar(x, mean, sem, ms=3, lw=1.1, elinewidth=0.7, label=target, **style)
+                known = own[own["at_bound"] & own[parameter].notna()]
+                chosen = animals.columns.isin(known["stage_index"])
+                if chosen.any():
+                    look = {**style, "linestyle": "none", "mfc": "white", "ms": 4, "zorder": 3}
+                    ax.plot(x[chosen], mean[chosen], label=f"{target} on bound", **look)
         axes[i, 0].set_ylabel(PARAMETERS.get(parameter, parameter), fontsize=8)
     for ax, kind in zip(axes[0], kinds, strict=True):
         panel_title(ax, kind.capitalize())
@@ -91,8 +102,37 @@ def psychometric_trajectories_figure(
     figure.align_ylabels(axes[:, 0])
     label_outer(figure, "Session of the task (number)")
     target_legend(figure, targets, settings)
-    n_bound = int(table["at_bound"].astype("boolean").fillna(False).sum())
-    note = f"mean ± SEM of animals; {n_bound} of {len(table)} fits have a parameter on its bound"
+    note = f"mean ± SEM of animals{_bound_text(table.drop_duplicates('eid'))}"
     numbers = {**(counts or {}), **unique_sessions(table)}
     give_title(figure, "Psychometric parameters over training", counts=numbers, note=note)
     return figure
+
+
+def fits_on_bound(table: pd.DataFrame) -> pd.Series:
+    """Whether each fit has a parameter on its bound.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Column ``at_bound``, or else the parameters, which are compared with the bounds of
+        `iblnm.task.psychometric`; a lapse of 0 does not count, as there.
+    """
+    if "at_bound" in table:
+        return table["at_bound"].astype("boolean").fillna(False).astype(bool)
+    on_bound = pd.Series(False, index=table.index)
+    for name, low, high in zip(FIT_PARAMETERS, LOWER, UPPER, strict=True):
+        if name in table:
+            margin = _BOUND_FRACTION * (high - low)
+            on_bound |= table[name] >= high - margin
+            on_bound |= (table[name] <= low + margin) & (name not in _IN_PERCENT)
+    return on_bound
+
+
+def _bound_text(fits: pd.DataFrame) -> str:
+    """Number of fits on a bound and their animals, where these are few."""
+    on_bound = fits[fits["at_bound"]]
+    if not len(on_bound):
+        return "; no fit has a parameter on its bound"
+    animals = sorted(on_bound["subject"].unique())
+    text = f"; open: {len(on_bound)} of {len(fits)} fits have a parameter on its bound"
+    return text + (f" ({', '.join(animals)})" if len(animals) <= _MAX_NAMES else "")

@@ -147,7 +147,7 @@ def test_small_values_are_drawn_in_a_power_of_ten(values):
     margin = 0.02 * (own.max() - own.min())
     assert (edges.min(), edges.max()) == pytest.approx((own.min() - margin, own.max() + margin))
     violins = qc_violins_figure(small).axes[0]
-    assert violins.get_ylabel() == label
+    assert violins.get_ylabel() == label.replace(" (", "\n(")
     points = next(line for line in violins.lines if line.get_label() == "LC-NE").get_ydata()
     chosen = small[(small["band"] == "GCaMP") & (small["target_NM"] == "LC-NE")]
     np.testing.assert_allclose(np.sort(points), np.sort(1e4 * chosen["value"]))

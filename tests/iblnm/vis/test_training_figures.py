@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from iblnm.vis.learning import animal_curves, learning_curves_figure, sessions_to_stage_figure
-from iblnm.vis.trajectories import psychometric_trajectories_figure
+from iblnm.vis.trajectories import fits_on_bound, psychometric_trajectories_figure
 
 
 @pytest.fixture
@@ -83,8 +83,32 @@ def test_trajectories_are_of_unbiased_trials(curves, reason):
     np.testing.assert_allclose(ends, [-4, 4])
     lapse = next(c for c in figure.axes[4].containers if c.get_label() == "VTA-DA")
     np.testing.assert_allclose(lapse.lines[0].get_ydata(), [5, 5])
-    assert "1 of 10 fits have a parameter on its bound" in figure.get_suptitle()
+    title = figure.get_suptitle().replace("\n", " ")
+    assert "open: 1 of 10 fits have a parameter on its bound (a)" in title
+    # the third training session of animal a, in every row
+    for ax, mean in zip(figure.axes[:6:2], (23, -4, 5), strict=True):
+        open_ones = [line for line in ax.lines if line.get_label() == "LC-NE on bound"]
+        assert [line.get_xydata().tolist() for line in open_ones] == [[[3, mean]]]
+        assert open_ones[0].get_markerfacecolor() == "white"
+    assert not [line for line in figure.axes[1].lines if "bound" in line.get_label()]
     assert "is empty" in reason(psychometric_trajectories_figure(others))
+
+
+def test_without_flags_the_bounds_of_the_fit_tell(curves):
+    fits = pd.DataFrame(
+        {
+            "bias": [0.0, -50.0, 0.0, 0.0, np.nan],
+            "threshold": [20.0, 20.0, 10.0, 49.9, np.nan],
+            "lapse_left": [0.0, 0.0, 0.0, 0.1, np.nan],
+            "lapse_right": [0.0, 0.0, 0.0, 0.2, np.nan],
+        }
+    )
+    assert fits_on_bound(fits).tolist() == [False, True, True, True, False]
+    fits["at_bound"] = pd.array([True, False, None, False, False], dtype="boolean")
+    assert fits_on_bound(fits).tolist() == [True, False, False, False, False]
+    table = curves.assign(block=50, bias=1.0, at_bound=False)
+    title = psychometric_trajectories_figure(table).get_suptitle()
+    assert "no fit has a parameter on its bound" in title.replace("\n", " ")
 
 
 def test_sessions_to_stage_are_points_with_median_and_test(reason):
