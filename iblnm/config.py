@@ -275,6 +275,10 @@ class RemoteSettings(BaseModel):
     max_backoff_s: float = 30.0
     max_total_s: float = 180.0
     """All attempts at one call with their waits; for a download, beside its size at the rate."""
+    first_retry_s: float = 5.0
+    """Longest wait before a session's failed step is tried anew; it doubles with each retry."""
+    max_unreachable_sessions: int = 3
+    """A batch ends after that many sessions in a row for which the server was not reached."""
     lock_timeout_s: float = 1800.0
     """Waiting for another process that downloads files of the same session."""
 

@@ -13,9 +13,13 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from iblnm.config import Settings
-from iblnm_dagster.worker import BROKEN, SKIPPED, SessionOutcome, Worker
+from iblnm_dagster.worker import BROKEN, FAILED, SKIPPED, SessionOutcome, Worker
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 _MAX_DEATHS = 3
 
@@ -32,6 +36,10 @@ class BatchReport:
     working_seconds : float
         Wall time from the first session's start.
     interrupted : bool
+    unreachable : bool
+        Ended early, as the server could not be reached for several sessions in a row.
+    not_begun : int
+        Sessions left out for either reason.
     peak_worker_mib : float
         Largest resident memory of a worker.
     """
@@ -40,6 +48,8 @@ class BatchReport:
     seconds: float = 0.0
     working_seconds: float = 0.0
     interrupted: bool = False
+    unreachable: bool = False
+    not_begun: int = 0
     peak_worker_mib: float = 0.0
 
     @property
@@ -77,7 +87,8 @@ def run_batch(
     """Run sessions in worker processes and wait for all of them.
 
     Ctrl-C lets every worker finish its session and starts no more. A worker that dies
-    (killed, out of memory) costs the session in its hands, not the batch.
+    (killed, out of memory) costs the session in its hands, not the batch. It ends early if the
+    server cannot be reached for `RemoteSettings.max_unreachable_sessions` in a row.
 
     Parameters
     ----------
@@ -89,7 +100,7 @@ def run_batch(
     assets, check, checks, checks_only
         As for `Worker`.
     progress : bool
-        Whether to show a progress bar.
+        Whether to show a progress bar, and what broke or failed as it happens.
     limit_s : float, optional
         No session is begun after that.
     on_outcome : callable, optional
@@ -112,15 +123,16 @@ def run_batch(
         "checks_only": checks_only,
     }
     slots = [_start(context, settings, options) for _ in range(min(workers, len(eids)))]
-    deaths = 0
+    deaths = unreachable = 0
     interrupts = _Interrupts()
     bar = tqdm(total=len(eids), unit="session", disable=not progress, smoothing=0.1)
     first: float | None = None
     with interrupts, bar:
         while slots:
             if interrupts.seen and waiting:
-                waiting.clear()
                 report.interrupted = True
+                report.not_begun += len(waiting)
+                waiting.clear()
                 bar.write("Finishing the sessions in hand; no more are started.")
             if limit_s is not None and time.perf_counter() - started > limit_s:
                 waiting.clear()
@@ -131,7 +143,7 @@ def run_batch(
                     slots.remove(slot)
                     if slot.eid is not None:
                         report.outcomes.append(_died(slot))
-                        bar.update()
+                        _tell(bar, report.outcomes[-1])
                     if waiting and deaths < _MAX_DEATHS:
                         slots.append(_start(context, settings, options))
                     continue
@@ -141,7 +153,13 @@ def run_batch(
                     report.outcomes.append(outcome)
                     if on_outcome is not None:
                         on_outcome(outcome)
-                    bar.update()
+                    _tell(bar, outcome)
+                    if outcome.status != SKIPPED:
+                        unreachable = unreachable + 1 if outcome.unreachable else 0
+                    if unreachable >= settings.remote.max_unreachable_sessions:
+                        report.unreachable = True
+                        report.not_begun += len(waiting)
+                        waiting.clear()
                 elif first is None:
                     first = time.perf_counter()
                 slot.eid = waiting.popleft() if waiting else None
@@ -149,13 +167,20 @@ def run_batch(
                 if slot.eid is None:
                     slot.process.join()
                     slots.remove(slot)
-    report.outcomes += [
-        SessionOutcome(eid, BROKEN, problems=["never started: too many workers died"])
-        for eid in waiting
-    ]
+        for eid in waiting:
+            problem = "never started: too many workers died"
+            report.outcomes.append(SessionOutcome(eid, BROKEN, problems=[problem]))
+            _tell(bar, report.outcomes[-1])
     report.seconds = time.perf_counter() - started
     report.working_seconds = time.perf_counter() - first if first else 0.0
     return report
+
+
+def _tell(bar: tqdm, outcome: SessionOutcome) -> None:
+    bar.update()
+    if outcome.status in (BROKEN, FAILED) and not bar.disable:
+        for problem in outcome.problems:
+            bar.write(f"{outcome.status}: {outcome.eid}: {problem}", file=sys.stderr)
 
 
 def _start(context, settings: Settings, options: dict) -> _Slot:

@@ -8,7 +8,7 @@ from dagster import DagsterInstance, OpExecutionContext, ResourceParam, job, op
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from iblnm.config import Settings
-from iblnm.errors import TransientError
+from iblnm.errors import ServerUnreachableError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,9 @@ def work_off_backlog(context: OpExecutionContext, settings: ResourceParam[Settin
         return
     counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
     context.log.info(f"sessions run: {counts or 'none'}")
+    if report.unreachable:
+        # the run fails, so that the next one waits a while; who was not begun still waits for it
+        raise ServerUnreachableError(f"the server cannot be reached; {report.not_begun} wait")
     if report.interrupted:
         raise DagsterExecutionInterruptedError
 

@@ -332,20 +332,15 @@ def _batch(
             report = run_batch(settings, chosen, workers=workers, **parts)
         else:
             report = run_claimed(settings, open_state(settings), chosen, workers=workers)
-        _print_problems(report)
         if catalogue and (chosen or not _catalogue_exists(settings)):
             _update_catalogue(settings, instance)
         click.echo("")
         click.echo(format_summary(instance, settings, report.sessions_per_hour))
+    if report.unreachable:
+        rest = f", and without it for the {report.not_begun} not begun" if report.not_begun else ""
+        click.echo(f"the server cannot be reached; run again with --failed{rest}", err=True)
     if report.counts["broken"]:
         raise SystemExit(1)
-
-
-def _print_problems(report) -> None:
-    for outcome in report.outcomes:
-        if outcome.status in ("broken", "failed"):
-            for problem in outcome.problems:
-                click.echo(f"{outcome.status}: {outcome.eid}: {problem}", err=True)
 
 
 def _catalogue_exists(settings: Settings) -> bool:

@@ -10,6 +10,7 @@ from dagster import AssetCheckKey, AssetKey, DagsterInstance, JobDefinition, Run
 from dagster._utils.error import SerializableErrorInfo
 
 from iblnm.config import Settings
+from iblnm.errors import RemoteTimeout, ServerUnreachableError
 from iblnm.validation import RULES
 from iblnm_dagster.build import build_defs
 from iblnm_dagster.checks import CHECKED_ASSETS
@@ -23,6 +24,7 @@ FAILED = "failed"
 BROKEN = "broken"
 SKIPPED = "skipped"
 _BLOCKING_ERROR = "DagsterAssetCheckFailedError"
+_UNREACHABLE = (ServerUnreachableError.__name__, RemoteTimeout.__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class SessionOutcome:
         Wall and CPU time of the run.
     problems : list of str
         One line per failed step.
+    unreachable : bool
+        Whether a step failed because a server could not be reached or did not answer.
     """
 
     eid: str
@@ -46,6 +50,7 @@ class SessionOutcome:
     seconds: float = 0.0
     cpu_s: float = 0.0
     problems: list[str] = field(default_factory=list)
+    unreachable: bool = False
 
 
 class Worker:
@@ -109,6 +114,7 @@ class Worker:
             time.perf_counter() - wall,
             time.process_time() - cpu,
             [f"{step}: {_message(data)}" for step, data in errors.items()],
+            any(decisive_error(data.error).cls_name in _UNREACHABLE for data in errors.values()),
         )
 
 

@@ -33,7 +33,6 @@ _STORE = inspect.Parameter(
     "store", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=ResourceParam[SessionStore]
 )
 MAX_RETRIES = 3
-FIRST_RETRY_S = 5.0
 
 
 def column_schema(table: Table) -> TableSchema:
@@ -109,9 +108,9 @@ def session_asset(
             except (IblnmError, OSError, ValueError) as error:
                 if not (network and _is_transient(error)):
                     raise
+                longest_s = inputs["settings"].remote.first_retry_s * 2**context.retry_number
                 raise RetryRequested(
-                    max_retries=MAX_RETRIES,
-                    seconds_to_wait=FIRST_RETRY_S * 2**context.retry_number * random.random(),
+                    max_retries=MAX_RETRIES, seconds_to_wait=longest_s * random.random()
                 ) from error
             if result.value is None:
                 context.log.info(f"nothing to store: {result.note}")

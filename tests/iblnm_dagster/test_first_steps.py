@@ -7,9 +7,11 @@ import sys
 
 import pytest
 
-from iblnm.config import get_settings
+from iblnm.config import Settings, get_settings
 from iblnm.demo.alyx import AlyxServer, from_archive
 from iblnm_dagster.cli import main
+from iblnm_dagster.instance import open_instance
+from iblnm_dagster.selection import changed_sessions, failed_sessions, missing_sessions
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +74,31 @@ def test_a_wrong_first_address_does_not_lock_the_root(iblnm, dead_url, tmp_path)
     assert code == 1
     assert "needs IBLNM_ALYX_URL" in said
     assert "None" not in said
+
+
+def test_a_batch_gives_a_dead_server_up(iblnm, server, small_archive, tmp_path):
+    known = [session["eid"] for session in small_archive[1]["sessions"]]
+    assert iblnm("sync")[0] == 0
+    server.faults.add("GET /sessions/", "reset", times=None)
+    quick = {"IBLNM_REMOTE__FIRST_RETRY_S": "0.01", "IBLNM_REMOTE__MAX_UNREACHABLE_SESSIONS": "2"}
+    code, said = iblnm("batch", "--workers", "1", "--no-catalogue", **quick)
+    server.faults.clear()
+    assert code == 1
+    failed = [line for line in said.splitlines() if "broken: " in line]
+    assert len(failed) == 2, said
+    assert all("session: GET /sessions/" in line for line in failed)
+    # as it happens, before the summary
+    assert said.index("broken: ") < said.index("4 sessions, ")
+    assert (
+        "the server cannot be reached; run again with --failed, and without it for the 2 not "
+        "begun" in said
+    )
+    settings = Settings(root=tmp_path / "root")
+    with open_instance(settings) as instance:
+        sessions = [
+            set(failed_sessions(instance)),
+            set(missing_sessions(instance)),
+            set(changed_sessions(instance, settings)),
+        ]
+    assert [len(eids) for eids in sessions] == [2, 2, 2]
+    assert sessions[1] == sessions[2] == set(known) - sessions[0]

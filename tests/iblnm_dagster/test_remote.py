@@ -27,6 +27,7 @@ PATIENCE = {
     "stall_timeout_s": 1.0,
     "deadline_s": 5.0,
     "first_backoff_s": 0.01,
+    "first_retry_s": 0.01,
     "max_attempts": 2,
 }
 # they name where the files are, which differs
@@ -41,8 +42,7 @@ def server(small_archive):
 
 
 @pytest.fixture(autouse=True)
-def _quick_retries(monkeypatch, tmp_path):
-    monkeypatch.setattr(_session_asset, "FIRST_RETRY_S", 0.01)
+def _own_home(monkeypatch, tmp_path):
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
 
