@@ -36,6 +36,7 @@ TIMING_LABELS = {
     "response_time": "response time",
     "peak_velocity": "peak velocity",
 }
+_ROOM_FOR_STARS = 0.15
 
 
 def timing_label(name: str) -> str:
@@ -83,6 +84,7 @@ def movement_encoding_figure(
         len(timings),
         len(PREDICTORS),
         size=(max(0.6 + 0.45 * len(targets), 2.2), 1.9),
+        share_y="col",
         extra=(0.9, 1.4),
     )
     rng = np.random.default_rng(seed)
@@ -99,17 +101,19 @@ def movement_encoding_figure(
                 ax.plot(x, 100 * values, markersize=3.5, alpha=0.8, label=target, **style)
                 mean = 100 * values.mean()
                 ax.plot([j - 0.3, j + 0.3], [mean] * 2, color=INK, lw=1.4, label=f"_{target}")
-                _draw_test(ax, j, tests, (target, timing, predictor), settings)
+                top = 100 * values.max()
+                _draw_test(ax, j, tests, (target, timing, predictor), top, settings)
             panel_title(
                 ax, label if predictor == "contrast" else timing_label(timing).capitalize()
             )
             ax.set_xlim(-0.6, len(targets) - 0.4)
+            ax.margins(y=_ROOM_FOR_STARS)
     for ax in axes[-1]:
         ax.set_xticks(range(len(targets)), targets, rotation=50, ha="right", fontsize=SMALL)
     for ax in axes[:, 0]:
         ax.set_ylabel("ΔR² (%)", fontsize=8)
     animals = {"subjects": table["subject"].nunique(), **_trials(table, "timing_col")}
-    note = "points: held-out animals; bar: their mean"
+    note = "columns have scales of their own; points: held-out animals; bar: their mean"
     if tests is not None and len(tests):
         alpha = settings.figures.alpha
         note += f" with 95 % interval; star: corrected p < {alpha:g}, permutations"
@@ -123,6 +127,7 @@ def _draw_test(
     position: int,
     tests: pd.DataFrame | None,
     key: tuple[str, str, str],
+    top: float,
     settings: Settings,
 ) -> None:
     if tests is None or not len(tests):
@@ -134,7 +139,9 @@ def _draw_test(
     ends = 100 * np.array([row["ci_low"], row["ci_high"]], dtype=float)
     ax.plot([position] * 2, ends, color=INK, linewidth=1.0, label="_interval")
     if pd.notna(row["p_corrected"]) and row["p_corrected"] < settings.figures.alpha:
-        ax.text(position, 1.0, "*", transform=ax.get_xaxis_transform(), ha="center", va="top")
+        at = (position, float(np.nanmax([top, *ends])))
+        # the glyph of a star stands in the upper half of its line
+        ax.annotate("*", at, (0, -1), textcoords="offset points", ha="center", va="bottom")
 
 
 def _trials(table: pd.DataFrame, by: str) -> dict[str, int]:

@@ -175,8 +175,39 @@ def test_permutation_tests_add_interval_and_star(encoding):
     contrast, timing = figure.axes
     intervals = [line for line in contrast.lines if line.get_label() == "_interval"]
     np.testing.assert_allclose(intervals[0].get_ydata(), [10, 30])
-    assert [(text.get_text(), text.get_position()[0]) for text in contrast.texts] == [("*", 0)]
+    (star,) = contrast.texts
+    assert (star.get_text(), star.xy) == ("*", pytest.approx((0, 30)))
     assert not timing.texts
+
+
+def test_columns_have_their_own_scale_and_stars_stand_above_points_and_intervals(encoding):
+    both = pd.concat([encoding, encoding.assign(timing_col="movement_time")])
+    tests = pd.DataFrame(
+        {
+            "target_NM": ["VTA-DA"] * 2,
+            "timing_col": "reaction_time",
+            "predictor": ["contrast", "timing"],
+            "ci_low": [0.1, 0.01],
+            "ci_high": [0.4, 0.012],
+            "p_corrected": 0.01,
+        }
+    )
+    figure = movement_encoding_figure(both, tests)
+    contrast, timing, contrast_below, timing_below = figure.axes
+    # the interval ends above the points, then the points above the interval
+    assert contrast.texts[0].xy == pytest.approx((0, 40))
+    assert timing.texts[0].xy == pytest.approx((0, 2))
+    assert contrast.get_ylim() == contrast_below.get_ylim()
+    assert timing.get_ylim() == timing_below.get_ylim()
+    assert contrast.get_ylim()[1] > 40
+    assert 2 < timing.get_ylim()[1] < 3
+    assert "columns have scales of their own" in figure.get_suptitle().replace("\n", " ")
+    figure.draw_without_rendering()
+    for ax in (contrast, timing):
+        star = ax.texts[0].get_window_extent()
+        points = next(line for line in ax.lines if line.get_label() == "VTA-DA").get_xydata()
+        assert not any(star.contains(*place) for place in ax.transData.transform(points))
+        assert star.y1 <= ax.get_window_extent().y1 + 4
 
 
 def test_slopes_on_timing_by_contrast():
