@@ -9,7 +9,7 @@ from dagster import AssetKey, DagsterInstance
 from iblnm.config import Settings
 from iblnm.storage.store import SessionStore
 from iblnm_dagster.failures import SESSION_ASSET_NAMES, asset_failures
-from iblnm_dagster.outcomes import latest_statuses, session_rules
+from iblnm_dagster.outcomes import current_matrix, latest_statuses, session_rules
 from iblnm_dagster.partitions import known_sessions
 
 
@@ -72,11 +72,18 @@ def _failing(asset: str, statuses: dict[str, dict[str, bool]]) -> tuple[set[str]
     return blocked, warned
 
 
+_LEGEND = (
+    "of a stage's own checks: stored = passed + warned (WARN or ERROR fails) + blocked (BLOCK",
+    "fails); failed: could not be made; absent: no such data, or stopped further up",
+)
+
+
 def format_summary(
     instance: DagsterInstance, settings: Settings, sessions_per_hour: float = 0.0
 ) -> str:
     """The summary as text."""
-    sessions = SessionStore(settings).collect("session")
+    store = SessionStore(settings)
+    sessions = store.collect("session")
     recordings = int(sessions["n_recordings"].sum())
     subjects = sessions["subject"].nunique()
     names = ("stored", "passed", "warned", "blocked", "failed", "absent")
@@ -88,7 +95,9 @@ def format_summary(
     for counts in stage_counts(instance):
         numbers = (getattr(counts, name) for name in names)
         lines.append(f"{counts.stage:<16}" + "".join(f"{number:>9}" for number in numbers))
-    lines.append("")
+    lines += ["", *_LEGEND, ""]
+    if len(sessions):
+        lines += [*_outcomes_in_words(instance, store, settings), ""]
     if sessions_per_hour:
         lines.append(f"speed            {sessions_per_hour:.0f} sessions per hour")
     lines += [
@@ -99,3 +108,36 @@ def format_summary(
         f"archive          {settings.cache_dir}",
     ]
     return "\n".join(lines)
+
+
+def _outcomes_in_words(
+    instance: DagsterInstance, store: SessionStore, settings: Settings
+) -> list[str]:
+    """The dashboard's totals, and what was evaluated under other limits."""
+    from iblnm.data import qc_catalog
+    from iblnm.data.catalog import sessions_table
+    from iblnm.data.labels import read_labels
+
+    labels = read_labels(settings.labels_fpath)
+    matrix = current_matrix(instance, sessions_table(store, labels), labels, settings)
+    failed = {failure.eid for failure in asset_failures(instance)}
+    standings = qc_catalog.session_standings(matrix, failed).value_counts()
+    lines = []
+    for name, words in qc_catalog.STANDINGS.items():
+        of_asset = f" ({len(failed)} of an asset)" if name == "failure" and failed else ""
+        lines.append(f"{standings.get(name, 0):>6} sessions {words}{of_asset}")
+    passing, evaluated = qc_catalog.pass_share(matrix)
+    lines.append(
+        f"{passing:>6} of {evaluated} evaluated sessions pass every BLOCK and ERROR check "
+        "(warnings and failed assets aside)"
+    )
+    stale = qc_catalog.other_limits(matrix, settings)
+    if len(stale):
+        total = int((matrix["outcome"] != "not run").sum())
+        names = ", ".join(sorted(stale["check"].unique()))
+        lines += [
+            "",
+            f"{len(stale)} checks of {total} were evaluated with another limit than the settings "
+            f"({names}): iblnm batch --checks-only",
+        ]
+    return lines

@@ -136,7 +136,9 @@ def _reasons(
         if (eid, "session") not in ran:
             return "The session was not run yet."
         chain = (asset, *_UPSTREAM.get(asset, ()))
-        first = next(name for name in reversed(chain) if (eid, name) not in ran)
+        first = next((name for name in reversed(chain) if (eid, name) not in ran), None)
+        if first is None:
+            return f"Other checks of {asset} were evaluated, this one was not yet."
         return f"The session has no {first}, or it was not run yet."
 
     return reason
@@ -337,6 +339,32 @@ def session_standings(matrix: pd.DataFrame, failed: Collection[str]) -> pd.Serie
         standing = standing.mask(table[name], name)
     standing = standing.mask(~table["ran"], "none")
     return standing.mask(table["failure"] | table.index.isin(list(failed)), "failure")
+
+
+def other_limits(matrix: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Evaluations that were made under another limit than that of these settings.
+
+    Parameters
+    ----------
+    matrix : DataFrame
+        Columns ``eid``, ``check`` and ``limit`` of `QC_MATRIX`.
+    settings : Settings
+
+    Returns
+    -------
+    DataFrame
+        ``eid``, ``check``, ``limit`` and ``limit_now``. Checks whose limit does not follow
+        from settings alone are left out.
+    """
+    pairs = matrix.loc[matrix["limit"].notna(), ["check", "limit"]].drop_duplicates()
+    changed = [
+        (check, limit, RULES[check].limit(settings))
+        for check, limit in pairs.itertuples(index=False)
+        if not RULES[check].is_limit(limit, settings)
+    ]
+    changed = pd.DataFrame(changed, columns=["check", "limit", "limit_now"])
+    found = matrix[["eid", "check", "limit"]].astype({"check": object, "limit": float})
+    return found.merge(changed.astype({"check": object, "limit": float}), on=["check", "limit"])
 
 
 def evaluate_pass_share(matrix: pd.DataFrame, thresholds: Thresholds) -> Outcome:

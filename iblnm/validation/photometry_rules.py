@@ -183,6 +183,7 @@ def few_unique_samples(qc: pd.DataFrame, settings: Settings) -> Finding:
     level="photometry",
     severity="WARN",
     threshold=lambda s: s.thresholds.max_iso_slope_disagreement,
+    other_limits=lambda s: (0.0, s.thresholds.min_iso_r2),
     unit="relative difference",
     description=(
         "The signal follows its isosbestic reference with a positive slope, and a robust fit "

@@ -41,6 +41,8 @@ class Rule:
         One sentence, in words of the experiment.
     function : callable
         Pure; takes what its parameters name, and ``settings``; returns a `Finding`.
+    other_limits : callable or None
+        From settings to the limits that findings of the rule name instead of `threshold`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Rule:
     unit: str
     description: str
     function: Callable[..., Finding]
+    other_limits: Callable[[Settings], tuple[float, ...]] | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -62,6 +65,15 @@ class Rule:
     def limit(self, settings: Settings) -> float | None:
         """The threshold under these settings."""
         return None if self.threshold is None else self.threshold(settings)
+
+    def is_limit(self, limit: float, settings: Settings) -> bool:
+        """Whether an evaluation under these settings may have had this limit.
+
+        True where the rule has no limit that follows from settings alone.
+        """
+        current = self.limit(settings)
+        others = () if self.other_limits is None else self.other_limits(settings)
+        return current is None or limit in (current, *others)
 
     def evaluate(self, settings: Settings | None = None, **inputs: Any) -> Outcome:
         """Apply the rule.
@@ -114,6 +126,7 @@ def rule(
     description: str,
     blocks: tuple[str, ...] = (),
     threshold: Callable[[Settings], float | None] | None = None,
+    other_limits: Callable[[Settings], tuple[float, ...]] | None = None,
     unit: str = "",
 ) -> Callable[[Callable[..., Finding]], Callable[..., Finding]]:
     """Register a function as the rule of an exception."""
@@ -123,7 +136,17 @@ def rule(
         if name in RULES:
             raise ValueError(f"rule {name} is defined twice")
         RULES[name] = Rule(
-            name, exception, asset, level, severity, blocks, threshold, unit, description, function
+            name,
+            exception,
+            asset,
+            level,
+            severity,
+            blocks,
+            threshold,
+            unit,
+            description,
+            function,
+            other_limits,
         )
         return function
 

@@ -149,6 +149,7 @@ def _block_fault(trials: pd.DataFrame, row: Row, settings: Settings) -> Finding:
     level="trials",
     severity="WARN",
     threshold=lambda s: float(s.thresholds.min_block_length),
+    other_limits=lambda _: (0.0,),
     unit="trials",
     description=(
         "The blocks of left and right probability are those of the task, as recorded or as "
@@ -169,6 +170,7 @@ def block_structure_bug(trials: pd.DataFrame, session_row: Row, settings: Settin
     level="trials",
     severity="WARN",
     threshold=lambda s: float(s.thresholds.min_block_length),
+    other_limits=lambda _: (0.0,),
     unit="trials",
     description=(
         "Where the blocks are broken, the session's record on Alyx holds the plan to repair "

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from iblnm.config import get_settings
+from iblnm.data.qc_catalog import STANDINGS, pass_share, session_standings
 from iblnm.errors import ArchiveMismatchError
 from iblnm_dagster.cli import cli
 
@@ -28,7 +29,7 @@ def test_help_names_every_command(run):
         assert f"\n  {name} " in text
 
 
-def test_batch_then_summary_then_reset(run, settings):
+def test_batch_then_summary_then_reset(run, settings, monkeypatch):
     result = run("batch", "--workers", "1")
     assert result.exit_code == 0, result.output
     assert "4 new sessions; 4 to run" in result.output
@@ -39,6 +40,19 @@ def test_batch_then_summary_then_reset(run, settings):
     summary = run("summary").output
     lines = {line.split()[0]: line.split()[1:] for line in summary.splitlines() if line}
     assert lines["responses"][:2] == ["4", "4"]
+    matrix = pd.read_parquet(settings.metadata_dir / "qc_matrix.pqt")
+    failed = errors.loc[errors["severity"] == "FAILURE", "eid"]
+    standing = session_standings(matrix, failed).value_counts()
+    for name, words in STANDINGS.items():
+        assert f"{standing.get(name, 0)} sessions {words}" in summary
+    passing, evaluated = pass_share(matrix)
+    assert f"{passing} of {evaluated} evaluated sessions pass every BLOCK and ERROR" in summary
+    assert "another limit" not in summary
+    monkeypatch.setenv("IBLNM_THRESHOLDS__MIN_TRIALS", "7")
+    get_settings.cache_clear()
+    total = (matrix["outcome"] != "not run").sum()
+    expected = f"4 checks of {total} were evaluated with another limit than the settings "
+    assert f"{expected}(insufficient_trials): iblnm batch --checks-only" in run("summary").output
     kept = run("reset", input="n\n")
     assert kept.exit_code == 1
     assert settings.sessions_h5_dir.exists()

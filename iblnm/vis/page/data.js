@@ -8,7 +8,8 @@ const ROW = 24, AHEAD = 12;
 const STANDING = {
   failure: ["with a failure",
     "A BLOCK or ERROR check failed, or an asset could not be made (a damaged file, for example)"],
-  incomplete: ["not run completely", "Nothing failed, but some checks did not run"],
+  incomplete: ["not run completely",
+    "Nothing failed, but some checks did not run: no such data, or not run yet"],
   warnings: ["with warnings only", "All checks ran, and only WARN checks failed"],
   clean: ["without problems", "All checks ran and passed, and all assets could be made"],
   none: ["not evaluated", "No check has run"],

@@ -9,7 +9,7 @@ from iblnm.schemas import ERRORS, LABELS, QC_MATRIX, QC_SUMMARY
 from iblnm.util import collect_session_errors
 from iblnm.validation import RULES
 
-A, B, C = (f"00000000-0000-4000-8000-00000000000{i}" for i in range(3))
+A, B, C, D, E, F, G = (f"00000000-0000-4000-8000-00000000000{i}" for i in range(7))
 NAMES = ["invalid_line", "missing_raw_data", "insufficient_trials", "psychometric_at_bound"]
 NAMES += ["band_inversion"]
 RULES_USED = [RULES[name] for name in NAMES]
@@ -208,6 +208,57 @@ def test_pass_share_counts_blocking_and_failing_checks_of_evaluated_sessions(mat
     not_run = qc_catalog.evaluate_pass_share(matrix[matrix["eid"] == C], Thresholds())
     assert not_run.passed
     assert not_run.value is None
+
+
+def test_every_session_stands_at_one_place_the_worst_that_holds(evaluations):
+    rest = [*(evaluation(D, name) for name in NAMES), evaluation(E, "invalid_line")]
+    warned = [evaluation(F, name, "warn" if name == "invalid_line" else "pass") for name in NAMES]
+    table = pd.concat([evaluations, pd.DataFrame([*rest, *warned])])
+    matrix = qc_catalog.complete_matrix(table, [A, B, C, D, E, F, G], RULES_USED, NO_FAILURES)
+    new_rule = "Other checks of session were evaluated, this one was not yet."
+    assert of(matrix, "message")[E, "missing_raw_data"] == new_rule
+    standing = qc_catalog.session_standings(matrix, {D, G})
+    assert standing.to_dict() == {
+        A: "clean",
+        B: "failure",
+        C: "none",
+        D: "failure",
+        E: "incomplete",
+        F: "warnings",
+        G: "failure",
+    }
+    assert set(standing) == set(qc_catalog.STANDINGS)
+    kept = pd.DataFrame([{"eid": F, "fiber_idx": None, "verdict": "keep"}])
+    kept = LABELS.conform(kept.assign(who="a", when="2024-01-01", why="x"))
+    labelled = qc_catalog.apply_labels(matrix, kept)
+    assert qc_catalog.session_standings(labelled, ())[F] == "clean"
+
+
+def test_evaluations_under_another_limit_are_found(tmp_path):
+    rows = [
+        ("insufficient_trials", 90.0),
+        ("insufficient_trials", 430.0),
+        ("block_structure_bug", 10.0),
+        ("block_structure_bug", 0.0),
+        ("isosbestic_fit", 0.5),
+        ("isosbestic_fit", 0.0),
+        ("missing_insertion", 2.0),
+        ("choice_sign", None),
+    ]
+    matrix = pd.DataFrame(rows, columns=["check", "limit"]).assign(eid=A)
+    settings = Settings(root=tmp_path)
+    found = qc_catalog.other_limits(matrix, settings)
+    assert found.to_numpy().tolist() == [[A, "insufficient_trials", 430.0, 90.0]]
+    thresholds = {"min_trials": 430, "min_block_length": 12, "max_iso_slope_disagreement": 0.4}
+    changed = settings.model_copy(
+        update={"thresholds": settings.thresholds.model_copy(update=thresholds)}
+    )
+    found = qc_catalog.other_limits(matrix, changed)
+    assert found[["check", "limit"]].to_numpy().tolist() == [
+        ["insufficient_trials", 90.0],
+        ["block_structure_bug", 10.0],
+        ["isosbestic_fit", 0.5],
+    ]
 
 
 def test_duplicates_are_judged_among_usable_sessions(evaluations):
