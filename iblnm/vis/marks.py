@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.vis.panels import SMALL
+from iblnm.vis.panels import EVENT_LABELS, SMALL
 from iblnm.vis.style import INK, NEUTRAL, target_color, target_style
 
 if TYPE_CHECKING:
@@ -31,7 +31,68 @@ def symbols_note(table: pd.DataFrame, settings: Settings) -> str:
         keys = [name for name in ("target_NM", "event") if name in failed]
         names = sorted({" ".join(map(str, key)) for key in failed[keys].to_numpy()})
         parts.append(f"did not converge (grey cross or missing): {', '.join(names)}")
+    singular = table[_flag(table, "singular", missing=False)]
+    if len(singular):
+        meaning = "variance between animals, in intercept, slope or a mix, estimated as zero"
+        parts.append(f"singular ({meaning}): {_names_of_fits(singular, table)}")
     return "; ".join([*parts, "bars: 95 % intervals"])
+
+
+def _names_of_fits(chosen: pd.DataFrame, table: pd.DataFrame) -> str:
+    """Targets of the chosen fits by event, 'all fits' where the table has no others."""
+    keys = [name for name in ("target_NM", "event") if name in table]
+    if len(chosen[keys].drop_duplicates()) == len(table[keys].drop_duplicates()):
+        return "all fits"
+    if "event" not in chosen:
+        return ", ".join(sorted(chosen["target_NM"].unique()))
+    groups = chosen.groupby("event", observed=True)["target_NM"].unique()
+    order = [*(name for name in EVENT_LABELS if name in groups), *groups.index]
+    return "; ".join(
+        f"at {EVENT_LABELS.get(name, name)} {', '.join(sorted(groups[name]))}"
+        for name in dict.fromkeys(order)
+    )
+
+
+def limits_of_estimates(
+    estimate: np.ndarray, low: np.ndarray, high: np.ndarray, *, room: float = 0.25
+) -> tuple[float, float]:
+    """Limits of an axis that a few wide intervals do not fill.
+
+    Parameters
+    ----------
+    estimate, low, high : array (n,)
+        Estimates and ends of their intervals; NaN where unknown.
+    room : float
+        How far intervals may reach beyond the estimates, as a share of the estimates' range.
+        With a single value all intervals fit in.
+    """
+    ends = np.array([np.nanmin(estimate), np.nanmax(estimate)])
+    span = float(ends[1] - ends[0])
+    reach = np.array([np.nanmin([*low, ends[0]]), np.nanmax([*high, ends[1]])])
+    if span > 0:
+        reach = np.clip(reach, ends[0] - room * span, ends[1] + room * span)
+    margin = 0.04 * float(reach[1] - reach[0]) or 0.5
+    return float(reach[0]) - margin, float(reach[1]) + margin
+
+
+def draw_beyond(
+    ax: Axes,
+    positions: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    limits: tuple[float, float],
+    color: str,
+) -> int:
+    """Arrow heads where intervals reach beyond the limits of the y axis; how many."""
+    n = 0
+    # the triangles of matplotlib whose tip is the point
+    for edge, beyond, marker in ((0, low < limits[0], 7), (1, high > limits[1], 6)):
+        if beyond.any():
+            at = np.full(int(beyond.sum()), limits[edge])
+            look = {"marker": marker, "ls": "none", "ms": 5, "color": color, "clip_on": False}
+            ax.plot(positions[beyond], at, label="_beyond", zorder=4, **look)
+            n += int(beyond.sum())
+    return n
 
 
 def draw_estimates(

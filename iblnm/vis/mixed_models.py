@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
-from iblnm.vis.marks import draw_estimates, spread_positions, symbols_note
+from iblnm.vis.marks import (
+    draw_beyond,
+    draw_estimates,
+    intervals,
+    limits_of_estimates,
+    spread_positions,
+    symbols_note,
+)
 from iblnm.vis.panels import (
     EVENT_LABELS,
     RESPONSE_LABEL,
@@ -24,7 +31,7 @@ from iblnm.vis.panels import (
     wrapped_grid,
     zero_line,
 )
-from iblnm.vis.style import ordered_targets
+from iblnm.vis.style import ordered_targets, target_color
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -119,6 +126,12 @@ def marginal_means_figure(
     counts : mapping, optional
         Numbers for the title; by default those of the fits where the table has them.
     settings : Settings, optional
+
+    Returns
+    -------
+    Figure
+        Intervals far beyond the means, as two animals give, end in an arrow head at the edge;
+        the title names their targets.
     """
     settings = settings or get_settings()
     table = need_rows(means, ("target_NM", "event", "factor", "level", "mean"), "marginal means")
@@ -126,6 +139,8 @@ def marginal_means_figure(
     factors = [name for name in FACTOR_LABELS if name in set(table["factor"])]
     targets = ordered_targets(table["target_NM"], settings)
     offsets = dict(zip(targets, spread_positions(len(targets), 0.3), strict=True))
+    limits = limits_of_estimates(table["mean"].to_numpy(dtype=float), *intervals(table, "mean"))
+    beyond = set()
     figure, axes = panel_grid(
         len(events), len(factors), size=(2.2, 2.0), share_x="col", extra=(1.7, 1.1)
     )
@@ -143,17 +158,24 @@ def marginal_means_figure(
                 draw_estimates(
                     ax, own, x, target, settings, value="mean", orientation="vertical", joined=True
                 )
+                color = target_color(target, settings)
+                if draw_beyond(ax, x, *intervals(own, "mean"), limits, color):
+                    beyond.add(target)
             if not len(chosen):
                 ax.text(0.5, 0.5, "not in the model", transform=ax.transAxes, fontsize=SMALL)
                 ax.texts[-1].set_ha("center")
             ax.set_xticks(range(len(levels)), levels, fontsize=SMALL)
             ax.set_xlim(-0.5, len(levels) - 0.5)
+            ax.set_ylim(limits)
             if i == len(events) - 1:
                 ax.set_xlabel(FACTOR_LABELS[factor], fontsize=8)
         at = EVENT_LABELS.get(event, event)
         axes[i, 0].set_ylabel(f"At {at}\n{RESPONSE_LABEL}", fontsize=8)
     target_legend(figure, targets, settings)
     note = "means midway between the levels of the other factors; bars: 95 % intervals"
+    if beyond:
+        names = ", ".join(ordered_targets(beyond, settings))
+        note += f"; arrow heads: intervals that go on beyond the axis ({names})"
     title = "Marginal means of the mixed models"
     give_title(figure, title, counts=fit_counts(table, counts), note=note)
     return figure
@@ -197,6 +219,18 @@ def contrast_slopes_figure(
             own = table[(table["event"] == event) & (table["target_NM"] == target)]
             x = own["level"].astype(str).map(place).to_numpy(dtype=float) + offsets[target]
             draw_estimates(ax, own, x, target, settings, value="slope", orientation="vertical")
+        fitted = set(table.loc[table["event"] == event, "level"].astype(str))
+        for level in [name for name in levels if name not in fitted]:
+            at = (place[level], 0.5)
+            ax.text(
+                *at,
+                "not in the model",
+                transform=ax.get_xaxis_transform(),
+                rotation=90,
+                fontsize=SMALL,
+                ha="center",
+                va="center",
+            )
         ax.set_xticks(range(len(levels)), levels, fontsize=SMALL)
         ax.set_xlim(-0.5, len(levels) - 0.5)
         panel_title(ax, f"At {EVENT_LABELS.get(event, event)}")

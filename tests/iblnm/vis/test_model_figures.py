@@ -78,6 +78,19 @@ def test_fits_that_did_not_converge_are_named_and_not_drawn(coefficients):
     assert "LC-NE unsure" not in labels
 
 
+def test_singular_fits_are_named_and_explained(coefficients):
+    assert "singular" not in lmm_coefficients_figure(coefficients).get_suptitle()
+    coefficients["singular"] = coefficients["target_NM"] == "LC-NE"
+    title = lmm_coefficients_figure(coefficients).get_suptitle().replace("\n", " ")
+    meaning = (
+        "singular (variance between animals, in intercept, slope or a mix, estimated as zero)"
+    )
+    assert f"{meaning}: at stimulus onset LC-NE; at feedback LC-NE; bars" in title
+    coefficients["singular"] = True
+    title = lmm_coefficients_figure(coefficients).get_suptitle().replace("\n", " ")
+    assert f"{meaning}: all fits; bars" in title
+
+
 def test_counts_of_the_analysis_replace_sums_over_targets(coefficients):
     figure = lmm_coefficients_figure(coefficients, counts={"subjects": 5})
     assert "n = 5 mice, 12 sessions" in figure.get_suptitle()
@@ -111,6 +124,43 @@ def test_marginal_means_are_at_their_levels_in_order():
     np.testing.assert_allclose(bars(below, "VTA-DA sure")[0][1], [-1.0, 1.5, 3.0])
     np.testing.assert_allclose(bars(side, "VTA-DA sure")[0], [[0, 1], [-0.5, 0.5]])
     assert reward.texts[0].get_text() == "not in the model"
+
+
+def test_wide_intervals_of_marginal_means_end_in_an_arrow_head_and_are_named():
+    rows = [
+        {"target_NM": target, "event": "feedback_times", "factor": "side", "level": level}
+        | {"coded": coded, "mean": mean, "ci_low": mean - half, "ci_high": mean + up}
+        for target, half, up in (("VTA-DA", 0.1, 0.1), ("LC-NE", 0.2, 30.0))
+        for level, coded, mean in (("contra", 0.5, 2.0), ("ipsi", -0.5, 0.0))
+    ]
+    figure = marginal_means_figure(pd.DataFrame(rows))
+    (ax,) = figure.axes
+    low, high = ax.get_ylim()
+    # means from 0 to 2: intervals may reach a quarter of that beyond, and there is a margin
+    assert high == pytest.approx(2.5 + 0.04 * 2.7)
+    assert low == pytest.approx(-0.2 - 0.04 * 2.7)
+    heads = [line for line in ax.lines if line.get_label() == "_beyond"]
+    assert [line.get_ydata().tolist() for line in heads] == [[high, high]]
+    np.testing.assert_array_equal(heads[0].get_xdata(), bars(ax, "LC-NE sure")[0][0])
+    title = figure.get_suptitle().replace("\n", " ")
+    assert "arrow heads: intervals that go on beyond the axis (LC-NE)" in title
+    narrow = marginal_means_figure(pd.DataFrame(rows[:2]))
+    assert "arrow heads" not in narrow.get_suptitle()
+
+
+def test_levels_that_an_event_has_not_are_not_in_the_model():
+    rows = [
+        {"target_NM": "LC-NE", "event": event, "level": level, "slope": 0.2, **INTERVAL}
+        for event, level in (
+            ("stimOn_times", "all"),
+            ("feedback_times", "all"),
+            ("feedback_times", "correct"),
+        )
+    ]
+    stimulus, feedback = contrast_slopes_figure(pd.DataFrame(rows)).axes
+    texts = [(text.get_text(), text.get_position()[0]) for text in stimulus.texts]
+    assert texts == [("not in the model", 1)]
+    assert not feedback.texts
 
 
 def test_slopes_stand_at_their_condition():
