@@ -24,6 +24,9 @@ from iblnm.vis.style import INK, new_figure, ordered_targets, plain_axes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# of a difference of two percentages
+_ROUND_OFF = 1e-9
+
 
 def confusion_counts(predictions: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """Recordings by true (rows) and predicted target; missing predictions are left out."""
@@ -170,17 +173,35 @@ def contributions_figure(
     ax = plain_axes(figure.add_subplot())
     y = np.arange(len(table))
     ax.barh(y, value, color="#9fb7c9", edgecolor=INK, linewidth=0.5)
+    ends = value
     if "ci_low" in table:
         low, high = (100 * end for end in intervals(table, "contribution"))
         ax.hlines(y, low, high, color=INK, linewidth=0.9)
+        ends = np.fmax(value, high)
     zero_line(ax, axis="x")
+    for row, (number, end) in enumerate(zip(value, ends, strict=True)):
+        at = (max(float(end), 0.0), row)
+        ax.annotate(
+            _loss_text(number), at, (3, 0), textcoords="offset points", va="center", fontsize=6
+        )
+    ax.margins(x=0.12)
     ax.set_yticks(y, [name.replace("_", " ") for name in table["feature"]])
     ax.tick_params(labelsize=6.5)
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.set_xlabel("Loss of balanced accuracy (percentage points)", fontsize=8)
     note = "held-out balanced accuracy minus that without the feature; bars: 95 % intervals"
+    n_zero = sum(_loss_text(number) == "0" for number in value)
+    if n_zero:
+        note += f"; 0: no loss without it, the others suffice ({n_zero} of {len(value)})"
     give_title(figure, "Contributions of features to decoding", counts=counts, note=note)
     return figure
+
+
+def _loss_text(loss: float) -> str:
+    """A loss in percentage points; '0' only where there is none."""
+    if abs(loss) < _ROUND_OFF:
+        return "0"
+    return f"{loss:.1f}" if abs(loss) >= 0.1 else f"{loss:.1g}"
 
 
 @or_no_data("Permutation null of decoding")

@@ -171,7 +171,18 @@ def test_contributions_are_sorted_with_their_intervals(reason):
     ends = [segment[:, 0] for segment in ax.collections[0].get_segments()]
     np.testing.assert_allclose(ends, [[5, 20], [0, 20]])
     assert "percentage points" in ax.get_xlabel()
+    # beside the end of the interval, so that it covers none
+    assert [(t.get_text(), t.xy[0]) for t in ax.texts] == [("10.0", 20), ("1.0", 20)]
+    assert "no loss" not in figure.get_suptitle()
     assert "is empty" in reason(contributions_figure(table.head(0)))
+
+
+def test_contributions_of_zero_are_explained():
+    values = {"feature": list("abcd"), "contribution": [0.0, 0.02, 0.3 - 0.1 - 0.2, -0.0004]}
+    figure = contributions_figure(pd.DataFrame(values))
+    assert [t.get_text() for t in figure.axes[0].texts] == ["2.0", "0", "0", "-0.04"]
+    title = figure.get_suptitle().replace("\n", " ")
+    assert "0: no loss without it, the others suffice (2 of 4)" in title
 
 
 def test_null_shows_the_observed_value(reason):
