@@ -17,7 +17,8 @@ from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from iblnm.cohort_settings import EncodingSettings, OverviewSettings
-from iblnm.errors import IblnmError
+from iblnm.errors import SettingsError
+from iblnm.server_settings import RemoteSettings, SyncSettings
 
 TRIAL_EVENTS = ("stimOn_times", "firstMovement_times", "feedback_times")
 
@@ -257,62 +258,6 @@ class DiscriminationSettings(BaseModel):
     correction: str = "holm"
 
 
-class RemoteSettings(BaseModel):
-    """Patience with servers: how long one call may take, and how it is tried again."""
-
-    connect_timeout_s: float = 10.0
-    """Finding the host and connecting."""
-    stall_timeout_s: float = 30.0
-    """Longest silence within an answer."""
-    deadline_s: float = 60.0
-    """One request or login, to the last byte of its answer."""
-    min_bytes_per_s: float = 20_000.0
-    """A download may take `deadline_s` and its size at this rate."""
-    max_attempts: int = 4
-    """Attempts at one call, where the fault may pass."""
-    first_backoff_s: float = 0.5
-    """Wait before the second attempt; it doubles with each, and is shortened at random."""
-    max_backoff_s: float = 30.0
-    max_total_s: float = 180.0
-    """All attempts at one call with their waits; for a download, beside its size at the rate."""
-    first_retry_s: float = 5.0
-    """Longest wait before a session's failed step is tried anew; it doubles with each retry."""
-    max_unreachable_sessions: int = 3
-    """A batch ends after that many sessions in a row for which the server was not reached."""
-    lock_timeout_s: float = 1800.0
-    """Waiting for another process that downloads files of the same session."""
-
-
-class SyncSettings(BaseModel):
-    """How the archive is watched for new and changed sessions; times in seconds."""
-
-    interval_s: int = 60
-    """Between two looks at the archive."""
-    overlap_s: float = 2 * 3600.0
-    """How long after its stamp a change may become visible."""
-    look_again_s: tuple[float, ...] = (300.0, 7500.0)
-    """When a changed session is looked at once more; the last is later than the overlap."""
-    look_anew_s: float = 24 * 3600.0
-    """A session not looked at for that long is looked at in a round that has little to do."""
-    reconcile_s: float = 6 * 3600.0
-    """Between two listings of all sessions, which also find what was withdrawn."""
-    budget_s: float = 20.0
-    """Observing within one tick; what is left over is for the next."""
-    patience_s: float = 15.0
-    """One call to the server within a tick, all its attempts together."""
-    max_run_requests: int = 25
-    """Runs asked for in one tick; with more sessions waiting, one run catches up with all."""
-    catch_up_workers: int = 1
-    catch_up_s: float = 1200.0
-    """A run that catches up ends after that, to let other runs in; another goes on."""
-    catch_up_pause_s: float = 600.0
-    """Wait after a run that caught up has failed."""
-    tables_staleness_s: float = 900.0
-    """While sessions are being run, the tables over all of them are remade that often."""
-    cohort_cron: str = "0 3 * * *"
-    """When the cohort analyses are made, in UTC."""
-
-
 class Settings(BaseSettings):
     """All settings of a pipeline; see the module's docstring for how to set them."""
 
@@ -320,6 +265,7 @@ class Settings(BaseSettings):
         env_prefix="IBLNM_",
         env_nested_delimiter="__",
         env_file=".env",
+        env_ignore_empty=True,
         extra="ignore",
         frozen=True,
     )
@@ -379,11 +325,13 @@ class Settings(BaseSettings):
     def _without_credentials(cls, url: str | None) -> str | None:
         if url and "@" in url.split("://")[-1].split("/")[0]:
             # not a ValueError, whose report would show the address
-            raise IblnmError(
+            raise SettingsError(
                 "IBLNM_ALYX_URL or IBLNM_DATA_SERVER holds a user or password; addresses are "
                 "shown and stored: use IBLNM_ALYX_USER and IBLNM_ALYX_PASSWORD, or "
                 "IBLNM_DATA_USER and IBLNM_DATA_PASSWORD"
             )
+        if url and not url.startswith(("https://", "http://")):
+            raise ValueError("an address begins with https://, like https://alyx.example.org")
         return url.rstrip("/") if url else url
 
     @property
@@ -437,8 +385,17 @@ class Settings(BaseSettings):
 
 @cache
 def get_settings() -> Settings:
-    """Settings of this process, read once; `get_settings.cache_clear()` reads them anew."""
-    return Settings()
+    """Settings of this process, read once; `get_settings.cache_clear()` reads them anew.
+
+    Raises
+    ------
+    SettingsError
+        With a line for each variable that has no valid value.
+    """
+    from iblnm.setting_mistakes import explained
+
+    with explained(Settings):
+        return Settings()
 
 
 def _target_position(settings: Settings) -> dict[str, int]:

@@ -13,6 +13,10 @@ class IblnmError(Exception):
     """Base of every failure that iblnm raises on purpose."""
 
 
+class SettingsError(IblnmError):
+    """Settings that cannot be used, by the names of their variables."""
+
+
 class DataError(IblnmError):
     """A permanent fault of the data: retrying does not help.
 

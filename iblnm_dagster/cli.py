@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 from iblnm.config import Settings, get_settings
-from iblnm.errors import IblnmError
+from iblnm.errors import IblnmError, SettingsError
+from iblnm.setting_mistakes import misspelt_variables
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
@@ -22,6 +23,8 @@ def cli() -> None:
     Settings come from environment variables IBLNM_* or a file .env; without any, the
     commands work on the simulated demo archive.
     """
+    for sentence in misspelt_variables(Settings):
+        click.echo(f"warning: {sentence}", err=True)
 
 
 @cli.command()
@@ -359,6 +362,10 @@ def main() -> None:
     """Entry point: failures of ours are printed as one line, without a traceback."""
     try:
         cli()
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            click.echo(f"iblnm: {line}", err=True)
+        raise SystemExit(2) from error
     except IblnmError as error:
         click.echo(f"iblnm: {error}", err=True)
         raise SystemExit(1) from error

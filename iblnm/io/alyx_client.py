@@ -35,6 +35,7 @@ from iblnm.io.transport import Call, Transport
 from iblnm.storage.atomic import write_whole
 
 _READ_ACTIONS = ("list", "read")
+_TOKEN = re.compile(r"[!-~]+")
 _ENDPOINT = re.compile(r"[\w-]+")
 
 
@@ -234,7 +235,17 @@ class Client(AlyxClient):
     ) -> Any:
         sent = {**self._headers, "Content-Type": "application/json", **(headers or {})}
         call = Call(method, self.base_url + path, label, sent, data)
-        return self._transport.json(call, max_total_s=max_total_s)
+        return self._exchange(call, max_total_s)
+
+    def _exchange(self, call: Call, max_total_s: float | None = None) -> Any:
+        try:
+            return self._transport.json(call, max_total_s=max_total_s)
+        except RemoteError as error:
+            path = urlsplit(self.base_url).path
+            if error.status != requests.codes.forbidden or not path:
+                raise
+            hint = f"check also that IBLNM_ALYX_URL has no path: {path} is one"
+            raise type(error)(f"{error}; {hint}", status=error.status) from None
 
     def _renew(self, refused: dict[str, str] | None) -> None:
         with self._login:
@@ -259,7 +270,7 @@ class Client(AlyxClient):
         headers = {"Accept": "application/json"}
         call = Call("POST", f"{self.base_url}/auth-token", "login", headers, credentials)
         try:
-            answer = self._transport.json(call)
+            answer = self._exchange(call)
         except NotFoundError as error:
             raise RemoteError(
                 f"{error}; is IBLNM_ALYX_URL the address of an Alyx server?", status=error.status
@@ -300,10 +311,18 @@ def _is_within(url: str, server: str) -> bool:
 
 
 def _read_token(path: Path) -> str:
+    known_as = f"{path} (IBLNM_ALYX_TOKEN_FILE)"
     try:
         token = path.read_text(encoding="utf-8").strip()
     except FileNotFoundError as error:
-        raise MissingFileError("no such token file", path=path) from error
+        raise MissingFileError(f"no such token file: {known_as}", path=path) from error
+    except (UnicodeDecodeError, OSError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
+        message = f"the token file cannot be read: {known_as}: {reason}"
+        raise UnreadableFileError(message, path=path) from error
     if not token:
-        raise UnreadableFileError("the token file is empty", path=path)
+        raise UnreadableFileError(f"the token file is empty: {known_as}", path=path)
+    if not _TOKEN.fullmatch(token):
+        message = f"the token file does not hold a token, which is one word: {known_as}"
+        raise UnreadableFileError(message, path=path)
     return token

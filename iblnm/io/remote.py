@@ -99,9 +99,10 @@ def open_remote(settings: Settings) -> Any:
     """
     if not settings.alyx_url:
         raise IblnmError("IBLNM_ONE_MODE=remote needs IBLNM_ALYX_URL")
-    if settings.alyx_token_file is None and settings.alyx_password is None:
+    if settings.alyx_token_file is None and not settings.alyx_password:
         raise IblnmError(
-            "IBLNM_ONE_MODE=remote needs IBLNM_ALYX_PASSWORD or IBLNM_ALYX_TOKEN_FILE"
+            "IBLNM_ONE_MODE=remote needs IBLNM_ALYX_PASSWORD or IBLNM_ALYX_TOKEN_FILE, and both "
+            "are missing or empty"
         )
     if settings.alyx_token_file is None and not settings.alyx_user:
         raise IblnmError("IBLNM_ALYX_PASSWORD needs IBLNM_ALYX_USER")

@@ -102,3 +102,90 @@ def test_a_batch_gives_a_dead_server_up(iblnm, server, small_archive, tmp_path):
         ]
     assert [len(eids) for eids in sessions] == [2, 2, 2]
     assert sessions[1] == sessions[2] == set(known) - sessions[0]
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentences"),
+    [
+        (
+            {"IBLNM_ONE_MODE": "Remote", "IBLNM_SYNC__INTERVAL_S": "soon"},
+            [
+                "IBLNM_ONE_MODE='Remote': input should be 'local' or 'remote'",
+                "IBLNM_SYNC__INTERVAL_S='soon': input should be a valid integer",
+            ],
+        ),
+        (
+            {"IBLNM_SIGNAL__RESPONSE_WINDOW": "-1 to 1"},
+            ["IBLNM_SIGNAL__RESPONSE_WINDOW='-1 to 1': not JSON; expected is for example"],
+        ),
+        (
+            {"IBLNM_ALYX_URL": "alyx.example.org"},
+            ["IBLNM_ALYX_URL='alyx.example.org': an address begins with https://"],
+        ),
+    ],
+)
+def test_a_bad_value_is_one_line_with_the_name_of_its_variable(iblnm, variables, sentences):
+    code, said = iblnm("mirror", **variables)
+    assert code == 2
+    lines = said.splitlines()
+    assert len(lines) == len(sentences), said
+    for line, sentence in zip(lines, sentences, strict=True):
+        assert line.startswith(f"iblnm: {sentence}")
+
+
+def test_a_misspelt_variable_is_named(iblnm, tmp_path):
+    variables = {
+        "IBLNM_PROJCT": "x",
+        "IBLNM_REMOTE__DEADLIN_S": "3",
+        "IBLNM_NONSENSE": "1",
+        "IBLNM_TARGET_COLORS__MY-5HT": "#000000",
+    }
+    _, said = iblnm("mirror", "--to", str(tmp_path / "alf"), **variables)
+    assert [line for line in said.splitlines() if "warning" in line] == [
+        "warning: IBLNM_NONSENSE is no setting of iblnm",
+        "warning: IBLNM_PROJCT is no setting of iblnm; did you mean IBLNM_PROJECT?",
+        "warning: IBLNM_REMOTE__DEADLIN_S is no setting of iblnm; did you mean "
+        "IBLNM_REMOTE__DEADLINE_S?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "no such token file"),
+        (b" \n", "the token file is empty"),
+        (b"\xff\xfe\x00", "it is no text in UTF-8"),
+        (b"two words", "the token file does not hold a token, which is one word"),
+    ],
+)
+def test_a_token_file_is_named_with_its_variable(iblnm, tmp_path, content, problem):
+    file = tmp_path / "alyx.token"
+    if content is not None:
+        file.write_bytes(content)
+    code, said = iblnm("mirror", IBLNM_ALYX_TOKEN_FILE=str(file))
+    assert (code, said.count("\n")) == (1, 1), said
+    assert problem in said
+    assert f"{file} (IBLNM_ALYX_TOKEN_FILE)" in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"IBLNM_ALYX_PASSWORD": ""}, "IBLNM_ALYX_PASSWORD or IBLNM_ALYX_TOKEN_FILE, and both"),
+        ({"IBLNM_ALYX_PASSWORD": "wrong"}, "check IBLNM_ALYX_USER and IBLNM_ALYX_PASSWORD"),
+        ({"IBLNM_ALYX_URL": ""}, "IBLNM_ONE_MODE=remote needs IBLNM_ALYX_URL"),
+    ],
+)
+def test_what_is_missing_is_named(iblnm, variables, sentence):
+    code, said = iblnm("mirror", **variables)
+    assert (code, said.count("\n")) == (1, 1), said
+    assert sentence in said
+
+
+def test_an_address_with_a_path_that_is_forbidden(iblnm, server):
+    server.faults.add("POST /admin/", 403, times=None)
+    code, said = iblnm("mirror", IBLNM_ALYX_URL=f"{server.url}/admin/")
+    server.faults.clear()
+    assert code == 1
+    assert "HTTP 403" in said
+    assert "check also that IBLNM_ALYX_URL has no path: /admin is one" in said
