@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 
 from iblnm.errors import DataError
+from iblnm.validation.values import as_values
 
 if TYPE_CHECKING:
     from iblnm.analysis.cca import CCAResult
@@ -53,6 +54,7 @@ class Encoding:
     performance: pd.DataFrame | None
     get_response_magnitudes: Any
     load_performance: Any
+    _tell_if_empty: Any
 
     def get_glm_response_features(
         self,
@@ -79,6 +81,7 @@ class Encoding:
         from iblnm.analysis.response_glm import features_of, fit_response_glm
         from iblnm.analysis.trial_selection import select_trials
 
+        self._tell_if_empty()
         if self.response_magnitudes is None:
             self.get_response_magnitudes()
         encoding, cohort = self.settings.encoding, self.settings.cohort
@@ -117,12 +120,13 @@ class Encoding:
         """
         from iblnm.analysis.psychometric_features import psychometric_features
 
+        self._tell_if_empty()
         if performance_path is not None or self.performance is None:
             self.load_performance(performance_path or self.settings.data_dir / "performance.pqt")
         self.psychometric_features = psychometric_features(
             self.recordings,
             self.performance,
-            params or self.settings.encoding.psychometric_parameters,
+            as_values(params or self.settings.encoding.psychometric_parameters),
         )
         return self.psychometric_features
 
@@ -289,6 +293,7 @@ class Encoding:
     def _fitted(self, cohorts: Sequence[str] | None) -> dict[str, CCAResult]:
         if self.cohort_cca_results is None:
             raise DataError("no canonical correlation by target; call fit_cohort_cca() first")
+        cohorts = None if cohorts is None else as_values(cohorts)
         missing = [name for name in cohorts or () if name not in self.cohort_cca_results]
         if missing:
             raise DataError(

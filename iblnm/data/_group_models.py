@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from iblnm.validation.values import as_values
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -78,7 +80,7 @@ class Models:
             self.settings,
             response_col=response_col,
             min_subjects=min_subjects,
-            re_formulas=re_formulas,
+            re_formulas=None if re_formulas is None else as_values(re_formulas),
             contrast_coding=contrast_coding,
         )
         self.lmm_results = fits

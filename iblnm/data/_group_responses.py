@@ -20,6 +20,7 @@ from iblnm.schemas.responses import (
     RESPONSE_MAGNITUDES,
     RESPONSE_MATRIX,
 )
+from iblnm.validation.values import as_values
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -72,6 +73,7 @@ class Responses:
     sessions: pd.DataFrame
     recordings: pd.DataFrame
     skipped: Skipped
+    _tell_if_empty: Any
 
     @property
     def events(self) -> pd.DataFrame | None:
@@ -94,6 +96,7 @@ class Responses:
         """
         from iblnm.data.cohort.responses import collect_magnitudes
 
+        self._tell_if_empty()
         self.response_magnitudes, self.skipped = collect_magnitudes(
             self.recordings, self.h5_dir, self.settings, min_coverage=min_coverage
         )
@@ -103,7 +106,7 @@ class Responses:
         self,
         nan_handling: str | None = "drop_features",
         min_trials: int | None = None,
-        events: Sequence[str] | None = None,
+        events: str | Sequence[str] | None = None,
         max_nan_rate: float | None = None,
         response_col: str = "response_early",
     ) -> pd.DataFrame:
@@ -128,7 +131,7 @@ class Responses:
             self.settings,
             nan_handling=nan_handling,
             min_trials=min_trials,
-            events=events,
+            events=None if events is None else as_values(events),
             max_nan_rate=max_nan_rate,
             response_col=response_col,
         )
@@ -144,6 +147,7 @@ class Responses:
         """
         from iblnm.data.cohort.responses import collect_traces
 
+        self._tell_if_empty()
         self.mean_traces, self.skipped = collect_traces(
             self.recordings, self.h5_dir, self.settings
         )
@@ -159,6 +163,7 @@ class Responses:
         """
         from iblnm.data.cohort.responses import collect_regressors
 
+        self._tell_if_empty()
         self.trial_regressors, self.skipped = collect_regressors(self.sessions, self.h5_dir)
         return self.trial_regressors
 
@@ -166,6 +171,7 @@ class Responses:
         """Conditions and times of every trial; also in ``trial_timing``."""
         from iblnm.data.catalog import stack_timing
 
+        self._tell_if_empty()
         self.skipped = Skipped()
         sessions = iterate_sessions(self.sessions, self.h5_dir, "trials", skipped=self.skipped)
         self.trial_timing = stack_timing(
@@ -203,6 +209,7 @@ class Responses:
         """
         from iblnm.signal.perievent import relative_times
 
+        self._tell_if_empty()
         signal = self.settings.signal
         self.response_traces = ResponseTraces(
             self.recordings,
@@ -253,6 +260,7 @@ class Responses:
     # inside --------------------------------------------------------------------------------
 
     def _magnitudes(self) -> pd.DataFrame:
+        self._tell_if_empty()
         if self.response_magnitudes is None:
             self.get_response_magnitudes()
         return self.response_magnitudes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,13 @@ from iblnm.data.selection import (
     account_in_words,
     first_of_day,
     select_sessions,
+    what_removed_all,
 )
 from iblnm.data.session import PhotometrySession
 from iblnm.errors import DataError
 from iblnm.schemas.responses import SESSION_SELECTION
 from iblnm.validation import LOG_COLUMNS, TrueDuplicateSession, make_log_entry
+from iblnm.validation.values import as_values
 
 _MIXINS = (Responses, Discrimination, Models, Encoding)
 
@@ -111,6 +114,7 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
         self._given = {"errors": errors, "performance": performance, "labels": labels}
         self._targets: tuple[str, ...] | None = None
         self._cache = SessionCache(self._open, self.settings.cohort.max_cached_sessions)
+        self._told_empty = False
         self.account = SESSION_SELECTION.empty()
         self.sessions = self._catalog
         self._recordings: pd.DataFrame | None = None
@@ -180,8 +184,9 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
         ----------
         session_types, exclude_subjects, qc_blockers, min_performance, required_contrasts
             As for `iblnm.data.selection.select_sessions`: None is the default of the
-            settings, False leaves the criterion out.
-        targetnms : collection of str
+            settings, False leaves the criterion out, and a single name or number is one
+            value.
+        targetnms : str or collection of str
             Targets; recordings of other targets are left out too.
         lab, start_time_min
             Left out by default.
@@ -195,6 +200,11 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
         -------
         DataFrame
             What each criterion removed; also in ``account``.
+
+        Raises
+        ------
+        DataError
+            If a session type, target or error is not known at all; see `select_sessions`.
         """
         tables = selection_tables(self.settings, **self._given)
         selected, account = select_sessions(
@@ -214,7 +224,7 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
             settings=self.settings,
         )
         wanted = self.settings.analysed_targets if targetnms is None else targetnms
-        self._targets = None if wanted is False else tuple(wanted)
+        self._targets = None if wanted is False else tuple(as_values(wanted))
         self.account = account
         self._use(selected.reset_index(drop=True), None)
         if verbose:
@@ -363,6 +373,7 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
 
     def _use(self, sessions: pd.DataFrame, recordings: pd.DataFrame | None) -> None:
         """Change what is in use; tables are cut to it, other results forgotten."""
+        self._told_empty = False
         before = None if self._recordings is None else _keys(self._recordings)
         self.sessions, self._recordings = sessions, recordings
         kept = (
@@ -371,6 +382,15 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
         self._forget_results()
         for name, table in kept.items():
             setattr(self, name, table)
+
+    def _tell_if_empty(self) -> None:
+        """Warn, once for each selection, that an analysis has nothing to work on."""
+        if self._told_empty or len(self.recordings):
+            return
+        self._told_empty = True
+        why = what_removed_all(self.account) or "filter() or the targets left none"
+        # the analysis, and what calls it
+        warnings.warn(f"the group has no recordings: {why}", stacklevel=3)
 
     def _forget_results(self) -> None:
         for mixin in _MIXINS:

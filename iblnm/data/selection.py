@@ -8,15 +8,24 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+import iblnm.errors
 from iblnm.config import Settings, get_settings
 from iblnm.data.labels import label_sessions
 from iblnm.data.qc_catalog import ESSENTIAL_ASSETS
-from iblnm.errors import DataError
+from iblnm.errors import DataError, IblnmError
 from iblnm.schemas.responses import SESSION_SELECTION
 from iblnm.validation import RULES, error_types
-from iblnm.validation.values import get_list, is_null, join, listed_categories, lists_agree
+from iblnm.validation.exceptions import umbrella_types
+from iblnm.validation.values import (
+    as_values,
+    get_list,
+    is_null,
+    join,
+    listed_categories,
+    lists_agree,
+)
 
-Criterion = Collection | Literal[False] | None
+Criterion = str | float | Collection | Literal[False] | None
 _NEEDED = {"extracted_task", "extracted_photometry_signal"}
 _CONTRAST_DECIMALS = 4
 
@@ -51,22 +60,24 @@ def select_sessions(
     """Sessions to analyse, and what each criterion removed.
 
     For every criterion None stands for the default of the settings, and False leaves it out.
+    Where several values can be given, a single one stands for itself.
 
     Parameters
     ----------
     sessions : DataFrame
         Schema `iblnm.schemas.SESSIONS_TABLE`, or the columns of it that the criteria need.
-    session_types : collection of str
-    exclude_subjects : collection of str
-    qc_blockers : collection of str
+    session_types : str or collection of str
+    exclude_subjects : str or collection of str
+        Names that no session has are no error.
+    qc_blockers : str or collection of str
         Names of errors; an umbrella such as ``QCValidationError`` stands for all under it.
         By default those of BLOCK rules (`blocking_errors`), and the failure of an asset
         without which there are no responses.
-    targets : collection of str
+    targets : str or collection of str
         At least one fibre that no human dropped records from one of them.
     min_performance : float
         Fraction correct that a training session needs; other tasks are not held to it.
-    required_contrasts : collection of float
+    required_contrasts : float or collection of float
         The session has these contrasts (%), no other and none less.
     lab : str or collection of str
     start_time_min : str
@@ -96,25 +107,28 @@ def select_sessions(
     Raises
     ------
     DataError
-        If a criterion is asked for explicitly and the table that it needs was not given. A
-        default criterion without its table removes nothing, and the account says so.
+        If a criterion is asked for explicitly and the table that it needs was not given (a
+        default criterion without its table removes nothing, and the account says so), or if
+        it names a session type, target or error that neither the settings nor the tables
+        know.
     """
     settings = settings or get_settings()
     steps = _Steps(_with_labels(sessions, labels))
 
-    types = _or_default(session_types, settings.analysed_session_types)
+    types = _values_or_default(session_types, settings.analysed_session_types)
     if types is not False:
+        _refuse_unknown("session type", session_types, _known_types(sessions, settings))
         steps.keep(
             f"session type in {join(types)}", lambda table: _isin(table, "session_type", types)
         )
-    subjects = _or_default(exclude_subjects, settings.excluded_subjects)
+    subjects = _values_or_default(exclude_subjects, settings.excluded_subjects)
     if subjects is not False:
         steps.keep(
             f"subject not among {len(subjects)} excluded",
             lambda table: ~_isin(table, "subject", subjects),
         )
     if lab is not False:
-        labs = [lab] if isinstance(lab, str) else list(lab)
+        labs = as_values(lab)
         steps.keep(f"lab in {join(labs)}", lambda table: _isin(table, "lab", labs))
     if start_time_min is not False:
         first = pd.to_datetime(start_time_min, utc=True)
@@ -132,13 +146,23 @@ def select_sessions(
         needs=("datasets",),
     )
     _keep_unblocked(steps, qc_blockers, errors)
-    wanted = _or_default(targets, settings.analysed_targets)
+    wanted = _values_or_default(targets, settings.analysed_targets)
     if wanted is not False:
+        _refuse_unknown("target", targets, _known_targets(sessions, settings))
         steps.keep(f"target in {join(wanted)}", lambda table: _have_target(table, wanted))
     _keep_by_performance(steps, performance, min_performance, required_contrasts, settings)
     if deduplicate:
         steps.keep("first of the subject's day", first_of_day)
     return steps.table, steps.account()
+
+
+def what_removed_all(account: pd.DataFrame) -> str:
+    """The criterion that left no session, in words; empty if sessions are left."""
+    last = account[(account["n_sessions"] == 0) & (account["n_sessions_before"] > 0)]
+    if last.empty:
+        return ""
+    row = last.iloc[0]
+    return f"'{row['criterion']}' removed the last {row['n_sessions_removed']}"
 
 
 def account_in_words(account: pd.DataFrame) -> str:
@@ -202,6 +226,41 @@ def _or_default(value: Any, default: Collection) -> Any:
     return default if value is None else value
 
 
+def _values_or_default(value: Criterion, default: Collection) -> Any:
+    value = _or_default(value, default)
+    return value if value is False else as_values(value)
+
+
+def _refuse_unknown(what: str, given: Criterion, known: Collection[str]) -> None:
+    if given is None or given is False:
+        return
+    unknown = [value for value in as_values(given) if value not in known]
+    if unknown:
+        raise DataError(
+            f"no such {what}: {join(map(repr, unknown))}; known are {join(sorted(known))}"
+        )
+
+
+def _known_types(sessions: pd.DataFrame, settings: Settings) -> set[str]:
+    found = sessions["session_type"] if "session_type" in sessions else pd.Series(dtype=object)
+    words = settings.session_type_words.values()
+    return {*words, *settings.analysed_session_types, *found.dropna()}
+
+
+def _known_targets(sessions: pd.DataFrame, settings: Settings) -> set[str]:
+    found = {name for row in sessions.to_dict("records") for name in get_list(row, "target_NM")}
+    return {*settings.valid_targets, *settings.analysed_targets, *found} - {None}
+
+
+def _known_errors(errors: pd.DataFrame | None) -> set[str]:
+    """Names of rules' errors, of failures of assets, and of what is in the table."""
+    failures = (entry for entry in vars(iblnm.errors).values() if isinstance(entry, type))
+    names = {entry.__name__ for entry in failures if issubclass(entry, IblnmError)}
+    names |= {rule.exception.__name__ for rule in RULES.values()}
+    names |= umbrella_types(names)
+    return names if errors is None else names | set(errors["error_type"].dropna())
+
+
 def _with_labels(sessions: pd.DataFrame, labels: pd.DataFrame | Literal[False] | None) -> Any:
     if labels is None or labels is False:
         return sessions
@@ -237,8 +296,12 @@ def _have_datasets(table: pd.DataFrame, settings: Settings) -> list[bool]:
 def _keep_unblocked(steps: _Steps, blockers: Criterion, errors: pd.DataFrame | None) -> None:
     if blockers is False:
         return
-    names = blocking_errors() if blockers is None else error_types(blockers)
-    named = "no blocking check" if blockers is None else f"no error of {join(sorted(blockers))}"
+    if blockers is None:
+        names, named = blocking_errors(), "no blocking check"
+    else:
+        given = as_values(blockers)
+        _refuse_unknown("error", given, _known_errors(errors))
+        names, named = error_types(given), f"no error of {join(sorted(given))}"
     if errors is None:
         steps.keep(
             named,

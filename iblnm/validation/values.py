@@ -83,6 +83,19 @@ def listed_categories(row: Row, settings: Settings) -> set[str]:
     }
 
 
+def as_values(given: Any) -> list[Any]:
+    """The values that a caller gave; one text or number is one value.
+
+    Examples
+    --------
+    >>> as_values("biased"), as_values(100), as_values(("a", "b"))
+    (['biased'], [100], ['a', 'b'])
+    """
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        return [given]
+    return list(given)
+
+
 def join(values: Iterable[Any]) -> str:
     """Values in words, for messages."""
     return ", ".join(str(value) for value in values)

@@ -73,6 +73,30 @@ def test_criteria_reach_the_selection(cohort):
     assert group.sessions["brain_region"].tolist() == [["VTA", "SNc"]]
 
 
+def test_a_single_name_is_one_value(cohort):
+    group = PhotometrySessionGroup.from_catalog(
+        cohort.catalog, settings=cohort.settings, session_types="ephys", targetnms="SNc-DA"
+    )
+    assert group.recordings["fiber_idx"].tolist() == [1]
+    with pytest.raises(DataError, match="no such session type: 'bias'; known are"):
+        group.filter_sessions(session_types="bias")
+    features = group.get_response_features(events="stimOn_times")
+    assert len(features) == 1
+
+
+def test_an_empty_group_says_once_what_left_it_empty(group, recwarn):
+    group.filter_sessions(session_types="biased", lab="elsewhere", verbose=False)
+    assert group.get_response_magnitudes().empty
+    assert group.get_mean_traces().empty
+    assert group.fit_lmm() == {}
+    told = [str(entry.message) for entry in recwarn if "no recordings" in str(entry.message)]
+    assert told == ["the group has no recordings: 'lab in elsewhere' removed the last 3"]
+    group.filter_sessions(verbose=False)
+    group.filter(np.zeros(len(group)))
+    with pytest.warns(UserWarning, match="no recordings: filter"):
+        group.get_trial_timing()
+
+
 def test_filters_start_from_the_whole_catalogue(group, cohort, capsys):
     account = group.filter_sessions(session_types=["ephys"], targetnms=["LC-NE"])
     assert account_in_words(account) in capsys.readouterr().out

@@ -143,6 +143,12 @@ def test_false_leaves_a_criterion_out(catalog, errors, performance, settings):
         ({"start_time_min": "2024-01-02T12:00:00Z"}, set()),
         ({"targets": ["PPT-ACh"]}, {"target"}),
         ({"min_performance": 0.69, "session_types": ["training"]}, {"novice"}),
+        ({"session_types": "training"}, {"novice", "unknown-performance"}),
+        ({"session_types": "habituation", "exclude_subjects": "nobody"}, {"type"}),
+        ({"session_types": "habituation", "exclude_subjects": "type"}, set()),
+        ({"targets": "PPT-ACh"}, {"target"}),
+        ({"required_contrasts": 100}, set()),
+        ({"qc_blockers": "BandInversion", "session_types": "ephys"}, set()),
     ],
 )
 def test_a_criterion_can_be_set(catalog, errors, performance, settings, criteria, kept):
@@ -150,6 +156,40 @@ def test_a_criterion_can_be_set(catalog, errors, performance, settings, criteria
         catalog, errors=errors, performance=performance, settings=settings, **ALL_OFF | criteria
     )
     assert set(selected["eid"]) == kept
+
+
+@pytest.mark.parametrize(
+    ("criteria", "words"),
+    [
+        ({"session_types": "bias"}, "no such session type: 'bias'; known are .*biased, ephys"),
+        ({"targets": ["VTA-DA", "VTA-DAA"]}, "no such target: 'VTA-DAA'; known are .*VTA-DA"),
+        ({"qc_blockers": "BandInversoin"}, "no such error: 'BandInversoin'; .*BandInversion,"),
+    ],
+)
+def test_a_name_that_nobody_knows_is_refused(catalog, errors, settings, criteria, words):
+    with pytest.raises(DataError, match=words):
+        select_sessions(catalog, errors=errors, settings=settings, **ALL_OFF | criteria)
+
+
+def test_names_of_the_tables_are_known(catalog, errors, settings):
+    own = catalog.assign(session_type="opto", target_NM=[["BF-ACh"]] * len(catalog))
+    odd = errors.assign(error_type="OSError")
+    criteria = {"session_types": "opto", "targets": "BF-ACh", "qc_blockers": "OSError"}
+    selected, _ = select_sessions(own, errors=odd, settings=settings, **ALL_OFF | criteria)
+    assert set(catalog["eid"]) - set(selected["eid"]) >= {"blocked", "failed", "good"}
+    assert "other-day" in set(selected["eid"])
+    for names in ("UnreadableFileError", {"QCValidationError", "VideoLengthError"}):
+        criteria = {"qc_blockers": names}
+        select_sessions(catalog, errors=errors, settings=settings, **ALL_OFF | criteria)
+
+
+def test_one_contrast_is_a_set_of_one(catalog, performance, settings):
+    contrasts = [[100.0] if eid == "good" else CONTRASTS for eid in performance["eid"]]
+    one = performance.assign(contrasts=contrasts)
+    for given in (100, 100.0, [100]):
+        criteria = ALL_OFF | {"required_contrasts": given}
+        selected, _ = select_sessions(catalog, performance=one, settings=settings, **criteria)
+        assert selected["eid"].tolist() == ["good"]
 
 
 def test_an_umbrella_name_stands_for_all_under_it(catalog, errors, settings):
