@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VIEWS = {"encoding": "Encoding of the response", "behaviour": "Psychometric parameters"}
+_WITHIN = "p_within_subject_corrected"
+_ROUND_OFF = 1e-6
+_ROOM_FOR_TEXT = 0.45
 VARIANTS = {"plain": "without penalty", "elastic_net": "with elastic net"}
 
 
@@ -129,7 +132,7 @@ def cca_projections_figure(
     projections : DataFrame
         Schema `iblnm.schemas.encoding.CCA_PROJECTIONS`.
     results : DataFrame, optional
-        Schema `iblnm.schemas.encoding.CCA_RESULTS`; correlation and corrected p are written
+        Schema `iblnm.schemas.encoding.CCA_RESULTS`; correlations and corrected p are written
         in the panels.
     variant : {'plain', 'elastic_net'}
     counts : mapping, optional
@@ -149,6 +152,8 @@ def cca_projections_figure(
             style = {**target_style(target, settings), "linestyle": "none"}
             ax.plot(own["encoding_score"], own["behaviour_score"], ms=3.5, label=target, **style)
             ax.margins(0.08)
+            low, high = ax.get_ylim()
+            ax.set_ylim(low, high + _ROOM_FOR_TEXT * (high - low))
             if i == 0:
                 panel_title(ax, target, target_color(target, settings))
             text = _result_text(results, (event, variant, target), len(own))
@@ -157,24 +162,40 @@ def cca_projections_figure(
         axes[i, 0].set_ylabel(f"At {at}\nBehaviour score (s.d.)", fontsize=8)
     label_outer(figure, "Encoding score (s.d.)")
     title = f"Canonical correlation {VARIANTS[variant]}: recordings on the first pair"
-    note = "r in sample; p of permutations of whole sessions, corrected"
-    give_title(figure, title, table, counts, note if results is not None else "")
+    note = ""
+    if results is not None:
+        within = ", p of permutations within animals" if _WITHIN in results else ""
+        note = f"r in animals held out{within}; below, r in sample and p of permutations of whole "
+        note += "sessions; all p corrected"
+    give_title(figure, title, table, counts, note)
     return figure
 
 
 def _result_text(results: pd.DataFrame | None, key: tuple[str, str, str], n: int) -> str:
-    text = f"n = {n}"
+    """Held-out correlation and p within animals first; in sample and whole sessions after."""
     if results is None or not len(results):
-        return text
+        return f"n = {n}"
     found = results.set_index(["event", "variant", "target_NM"])
     if key not in found.index:
-        return text
+        return f"n = {n}"
     row = found.loc[key]
-    if pd.notna(row["correlation"]):
-        text = f"r = {row['correlation']:.2f}, {text}"
-    if pd.notna(row["p_corrected"]):
-        text += f"\np = {row['p_corrected']:.2g}"
-    return text
+    if _is_one_by_construction(row):
+        return f"not identified:\n{n} recordings ≤ features"
+    held_out, within = row.get("correlation_held_out"), row.get(_WITHIN)
+    sample, whole = row.get("correlation"), row.get("p_corrected")
+    first = f"held-out r = {held_out:.2f}, " if pd.notna(held_out) else ""
+    lines = [f"{first}n = {n}"]
+    if pd.notna(within):
+        lines.append(f"p = {within:.2g} within animals")
+    after = [f"in-sample r = {sample:.2f}"] if pd.notna(sample) else []
+    after += [f"p = {whole:.2g}"] if pd.notna(whole) else []
+    return "\n".join([*lines, *([", ".join(after)] if after else [])])
+
+
+def _is_one_by_construction(row: pd.Series) -> bool:
+    """Whether permuted data are perfectly correlated too: as many features as recordings."""
+    null = row.get("null_median")
+    return bool(pd.notna(null) and null > 1 - _ROUND_OFF)
 
 
 @or_no_data("Canonical correlation across targets")

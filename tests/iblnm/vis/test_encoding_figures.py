@@ -123,13 +123,42 @@ def test_projections_are_scores_with_correlation_and_p(projections, reason):
     first, second = figure.axes
     line = next(line for line in second.lines if line.get_label() == "LC-NE")
     np.testing.assert_allclose(line.get_xydata(), [[1, 1.5], [2, 2.5], [3, 2]])
-    assert second.texts[0].get_text() == "r = 0.50, n = 3\np = 0.02"
+    assert second.texts[0].get_text() == "n = 3\nin-sample r = 0.50, p = 0.02"
+    results = results.assign(correlation_held_out=-0.1, p_within_subject_corrected=0.4)
+    assert "within animals" not in figure.get_suptitle()
+    figure = cca_projections_figure(projections, results)
+    assert "permutations within animals" in figure.get_suptitle().replace("\n", " ")
+    ax = figure.axes[1]
+    assert ax.texts[0].get_text().splitlines() == [
+        "held-out r = -0.10, n = 3",
+        "p = 0.4 within animals",
+        "in-sample r = 0.50, p = 0.02",
+    ]
+    # the text stands above the points
+    assert ax.get_ylim()[1] > 2.5 + 0.4 * (2.5 - 1.5)
     assert first.texts[0].get_text() == "n = 1"
     assert "n = 3 mice, 4 sessions, 4 recordings, 800 trials" in figure.get_suptitle()
     assert figure.get_supxlabel() == "Encoding score (s.d.)"
     assert "is empty" in reason(cca_projections_figure(projections.head(0)))
     plain = projections[projections["variant"] == "plain"]
     assert "with elastic net" in reason(cca_projections_figure(plain, variant="elastic_net"))
+
+
+def test_a_correlation_of_one_by_construction_is_not_shown(projections):
+    results = pd.DataFrame(
+        {
+            **STIMULUS,
+            "variant": "plain",
+            "target_NM": ["LC-NE", "DR-5HT"],
+            "correlation": [1.0, 0.998],
+            "correlation_held_out": [0.3, 0.4],
+            "null_median": [1.0, 0.99],
+        }
+    )
+    figure = cca_projections_figure(projections, results)
+    texts = [ax.texts[0].get_text() for ax in figure.axes]
+    assert texts[1] == "not identified:\n3 recordings ≤ features"
+    assert texts[0] == "held-out r = 0.40, n = 1\nin-sample r = 1.00"
 
 
 def test_weights_stand_in_the_row_of_their_feature(reason):
