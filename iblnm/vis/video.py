@@ -26,6 +26,7 @@ VERDICT_COLORS = {
 }
 _PREFIX = "qc_"
 _RATE_BINS = 20
+_MAX_BARS = 5
 
 
 def verdict_counts(video: pd.DataFrame) -> pd.DataFrame:
@@ -79,9 +80,7 @@ def video_figure(
     _draw_verdicts(verdicts, verdict_counts(video))
     _draw_lengths(lengths, video, settings)
     rate = video["framerate_from_tpts"].dropna().to_numpy(dtype=float)
-    rates.hist(rate, _RATE_BINS, color=NEUTRAL, edgecolor=INK, linewidth=0.5)
-    rates.set_xlabel("Frame rate (Hz)", fontsize=8)
-    rates.set_ylabel("Sessions (count)", fontsize=8)
+    _draw_rates(rates, rate)
     n = {"sessions": len(video), "subjects": video["subject"].nunique()}
     limit = settings.thresholds.max_video_length_difference_s
     note = f"{len(rate)} videos with readable frame times; dashed: limit ±{limit:g} s"
@@ -104,6 +103,33 @@ def _draw_verdicts(ax: Axes, table: pd.DataFrame) -> None:
     ax.legend(
         fontsize=SMALL, frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(-0.35, 1.0)
     )
+
+
+def _draw_rates(ax: Axes, rate: np.ndarray) -> None:
+    """A histogram; of a few rates a bar each with its number, as bins would show little."""
+    levels, numbers = np.unique(rate.round(1), return_counts=True)
+    if len(levels) > _MAX_BARS:
+        ax.hist(rate, _RATE_BINS, color=NEUTRAL, edgecolor=INK, linewidth=0.5)
+        ax.set_xlabel("Frame rate (Hz)", fontsize=8)
+        ax.set_ylabel("Sessions (count)", fontsize=8)
+        return
+    y = np.arange(len(levels))
+    ax.barh(y, numbers, 0.5, color=NEUTRAL, edgecolor=INK, linewidth=0.5)
+    for row, number in zip(y, numbers, strict=True):
+        ax.annotate(
+            f"{number}",
+            (number, row),
+            (3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=SMALL,
+        )
+    ax.set_yticks(y, [f"{level:g}" for level in levels])
+    ax.set_ylim(-0.8, max(len(levels), 2) - 0.2)
+    ax.margins(x=0.15)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set_xlabel("Sessions (count)", fontsize=8)
+    ax.set_ylabel("Frame rate (Hz)", fontsize=8)
 
 
 def _draw_lengths(ax: Axes, video: pd.DataFrame, settings: Settings) -> None:

@@ -214,3 +214,15 @@ def test_verdicts_are_counted_and_what_is_not_set_is_shown(video, reason):
     assert lengths["ephys"] == [-130.0, 1.0]
     assert "is empty" in reason(video_figure(video.head(0)))
     assert video_figure(video.iloc[4:5]).axes
+
+
+def test_few_frame_rates_are_bars_with_their_number_and_many_a_histogram(video):
+    ax = video_figure(video).axes[2]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["59", "60", "150"]
+    assert [bar.get_width() for bar in ax.patches] == [1, 3, 1]
+    assert [text.get_text() for text in ax.texts] == ["1", "3", "1"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Sessions (count)", "Frame rate (Hz)")
+    many = video.assign(framerate_from_tpts=np.arange(60.0, 66.0))
+    ax = video_figure(many).axes[2]
+    assert sum(bar.get_height() for bar in ax.patches) == 6
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Frame rate (Hz)", "Sessions (count)")
