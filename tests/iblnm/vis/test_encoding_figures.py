@@ -126,7 +126,7 @@ def test_projections_are_scores_with_correlation_and_p(projections, reason):
     assert second.texts[0].get_text() == "n = 3\nin-sample r = 0.50, p = 0.02"
     results = results.assign(correlation_held_out=-0.1, p_within_subject_corrected=0.4)
     assert "within animals" not in figure.get_suptitle()
-    figure = cca_projections_figure(projections, results)
+    figure = cca_projections_figure(projections, results, counts={"trials": 800})
     assert "permutations within animals" in figure.get_suptitle().replace("\n", " ")
     ax = figure.axes[1]
     assert ax.texts[0].get_text().splitlines() == [
