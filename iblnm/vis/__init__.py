@@ -7,6 +7,8 @@ from typing import Any
 
 _MODULES = {
     "FIGURES": "iblnm.vis.cohort_figures",
+    "NotDrawn": "iblnm.vis.cohort_figures",
+    "SavedFigures": "iblnm.vis.cohort_figures",
     "animal_traces": "iblnm.vis.traces",
     "build_dashboard": "iblnm.vis.qc_dashboard",
     "cca_projections_figure": "iblnm.vis.canonical",
@@ -59,6 +61,8 @@ _MODULES = {
 
 __all__ = [  # noqa: PLE0604, RUF100
     "FIGURES",
+    "NotDrawn",
+    "SavedFigures",
     "animal_traces",
     "build_dashboard",
     "cca_projections_figure",
