@@ -317,6 +317,21 @@ confusion_counts, coefficients, intercepts, best_C_, fold_C, folds, convergence
             return None if result is None else result[name]
         raise AttributeError(f"TargetNMDecoder has no attribute {name!r}")
 
+    def __repr__(self) -> str:
+        animals = f"{len(self.labels)} recordings of {len(set(self.subjects))} subjects"
+        name = f"{type(self).__name__}, {len(set(self.labels))} targets, {animals}"
+        if self.result is None:
+            return f"<{name}: not fitted>"
+        chance = 1 / len(self.classes)
+        n_predicted = int(self.predictions.notna().sum())
+        parts = [
+            f"balanced accuracy {self.balanced_accuracy:.3f} (chance {chance:.3f})",
+            f"accuracy {self.accuracy:.3f} of {n_predicted} predictions",
+        ]
+        if self.null is not None:
+            parts.append(f"p {self.null['p']:.3g} of {self.null['n_permutations']} permutations")
+        return f"<{name}: {', '.join(parts)}>"
+
     def fit(self, C: float | None = None, Cs: Sequence[float] | None = None) -> TargetNMDecoder:
         """Decode over held-out subjects, see `decode_target_nm`; returns itself."""
         self.result = decode_target_nm(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
@@ -27,6 +28,14 @@ class ProcessLog(list):
     def __init__(self, entries: Iterable[dict[str, Any]] = ()):
         super().__init__(entries)
         self.results: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        kinds = Counter(entry["error_type"] for entry in self)
+        failed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        return (
+            f"<{type(self).__name__}: {len(self.results)} sessions succeeded (values by eid in "
+            f".results), {len(self)} failed{f' ({failed}; see .to_frame())' if failed else ''}>"
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """The entries as a table with the columns eid, error_type, error_message, traceback."""

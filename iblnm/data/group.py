@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -254,8 +255,9 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
 
         Parameters
         ----------
-        mask : array-like of bool, shape (n_recordings,)
-            In the order of ``recordings``; a missing value counts as false.
+        mask : array-like of bool, shape (n_recordings,), or callable
+            In the order of ``recordings``; a missing value counts as false. A function takes
+            the table ``recordings`` and returns the mask.
 
         Returns
         -------
@@ -267,14 +269,13 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
         ValueError
             If the mask has another length, or is not boolean.
         """
+        mask = mask(self.recordings) if callable(mask) else mask
         values = pd.array(np.asarray(mask, dtype=object), dtype="boolean").fillna(False)
         if len(values) != len(self.recordings):
             raise ValueError(
                 f"a mask of {len(values)} values for {len(self.recordings)} recordings"
             )
-        kept = self.recordings[values.to_numpy(dtype=bool)].reset_index(drop=True)
-        sessions = self.sessions[self.sessions["eid"].isin(kept["eid"])].reset_index(drop=True)
-        self._use(sessions, kept)
+        self._keep(self.recordings[values.to_numpy(dtype=bool)])
         return self
 
     def deduplicate(self) -> pd.DataFrame:
@@ -314,7 +315,18 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
     def __len__(self) -> int:
         return len(self.recordings)
 
-    def __getitem__(self, position: int) -> tuple[pd.Series, PhotometrySession]:
+    def __getitem__(
+        self, position: int | slice
+    ) -> tuple[pd.Series, PhotometrySession] | PhotometrySessionGroup:
+        """A recording and its session; for a slice, a group of its recordings.
+
+        The group of a slice is a new one, which opens a session when it is asked for, like
+        this one; this one stays as it is.
+        """
+        if isinstance(position, slice):
+            part = copy.copy(self)
+            part._keep(self.recordings.iloc[position])
+            return part
         recording = self.recordings.iloc[int(position)]
         return recording, self.session(recording["eid"])
 
@@ -329,14 +341,15 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
             f"{sessions['subject'].nunique()} subjects>"
         )
 
-    def process(self, fn: Callable, workers: int = 1, **kwargs: Any) -> ProcessLog:
+    def process(self, fn: Callable | str, workers: int = 1, **kwargs: Any) -> ProcessLog:
         """Call a function for each session in use; one that fails does not stop the others.
 
         Parameters
         ----------
-        fn : callable
-            Takes a `PhotometrySession` and `kwargs`. With several workers it must be a
-            function of a module, and every process opens the archive of the settings itself.
+        fn : callable or str
+            Takes a `PhotometrySession` and `kwargs`; a text names a method of it. With
+            several workers it must be a function of a module, and every process opens the
+            archive of the settings itself.
         workers : int
             Processes.
         **kwargs
@@ -347,13 +360,23 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
         ProcessLog
             A list with one entry (eid, error_type, error_message, traceback) per session
             that failed; ``.results`` holds what the function returned, by eid.
+
+        Raises
+        ------
+        TypeError
+            If `fn` is neither a function nor the name of a method.
         """
+        method = getattr(PhotometrySession, fn, None) if isinstance(fn, str) else fn
+        if not callable(method):
+            raise TypeError(
+                f"a function or the name of a method of PhotometrySession is expected, not {fn!r}"
+            )
         eids = self.sessions["eid"].tolist()
         if workers <= 1:
-            return run_here(eids, self.session, fn, kwargs)
+            return run_here(eids, self.session, method, kwargs)
         return run_in_workers(
             ((eid, self._row(eid)) for eid in eids),
-            fn,
+            method,
             kwargs,
             workers=workers,
             settings=self.settings,
@@ -370,6 +393,10 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
 
     def _open(self, eid: str) -> PhotometrySession:
         return open_session(self._row(eid), self.one, self.settings, self.h5_dir, self.h5_groups)
+
+    def _keep(self, recordings: pd.DataFrame) -> None:
+        sessions = self.sessions[self.sessions["eid"].isin(recordings["eid"])]
+        self._use(sessions.reset_index(drop=True), recordings.reset_index(drop=True))
 
     def _use(self, sessions: pd.DataFrame, recordings: pd.DataFrame | None) -> None:
         """Change what is in use; tables are cut to it, other results forgotten."""

@@ -285,11 +285,17 @@ def test_the_one_informative_feature_contributes_most():
     assert table.loc["c", "low"] > 0.3
     assert (table["contribution"].drop("c") < 0.1).all()
     assert decoder.contributions is table
+    start = f"<TargetNMDecoder, 3 targets, {len(code)} recordings of {len(set(subject))} subjects"
+    told = f"{start}: balanced accuracy {decoder.balanced_accuracy:.3f} (chance 0.333), accuracy "
+    assert repr(decoder) == f"{told}{decoder.accuracy:.3f} of {len(code)} predictions>"
+    decoder.null = {"p": 0.002, "n_permutations": 500}
+    assert repr(decoder).endswith("predictions, p 0.002 of 500 permutations>")
 
 
 def test_the_decoder_is_empty_before_it_is_fitted():
     decoder = TargetNMDecoder(np.zeros((2, 1)), ["a", "b"], ["s", "t"])
     assert decoder.accuracy is None
+    assert repr(decoder) == "<TargetNMDecoder, 2 targets, 2 recordings of 2 subjects: not fitted>"
     assert decoder.contributions is None
     with pytest.raises(AttributeError, match="nothing"):
         _ = decoder.nothing

@@ -135,6 +135,30 @@ def test_indexing_and_iteration(group, cohort):
     assert pairs[0][1] is pairs[1][1]
 
 
+def test_a_slice_is_a_group_of_its_own(group):
+    group.get_response_magnitudes()
+    part = group[1:4]
+    assert isinstance(part, PhotometrySessionGroup)
+    assert part.recordings["fiber_idx"].tolist() == [1, 0, 1]
+    assert len(part.sessions) == 2
+    keys = part.response_magnitudes[["eid", "fiber_idx"]].drop_duplicates()
+    assert len(keys) == 3
+    assert part[0][1] is group[1][1]
+    # neither changes with the other
+    part.filter(part.recordings["fiber_idx"] == 0)
+    assert (len(part), len(group), len(group.sessions)) == (1, 8, 6)
+    assert len(group.response_magnitudes[["eid", "fiber_idx"]].drop_duplicates()) == 8
+    backwards = [recording["eid"] for recording, _ in group[::-4]]
+    assert backwards == group.recordings["eid"].iloc[::-4].tolist()
+    assert len(group[8:]) == 0
+
+
+def test_a_function_of_the_recordings_is_a_mask(group):
+    assert len(group.filter(lambda table: table["target_NM"] == "SNc-DA")) == 2
+    with pytest.raises(ValueError, match="mask of 1 values for 2"):
+        group.filter(lambda table: [True])
+
+
 def test_sessions_come_with_what_is_stored(group, cohort):
     _, session = group[0]
     responses, trials = cohort.truth[session.eid, 0]
@@ -218,6 +242,27 @@ def test_a_failing_session_does_not_stop_the_others(group):
     assert "in work" in log[0]["traceback"]
     assert log.to_frame().columns.tolist() == LOG_COLUMNS
     assert log.results == {eid: 240 for eid in group.sessions["eid"] if eid != bad}
+
+
+def test_the_log_tells_how_many_succeeded_and_what_failed(group):
+    eids = group.sessions["eid"].tolist()
+    log = group.process(lambda ps: 1 / (ps.eid != eids[0]))
+    assert repr(log) == (
+        "<ProcessLog: 5 sessions succeeded (values by eid in .results), 1 failed "
+        "(1 ZeroDivisionError; see .to_frame())>"
+    )
+    assert repr(group.process(str)) == (
+        "<ProcessLog: 6 sessions succeeded (values by eid in .results), 0 failed>"
+    )
+
+
+def test_a_method_may_be_named_and_what_is_none_is_refused_at_once(group):
+    log = group.process("get_trial_timings")
+    assert list(log.results) == group.sessions["eid"].tolist()
+    assert {len(table) for table in log.results.values()} == {120}
+    for wrong in ("preproces", None, 3):
+        with pytest.raises(TypeError, match=f"name of a method .* not {wrong!r}"):
+            group.process(wrong)
 
 
 def test_each_session_is_processed_once(group):
