@@ -62,10 +62,12 @@ def read_labels(path: Path | str) -> pd.DataFrame:
                     fibre = "the session" if key[1] is None else f"fibre {key[1]}"
                     raise ValueError(f"a second label for {fibre} of {key[0]}; keep one of them")
             except (ValueError, InvalidNameError) as error:
-                raise MalformedFileError(f"line {reader.line_num}: {error}", path=path) from error
+                # the line says it all; the chain would only show how it was parsed
+                raise MalformedFileError(f"line {reader.line_num}: {error}", path=path) from None
             rows[key] = row
     if header is None:
-        raise MalformedFileError(f"line 1: the header {','.join(LABELS.names)} is missing")
+        header_line = f"line 1: the header {','.join(LABELS.names)} is missing"
+        raise MalformedFileError(header_line, path=path)
     return LABELS.validate(pd.DataFrame(list(rows.values()), columns=LABELS.names))
 
 
@@ -102,8 +104,8 @@ def _row(header: Sequence[str], fields: Sequence[str]) -> dict[str, str | int | 
     row["fiber_idx"] = int(fibre) if fibre else None
     try:
         date.fromisoformat(str(row["when"]))
-    except ValueError as error:
-        raise ValueError(f"when is {row['when']!r}; a day as 2024-05-31 is expected") from error
+    except ValueError:
+        raise ValueError(f"when is {row['when']!r}; a day as 2024-05-31 is expected") from None
     return row
 
 

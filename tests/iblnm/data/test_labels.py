@@ -1,6 +1,7 @@
 """Human labels: reading, and what they say about sessions and recordings."""
 
 import subprocess
+import traceback
 from pathlib import Path
 
 import pandas as pd
@@ -81,6 +82,8 @@ def test_an_error_names_the_line_and_what_is_expected(write, lines, line, words)
     with pytest.raises(MalformedFileError, match=rf"labels\.csv: line {line}: ") as raised:
         read_labels(write(*lines))
     assert words in str(raised.value)
+    # one traceback in a notebook, not that of the parsing before it
+    assert "".join(traceback.format_exception(raised.value)).count("Traceback") == 1
 
 
 def test_a_wrong_header_and_an_empty_file_are_named(write, tmp_path):
