@@ -55,6 +55,8 @@ class SyncSettings(BaseModel):
     """A run that catches up ends after that, to let other runs in; another goes on."""
     catch_up_pause_s: float = 600.0
     """Wait after a run that caught up has failed."""
+    settle_s: float = 60.0
+    """A new session folder is not added to the tables of ONE while its files are younger."""
     tables_staleness_s: float = 900.0
     """While sessions are being run, the tables over all of them are remade that often."""
     cohort_cron: str = "0 3 * * *"

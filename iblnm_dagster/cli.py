@@ -105,7 +105,12 @@ def batch(
 
 
 @cli.command()
-def sync() -> None:
+@click.option(
+    "--add-folders",
+    is_flag=True,
+    help="First add the session folders that the tables of a local archive do not list.",
+)
+def sync(add_folders: bool) -> None:
     """Look for new, changed and withdrawn sessions now, and say what waits for a run."""
     from iblnm.storage.sync_state import open_state
     from iblnm_dagster.instance import open_instance
@@ -113,15 +118,20 @@ def sync() -> None:
     from iblnm_dagster.selection import changed_sessions, discover_sessions
 
     settings = get_settings()
+    if add_folders:
+        _add_folders(settings)
     with open_instance(settings) as instance:
         new = discover_sessions(instance, Archive(settings))
         waiting = changed_sessions(instance, settings)
     counts = open_state(settings).counts()
+    _warn_if_empty(settings, counts["known"])
     click.echo(
         f"{counts['known']} sessions in the archive, {len(waiting)} of them new or changed and "
         f"not yet run; {counts['withdrawn']} withdrawn"
     )
     click.echo(f"{len(new)} new sessions")
+    if settings.one_mode == "local" and not add_folders:
+        _tell_of_unlisted_folders(settings)
 
 
 @cli.command()
@@ -208,9 +218,11 @@ def mirror(
     chosen = None if eids is None else read_eids(eids)
     one = open_remote(settings)
     if chosen is None:
-        chosen = choose_sessions(
-            one, project or settings.project, None if since is None else since.date()
-        )
+        wanted = settings.model_copy(update={"project": project or settings.project})
+        day = None if since is None else since.date()
+        chosen = choose_sessions(one, wanted.project, day)
+        if since is None:
+            _warn_if_empty(wanted, len(chosen))
     folder = folder or settings.cache_dir
     with click.progressbar(length=len(chosen), label=f"{len(chosen)} sessions") as bar:
         report = mirror_sessions(
@@ -314,6 +326,7 @@ def _batch(
     with open_instance(settings) as instance:
         new = selection.discover_sessions(instance, Archive(settings))
         selection.cancel_runs_of_dead_workers(instance)
+        _warn_if_empty(settings, open_state(settings).counts()["known"])
         if eids is not None:
             chosen = selection.listed_sessions(instance, eids)
         elif which == "failed":
@@ -344,6 +357,44 @@ def _batch(
         click.echo(f"the server cannot be reached; run again with --failed{rest}", err=True)
     if report.counts["broken"]:
         raise SystemExit(1)
+
+
+def _add_folders(settings: Settings) -> None:
+    from iblnm.io.local_folders import add_folders, unlisted_folders
+
+    if settings.one_mode != "local":
+        raise click.UsageError("--add-folders is for a local archive; Alyx lists its sessions")
+    report = add_folders(
+        settings.cache_dir,
+        unlisted_folders(settings.cache_dir),
+        settle_s=settings.sync.settle_s,
+        project=settings.project,
+    )
+    for place, reason in report.left_out.items():
+        click.echo(f"left out: {place}: {reason}", err=True)
+    click.echo(f"session folders added to the tables: {len(report.added)}")
+
+
+def _tell_of_unlisted_folders(settings: Settings) -> None:
+    from iblnm.io.local_folders import unlisted_folders
+
+    places = unlisted_folders(settings.cache_dir)
+    if places:
+        click.echo(
+            f"session folders that are not in sessions.pqt: {len(places)}, the first is "
+            f"{places[0]}: renew the tables with `iblnm sync --add-folders`",
+            err=True,
+        )
+
+
+def _warn_if_empty(settings: Settings, n_sessions: int) -> None:
+    if not n_sessions:
+        place = settings.alyx_url if settings.one_mode == "remote" else settings.cache_dir
+        click.echo(
+            f"warning: no sessions of project {settings.project} on {place}; is IBLNM_PROJECT "
+            "right?",
+            err=True,
+        )
 
 
 def _catalogue_exists(settings: Settings) -> bool:

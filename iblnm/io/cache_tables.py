@@ -45,12 +45,12 @@ def update_cache_tables(
     pairs = [_records(detail) for detail in details]
     sessions = _sessions_frame([session for session, _ in pairs])
     datasets = _datasets_frame([found for _, found in pairs], sessions, folder)
-    old_sessions, session_meta = _read(folder / "sessions.pqt")
-    old_datasets, dataset_meta = _read(folder / "datasets.pqt")
+    old_sessions, session_meta = read_one_table(folder / "sessions.pqt")
+    old_datasets, dataset_meta = read_one_table(folder / "datasets.pqt")
     gone = set(sessions.index)
     if old_sessions is not None:
-        own = set(_places(sessions))
-        same_place = [place in own for place in _places(old_sessions)]
+        own = set(session_places(sessions))
+        same_place = [place in own for place in session_places(old_sessions)]
         gone |= set(old_sessions.index[same_place])
         kept = old_sessions[~old_sessions.index.isin(gone)]
         sessions = pd.concat([kept, sessions])[sessions.columns] if len(kept) else sessions
@@ -63,8 +63,8 @@ def update_cache_tables(
         if len(kept):
             datasets = pd.concat([kept, datasets])[datasets.columns]
     sessions, datasets = _typed(sessions, datasets)
-    _write(folder / "datasets.pqt", datasets, old_datasets, dataset_meta, origin)
-    _write(folder / "sessions.pqt", sessions, old_sessions, session_meta, origin)
+    write_one_table(folder / "datasets.pqt", datasets, old_datasets, dataset_meta, origin)
+    write_one_table(folder / "sessions.pqt", sessions, old_sessions, session_meta, origin)
     return len(sessions), len(datasets)
 
 
@@ -99,9 +99,8 @@ def _datasets_frame(
     frame = pd.concat(listed)
     levels = [[str(value) for value in frame.index.get_level_values(i)] for i in (0, 1)]
     frame.index = pd.MultiIndex.from_arrays(levels, names=["eid", "id"])
-    roots = {
-        eid: folder / place for eid, place in zip(sessions.index, _places(sessions), strict=True)
-    }
+    places = session_places(sessions)
+    roots = {eid: folder / place for eid, place in zip(sessions.index, places, strict=True)}
     frame["exists"] = [
         (roots[eid] / path).is_file()
         for eid, path in zip(levels[0], frame["rel_path"], strict=True)
@@ -109,10 +108,11 @@ def _datasets_frame(
     return frame
 
 
-def _places(sessions: pd.DataFrame) -> list[str]:
-    """Folder of each session in the archive."""
+def session_places(sessions: pd.DataFrame) -> list[str]:
+    """Folder of each session of a table of ONE, relative to the archive, with slashes."""
     return [
-        f"{row.lab}/Subjects/{row.subject}/{row.date}/{int(row.number):03d}"
+        "/".join([*([row.lab, "Subjects"] if row.lab else []), row.subject, f"{row.date}"[:10]])
+        + f"/{int(row.number):03d}"
         for row in sessions.itertuples()
     ]
 
@@ -129,7 +129,14 @@ def _typed(sessions: pd.DataFrame, datasets: pd.DataFrame) -> tuple[pd.DataFrame
     )
 
 
-def _read(path: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
+def read_one_table(path: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
+    """A table of ONE by its identifiers, and its metadata; None if there is none.
+
+    Raises
+    ------
+    UnreadableFileError
+        If it cannot be read.
+    """
     if not path.is_file():
         return None, {}
     import pyarrow as pa
@@ -144,13 +151,26 @@ def _read(path: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
     return frame, metadata
 
 
-def _write(
+def write_one_table(
     path: Path,
     frame: pd.DataFrame,
     former: pd.DataFrame | None,
     metadata: dict[str, Any],
     origin: str,
 ) -> None:
+    """Write a table of ONE whole, unless it is as it was.
+
+    Parameters
+    ----------
+    path : Path
+    frame : DataFrame
+    former : DataFrame or None
+        Content of the file.
+    metadata : dict
+        Of the file; kept.
+    origin : str
+        Added to the origins in the metadata.
+    """
     if former is not None and frame.equals(former.reindex(columns=frame.columns)):
         return
     from iblutil.io import parquet

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import socket
 import sys
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from iblnm.config import Settings, get_settings
 from iblnm.demo.alyx import AlyxServer, from_archive
+from iblnm.io import connect, dataset_path
 from iblnm_dagster.cli import main
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.selection import changed_sessions, failed_sessions, missing_sessions
+
+TABLES = ("sessions", "datasets")
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +196,57 @@ def test_an_address_with_a_path_that_is_forbidden(iblnm, server):
     assert code == 1
     assert "HTTP 403" in said
     assert "check also that IBLNM_ALYX_URL has no path: /admin is one" in said
+
+
+@pytest.mark.parametrize("mode", ["remote", "local"])
+def test_a_project_without_sessions_is_named(iblnm, server, small_archive, tmp_path, mode):
+    place = server.url if mode == "remote" else str(small_archive[0])
+    archive = {"IBLNM_ONE_MODE": mode, "IBLNM_ONE_CACHE_DIR": None if mode == "remote" else place}
+    code, said = iblnm("sync", IBLNM_PROJECT="ibl_fiberphotometry", **archive)
+    assert code == 0  # the archive was reached, and is empty of it
+    sentence = f"warning: no sessions of project ibl_fiberphotometry on {place}"
+    assert said.count(sentence) == 1, said
+    assert "warning" not in iblnm("sync", IBLNM_ROOT=str(tmp_path / "other"), **archive)[1]
+
+
+def test_session_folders_that_the_tables_do_not_list(iblnm, writable_archive, tmp_path):
+    archive = {"IBLNM_ONE_MODE": "local", "IBLNM_ONE_CACHE_DIR": str(writable_archive)}
+    told = "session folders that are not in sessions.pqt"
+    assert told not in iblnm("sync", **archive)[1]
+    before = {name: pd.read_parquet(writable_archive / f"{name}.pqt") for name in TABLES}
+    row = before["sessions"].iloc[0]
+    old = Path(row.lab, "Subjects", row.subject, str(row.date), f"{row.number:03d}")
+    new = {"2031-01-01": None, "2031-01-02": "a4ac8d6b-c9ae-4e8c-b3b1-c7a6ff1d6d3a"}
+    for day, eid in new.items():
+        shutil.copytree(writable_archive / old, writable_archive / old.parents[1] / day / "001")
+        record = {"id": eid, "lab": row.lab, "subject": row.subject, "number": 1}
+        if eid:
+            record |= {"start_time": f"{day}T10:00:00", "task_protocol": "x", "projects": ["p"]}
+            path = writable_archive / ".alyx" / "sessions" / f"{eid}.json"
+            path.write_text(json.dumps(record))
+    _, said = iblnm("sync", **archive)
+    first = (old.parents[1] / "2031-01-01" / "001").as_posix()
+    assert f"{told}: 2, the first is {first}: renew the tables with" in said
+    assert "`iblnm sync --add-folders`" in said
+    _, said = iblnm("sync", "--add-folders", **archive)
+    assert said.count("it may be being copied") == 2
+    assert "added to the tables: 0" in said
+    _, said = iblnm("sync", "--add-folders", IBLNM_SYNC__SETTLE_S="0", **archive)
+    assert "added to the tables: 2" in said
+    assert "1 new sessions" in said  # the other is of project p
+    assert told not in iblnm("sync", **archive)[1]
+    after = {name: pd.read_parquet(writable_archive / f"{name}.pqt") for name in TABLES}
+    for name in TABLES:
+        kept = after[name].loc[after[name].index.isin(before[name].index)]
+        pd.testing.assert_frame_equal(kept, before[name])
+    added = after["sessions"].drop(before["sessions"].index).sort_values("date")
+    assert added["date"].astype(str).tolist() == list(new)
+    assert added.index[1] == new["2031-01-02"]
+    assert added["projects"].tolist() == ["ibl_fibrephotometry", "p"]
+    for eid in added.index:
+        files = after["datasets"].loc[eid]
+        original = before["datasets"].loc[row.name].set_index("rel_path")["file_size"]
+        listed = files.set_index("rel_path")["file_size"]
+        pd.testing.assert_series_equal(listed.sort_index(), original.sort_index())
+    one = connect(Settings(root=tmp_path, one_cache_dir=writable_archive))
+    assert dataset_path(one, added.index[0], "alf/photometry/photometry.signal.pqt").is_file()

@@ -1,0 +1,213 @@
+"""Session folders of a local archive that its tables do not list yet."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from iblnm.errors import InvalidNameError, MissingFileError
+from iblnm.io.cache_tables import read_one_table, session_places, write_one_table
+from iblnm.storage.atomic import locked
+from iblnm.storage.names import validate_eid
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_NUMBER = re.compile(r"\d{3}")
+_DEPTHS = ("*/Subjects/*/*/*", "*/*/*")
+_TABLES = ("sessions", "datasets")
+_LOCK_TIMEOUT_S = 5.0
+# where eids come from that no Alyx has given: the same folder always gets the same, and ONE
+# accepts versions 3 and 4 alone
+_NAMESPACE = uuid.uuid3(uuid.NAMESPACE_URL, "iblnm/local session folder")
+
+
+@dataclass
+class AddedFolders:
+    """What `add_folders` did.
+
+    Parameters
+    ----------
+    added : dict
+        Folder, relative to the archive, to eid.
+    left_out : dict
+        Folder to why it was not added.
+    """
+
+    added: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def unlisted_folders(cache_dir: Path) -> list[str]:
+    """Session folders with datasets that ``sessions.pqt`` does not list.
+
+    Parameters
+    ----------
+    cache_dir : Path
+        Root of the archive: ``[lab/Subjects/]subject/date/number`` below it.
+
+    Returns
+    -------
+    list of str
+        Relative to the archive, with slashes, sorted.
+
+    Raises
+    ------
+    UnreadableFileError
+        If the table cannot be read.
+    """
+    sessions, _ = read_one_table(cache_dir / "sessions.pqt")
+    listed = set() if sessions is None else set(session_places(sessions))
+    return sorted(place for place in _folders(cache_dir) if place not in listed)
+
+
+def add_folders(
+    cache_dir: Path, places: Iterable[str], *, settle_s: float, project: str
+) -> AddedFolders:
+    """Add rows of session folders to the tables of ONE; the rows that are there stay.
+
+    ``one.alf.cache.make_parquet_db`` makes the tables anew, with other eids for all sessions
+    each time. Here a folder has the eid of its record of Alyx (``.alyx/sessions``), and without
+    one an eid made from its place, which is always the same.
+
+    Parameters
+    ----------
+    cache_dir : Path
+    places : iterable of str
+        See `unlisted_folders`.
+    settle_s : float
+        A folder with a file changed since then is left out: it may be being copied [s].
+    project : str
+        Of the sessions without a record.
+
+    Returns
+    -------
+    AddedFolders
+
+    Raises
+    ------
+    MissingFileError, UnreadableFileError
+        If a table is missing or cannot be read.
+    TransientError
+        If another process is writing the tables.
+    """
+    report = AddedFolders()
+    with locked(cache_dir / ".alyx" / "mirror", timeout_s=_LOCK_TIMEOUT_S):
+        tables = {name: read_one_table(cache_dir / f"{name}.pqt") for name in _TABLES}
+        for name, (table, _) in tables.items():
+            if table is None:
+                path = cache_dir / f"{name}.pqt"
+                raise MissingFileError("the archive has no such table of ONE", path=path)
+        known = {str(eid) for eid in tables["sessions"][0].index}
+        records = _records(cache_dir)
+        rows: dict[str, list[dict[str, Any]]] = {"sessions": [], "datasets": []}
+        for place in places:
+            session = _session_row(place, records.get(place), project)
+            files = _dataset_rows(cache_dir / place, session["id"])
+            age_s = time.time() - max((item.pop("changed") for item in files), default=0.0)
+            if not files:
+                report.left_out[place] = "it has no datasets"
+            elif age_s < settle_s:
+                report.left_out[place] = (
+                    f"a file changed {age_s:.0f} s ago, it may be being copied"
+                )
+            elif session["id"] in known:
+                report.left_out[place] = f"its eid {session['id']} is that of another folder"
+            else:
+                known.add(session["id"])
+                rows["sessions"].append(session)
+                rows["datasets"] += files
+                report.added[place] = session["id"]
+        if report.added:
+            # the datasets first, so that no listed session is without its files
+            for name in ("datasets", "sessions"):
+                old, metadata = tables[name]
+                path, new = cache_dir / f"{name}.pqt", _append(old, rows[name])
+                write_one_table(path, new, old, metadata, f"folders of {cache_dir}")
+    return report
+
+
+def _folders(cache_dir: Path) -> Iterator[str]:
+    for pattern in _DEPTHS:
+        for path in cache_dir.glob(pattern):
+            day, number = path.parts[-2:]
+            if not (_DATE.fullmatch(day) and _NUMBER.fullmatch(number)):
+                continue
+            place = path.relative_to(cache_dir).as_posix()
+            if not place.startswith(".") and path.is_dir() and any(_datasets(path)):
+                yield place
+
+
+def _datasets(folder: Path) -> Iterator[Path]:
+    from one.alf.path import ALFPath
+
+    yield from ALFPath(folder).iter_datasets(recursive=True)
+
+
+def _records(cache_dir: Path) -> dict[str, dict[str, Any]]:
+    """Records of Alyx by the folder of their session."""
+    found = {}
+    for path in (cache_dir / ".alyx" / "sessions").glob("*.json"):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            day = str(record["start_time"])[:10]
+            inner = f"{record['subject']}/{day}/{int(record['number']):03d}"
+            eid = validate_eid(record.get("id") or path.stem)
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            InvalidNameError,
+        ):  # a damaged record is told of by its session
+            continue
+        for place in (f"{record.get('lab')}/Subjects/{inner}", inner):
+            found[place] = {**record, "id": eid}
+    return found
+
+
+def _session_row(place: str, record: dict[str, Any] | None, project: str) -> dict[str, Any]:
+    *lab, subject, day, number = place.split("/")
+    record = record or {}
+    projects = record.get("projects") or ([project] if not record else [])
+    return {
+        "id": record.get("id") or str(uuid.uuid3(_NAMESPACE, place)),
+        "lab": lab[0] if lab else "",
+        "subject": subject,
+        "date": pd.Timestamp(day).date(),
+        "number": int(number),
+        "task_protocol": str(record.get("task_protocol") or ""),
+        "projects": ",".join(map(str, projects)),
+    }
+
+
+def _dataset_rows(folder: Path, eid: str) -> list[dict[str, Any]]:
+    rows = []
+    for path in _datasets(folder):
+        status = path.stat()
+        rel_path = path.relative_to(folder).as_posix()
+        rows.append(
+            {
+                "eid": eid,
+                "id": str(uuid.uuid3(uuid.UUID(eid), rel_path)),
+                "rel_path": rel_path,
+                "file_size": status.st_size,
+                "hash": None,
+                "exists": True,
+                "qc": "NOT_SET",
+                "default_revision": False,
+                "changed": max(status.st_ctime, status.st_mtime),
+            }
+        )
+    return rows
+
+
+def _append(old: pd.DataFrame, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    new = pd.DataFrame(rows).set_index(list(old.index.names)).reindex(columns=old.columns)
+    new = new.astype(old.dtypes.to_dict())
+    return pd.concat([old, new]).sort_index()
