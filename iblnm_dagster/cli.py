@@ -224,10 +224,14 @@ def mirror(
         if since is None:
             _warn_if_empty(wanted, len(chosen))
     folder = folder or settings.cache_dir
-    with click.progressbar(length=len(chosen), label=f"{len(chosen)} sessions") as bar:
-        report = mirror_sessions(
-            one, chosen, folder, datasets=datasets, progress=lambda done, total: bar.update(1)
-        )
+    try:
+        with click.progressbar(length=len(chosen), label="sessions", show_pos=True) as bar:
+            report = mirror_sessions(
+                one, chosen, folder, datasets=datasets, progress=lambda done, total: bar.update(1)
+            )
+    except KeyboardInterrupt:
+        click.echo("\ninterrupted; run it again to go on", err=True)
+        raise SystemExit(130) from None
     for message in report.failures.values():
         click.echo(message, err=True)
     click.echo(report.summary(folder))

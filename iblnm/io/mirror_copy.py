@@ -62,16 +62,22 @@ class MirrorReport:
 
     def summary(self, folder: Path) -> str:
         """A few lines for a person."""
-        lines = [f"{len(self.eids)} sessions are in {folder}; {self.n_records} answers of Alyx"]
+        complete = len(set(self.eids) - set(self.failures))
+        lines = [
+            f"complete in {folder}: {_count(complete, 'session')}; "
+            f"{_count(self.n_records, 'answer')} of Alyx"
+        ]
         if self.resumed:
-            lines.append(f"went on after an interruption: {self.resumed} steps were done before")
+            steps = f"{_count(self.resumed, 'step')} had been done before"
+            lines.append(f"went on after an interruption: {steps}")
         if self.n_files or self.n_intact:
             megabytes = self.n_bytes / 1e6
             lines.append(
-                f"{self.n_files} files fetched ({megabytes:.1f} MB), {self.n_intact} were there"
+                f"fetched: {_count(self.n_files, 'file')} ({megabytes:.1f} MB); there before: "
+                f"{self.n_intact}"
             )
         if self.failures:
-            lines.append(f"{len(self.failures)} sessions failed")
+            lines.append(f"not complete: {_count(len(self.failures), 'session')}, named above")
         return "\n".join(lines)
 
 
@@ -210,6 +216,10 @@ class _Recorded:
     def download(self, url: str, path: Path, *, size: int | None = None) -> str:
         self.n_downloads += 1
         return self._one.download(url, path, size=size)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _related(folder: Path, relations: Iterable[str]) -> dict[tuple[str, str], set[str]]:

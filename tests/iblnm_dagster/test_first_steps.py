@@ -250,3 +250,24 @@ def test_session_folders_that_the_tables_do_not_list(iblnm, writable_archive, tm
         pd.testing.assert_series_equal(listed.sort_index(), original.sort_index())
     one = connect(Settings(root=tmp_path, one_cache_dir=writable_archive))
     assert dataset_path(one, added.index[0], "alf/photometry/photometry.signal.pqt").is_file()
+
+
+def test_a_mirror_tells_what_is_complete(iblnm, server, small_archive, tmp_path):
+    eids = sorted(session["eid"] for session in small_archive[1]["sessions"])
+    place = server.model.sessions[eids[0]].path
+    server.faults.add(f"{place}.*wheel.position", "wrong_hash", times=None)
+    code, said = iblnm("mirror", "--datasets", "--to", str(tmp_path / "alf"))
+    server.faults.clear()
+    assert code == 1
+    assert f"complete in {tmp_path / 'alf'}: 3 sessions; " in said
+    assert "not complete: 1 session, named above" in said
+
+
+def test_an_interrupted_mirror_says_how_to_go_on(iblnm, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("iblnm.io.mirror.mirror_sessions", interrupted)
+    code, said = iblnm("mirror", "--to", str(tmp_path / "alf"))
+    assert code == 130
+    assert "interrupted; run it again to go on" in said

@@ -454,8 +454,8 @@ def test_the_command_copies_the_sessions_of_a_file(run, alyx_server, tmp_path):
     (tmp_path / "eids.txt").write_text(eid)
     result = run("--eids", tmp_path / "eids.txt", "--datasets", "--to", tmp_path / "mirror")
     assert result.exit_code == 0, result.output
-    assert f"1 sessions are in {tmp_path / 'mirror'}" in result.output
-    assert "8 files fetched" in result.output
+    assert f"complete in {tmp_path / 'mirror'}: 1 session; " in result.output
+    assert "fetched: 8 files (" in result.output
     assert alyx_server.password not in result.output
     local, _ = open_local(tmp_path / "mirror")
     assert list_sessions(local).eid.tolist() == [eid]
