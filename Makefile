@@ -16,7 +16,7 @@ help:
 $(BIN)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
-	-$(BIN)/python -m compileall -q -j 2 $(VENV)/lib iblnm iblnm_dagster > /dev/null 2>&1
+	@$(BIN)/python -m compileall -q -j 2 $(VENV)/lib iblnm iblnm_dagster > /dev/null 2>&1 || true
 	touch $@
 
 install: $(BIN)/.installed

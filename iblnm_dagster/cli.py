@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import time
 from datetime import datetime
@@ -281,6 +282,10 @@ def dev(arguments: tuple[str, ...]) -> None:
     open_instance(settings).dispose()
     os.chdir(settings.root)
     os.environ.setdefault("IBLNM_ROOT", str(settings.root))
+    # else Dagster keeps its files in a folder that it removes, and says so
+    os.environ["DAGSTER_HOME"] = str(settings.root.resolve())
+    # a shell ignores it for what runs in the background, and Dagster then ignores SIGTERM too
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     command = [
         sys.executable,
         "-m",
