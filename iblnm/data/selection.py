@@ -139,6 +139,8 @@ def select_sessions(
             lambda table: ~_isin(table, "label", ["drop"]),
             needs=("label",),
         )
+    if "withdrawn" in steps.table:
+        steps.keep("not withdrawn from the archive", lambda table: table["withdrawn"].isna())
     steps.keep("lists of fibres of equal length", _have_parallel_lists)
     steps.keep(
         "trials and photometry listed",

@@ -295,3 +295,16 @@ def test_lists_of_different_length_are_refused():
         explode_sessions(pd.DataFrame([row]))
     unknown = _session("a", hemisphere=None)
     assert explode_sessions(pd.DataFrame([unknown]))["hemisphere"].tolist() == [None]
+
+
+def test_a_session_gone_from_the_archive_is_not_analysed(catalog, errors, performance, settings):
+    options = {"errors": errors, "performance": performance, "settings": settings}
+    before, _ = select_sessions(catalog, **options)
+    gone = before["eid"].iloc[0]
+    marks = pd.array([None] * len(catalog), dtype="string")
+    marked = catalog.assign(withdrawn=marks)
+    marked.loc[marked["eid"] == gone, "withdrawn"] = "2026-01-02T03:04:05"
+    kept, account = select_sessions(marked, **options)
+    assert set(before["eid"]) - set(kept["eid"]) == {gone}
+    row = account[account["criterion"] == "not withdrawn from the archive"].iloc[0]
+    assert row["eids_removed"] == [gone]
