@@ -15,6 +15,7 @@ from iblnm.config import Settings
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items) -> None:
     """With several workers a costly fixture is made by one of them, a module's by its own."""
     for item in items:
