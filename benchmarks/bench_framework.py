@@ -123,6 +123,8 @@ def daemon_cost(settings: Settings, eids: list[str]) -> tuple[float, float]:
         **os.environ,
         "IBLNM_ROOT": str(settings.root),
         "IBLNM_ONE_CACHE_DIR": str(settings.cache_dir),
+        # the sessions are to be run by the backfill alone
+        "IBLNM_SYNC__IS_ON": "false",
     }
     command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(

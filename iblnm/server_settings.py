@@ -34,6 +34,8 @@ class RemoteSettings(BaseModel):
 class SyncSettings(BaseModel):
     """How the archive is watched for new and changed sessions; times in seconds."""
 
+    is_on: bool = True
+    """Whether sensors and schedules are on from the start; the page turns each on and off."""
     interval_s: int = 60
     """Between two looks at the archive."""
     overlap_s: float = 2 * 3600.0

@@ -38,7 +38,7 @@ def cohort_request(instance: DagsterInstance, *, has_assets: bool) -> RunRequest
 
 
 def build_schedules(settings: Settings, *, has_cohort: bool) -> list[ScheduleDefinition]:
-    """The schedules of the graph, on by default.
+    """The schedules of the graph, on by default if the settings say so.
 
     Parameters
     ----------
@@ -46,12 +46,13 @@ def build_schedules(settings: Settings, *, has_cohort: bool) -> list[ScheduleDef
     has_cohort : bool
         Whether the group of the cohort analyses has any asset.
     """
+    on, off = DefaultScheduleStatus.RUNNING, DefaultScheduleStatus.STOPPED
 
     @schedule(
         name="nightly_cohort",
         job=analyse_cohort,
         cron_schedule=settings.sync.cohort_cron,
-        default_status=DefaultScheduleStatus.RUNNING,
+        default_status=on if settings.sync.is_on else off,
         description="Makes the cohort analyses anew at night, if the tables changed.",
     )
     def nightly_cohort(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:

@@ -169,19 +169,21 @@ def tables_request(instance: DagsterInstance, settings: Settings) -> RunRequest 
 
 
 def build_sensors(settings: Settings) -> list[SensorDefinition]:
-    """The sensors of the graph, all on by default.
+    """The sensors of the graph, on by default if the settings say so.
 
     Parameters
     ----------
     settings : Settings
     """
     watch = SessionWatch(settings)
+    on, off = DefaultSensorStatus.RUNNING, DefaultSensorStatus.STOPPED
+    default = on if settings.sync.is_on else off
 
     @sensor(
         name="new_sessions",
         jobs=[process_session, catch_up],
         minimum_interval_seconds=settings.sync.interval_s,
-        default_status=DefaultSensorStatus.RUNNING,
+        default_status=default,
         description="Runs sessions that are new in the archive, or whose content changed.",
     )
     def new_sessions(context: SensorEvaluationContext) -> SensorResult | SkipReason:
@@ -191,7 +193,7 @@ def build_sensors(settings: Settings) -> list[SensorDefinition]:
         name="tables_follow_sessions",
         job=update_catalogue,
         minimum_interval_seconds=settings.sync.interval_s,
-        default_status=DefaultSensorStatus.RUNNING,
+        default_status=default,
         description="Remakes the tables and the dashboard after sessions have been run.",
     )
     def tables_follow_sessions(context: SensorEvaluationContext) -> RunRequest | SkipReason:
