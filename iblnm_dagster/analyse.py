@@ -19,8 +19,9 @@ from iblnm.config import Settings
 from iblnm.errors import IblnmError
 from iblnm_dagster.assets import COHORT_ASSETS
 from iblnm_dagster.build import build_defs
-from iblnm_dagster.jobs import CATALOG_JOB, COHORT_JOB
+from iblnm_dagster.jobs import COHORT_JOB
 from iblnm_dagster.partitions import known_sessions
+from iblnm_dagster.tables import tables_exist, update_tables
 
 if TYPE_CHECKING:
     from dagster import EventLogEntry, ExecuteInProcessResult
@@ -66,7 +67,7 @@ def analyse(
     defs = build_defs(settings)
     if _tables_are_old(settings, instance):
         report("the tables over all sessions are made anew")
-        defs.resolve_job_def(CATALOG_JOB).execute_in_process(instance=instance)
+        update_tables(defs, instance)
     run_id = str(uuid.uuid4())
 
     def show(entry: EventLogEntry) -> None:
@@ -92,5 +93,4 @@ def _with_inputs(names: Sequence[str], defs: Definitions) -> list[AssetKey]:
 def _tables_are_old(settings: Settings, instance: DagsterInstance) -> bool:
     from iblnm_dagster.sensors import tables_request
 
-    missing = not (settings.metadata_dir / "errors.pqt").exists()
-    return missing or isinstance(tables_request(instance, settings), RunRequest)
+    return not tables_exist(settings) or isinstance(tables_request(instance, settings), RunRequest)

@@ -321,6 +321,7 @@ def _batch(
     from iblnm_dagster.outcomes import session_rules
     from iblnm_dagster.resources import Archive
     from iblnm_dagster.summary import format_summary
+    from iblnm_dagster.tables import tables_exist
     from iblnm_dagster.waiting import owner_is_alive
 
     names = tuple(name.strip() for name in assets.split(",")) if assets else None
@@ -357,7 +358,7 @@ def _batch(
             report = run_batch(settings, chosen, workers=workers, **parts)
         else:
             report = run_claimed(settings, open_state(settings), chosen, workers=workers)
-        if catalogue and (chosen or not _catalogue_exists(settings)):
+        if catalogue and (chosen or not tables_exist(settings)):
             _update_catalogue(settings, instance)
         click.echo("")
         click.echo(format_summary(instance, settings, report.sessions_per_hour))
@@ -406,16 +407,11 @@ def _warn_if_empty(settings: Settings, n_sessions: int) -> None:
         )
 
 
-def _catalogue_exists(settings: Settings) -> bool:
-    return (settings.metadata_dir / "errors.pqt").exists()
-
-
 def _update_catalogue(settings: Settings, instance) -> None:
     from iblnm_dagster.build import build_defs
-    from iblnm_dagster.jobs import CATALOG_JOB
+    from iblnm_dagster.tables import update_tables
 
-    job = build_defs(settings).resolve_job_def(CATALOG_JOB)
-    job.execute_in_process(instance=instance)
+    update_tables(build_defs(settings), instance)
 
 
 def main() -> None:

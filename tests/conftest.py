@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def pytest_collection_modifyitems(items) -> None:
     """With several workers a costly fixture is made by one of them, a module's by its own."""
     for item in items:
-        shared = {"faulty", "dagster_page"} & set(item.fixturenames)
+        shared = {"faulty", "dagster_page", "real_run"} & set(item.fixturenames)
         group = shared.pop() if shared else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))
 

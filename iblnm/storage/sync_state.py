@@ -123,12 +123,8 @@ class SyncState:
                         f"BEGIN;{_sync_rows.SCHEMA}PRAGMA user_version = 1;COMMIT"
                     )
                 connection.execute("BEGIN IMMEDIATE")
-                try:
+                with connection:
                     yield connection
-                except BaseException:
-                    connection.execute("ROLLBACK")
-                    raise
-                connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise TransientError(f"{self._path.name}: {error}") from error
         except sqlite3.DatabaseError as error:

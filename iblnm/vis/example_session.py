@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PREPROCESSED = "GCaMP_preprocessed"
+NO_RAW = "raw bands are not loaded"
 EVENT_STYLES = {
     "stimOn_times": {"color": "#0072b2", "linestyle": "-"},
     "firstMovement_times": {"color": "#4d4d4d", "linestyle": ":"},
@@ -126,6 +127,10 @@ def _draw_raw(ax: Axes, photometry: Mapping[str, pd.DataFrame], recording: str) 
     ax.set_xlabel("Time in session (s)", fontsize=8)
     if ax.lines:
         ax.legend(fontsize=SMALL, frameon=False, ncols=2, loc="upper right")
+    else:
+        ax.text(0.5, 0.5, NO_RAW, transform=ax.transAxes, ha="center", va="center", fontsize=8)
+        ax.set_xticks([])
+        ax.set_yticks([])
 
 
 def _draw_preprocessed(

@@ -49,9 +49,9 @@ def faulty(tmp_path_factory) -> Iterator[Processed]:
 def update_catalogue(settings: Settings, instance: DagsterInstance):
     """Make the tables over all sessions, with their checks."""
     from iblnm_dagster.build import build_defs
-    from iblnm_dagster.jobs import CATALOG_JOB
+    from iblnm_dagster.tables import update_tables
 
-    return build_defs(settings).resolve_job_def(CATALOG_JOB).execute_in_process(instance=instance)
+    return update_tables(build_defs(settings), instance)
 
 
 @pytest.fixture

@@ -44,9 +44,9 @@ def real_run(real_data, tmp_path_factory) -> RealRun:
     """A copy of the real recordings, each run as a session, and the tables over them."""
     from iblnm_dagster.build import build_defs
     from iblnm_dagster.instance import open_instance
-    from iblnm_dagster.jobs import CATALOG_JOB
     from iblnm_dagster.resources import Archive
     from iblnm_dagster.selection import discover_sessions
+    from iblnm_dagster.tables import update_tables
     from iblnm_dagster.worker import Worker
 
     before = fingerprint(real_data / "alf")
@@ -57,7 +57,7 @@ def real_run(real_data, tmp_path_factory) -> RealRun:
         worker = Worker(settings, instance)
         eids = discover_sessions(instance, Archive(settings))
         outcomes = {eid: worker.run(eid) for eid in eids}
-        build_defs(settings).resolve_job_def(CATALOG_JOB).execute_in_process(instance=instance)
+        update_tables(build_defs(settings), instance)
     return RealRun(settings, outcomes, before)
 
 

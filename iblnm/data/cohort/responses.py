@@ -17,6 +17,7 @@ from iblnm.analysis.traces import stack_traces
 from iblnm.analysis.trial_selection import select_trials
 from iblnm.config import Settings
 from iblnm.data.cohort.result import CohortResult, count_units
+from iblnm.data.cohort.session_counts import count_sessions
 from iblnm.data.recording_table import explode_sessions
 from iblnm.data.selection import select_sessions
 from iblnm.data.stored_responses import Skipped, iterate_responses, iterate_sessions
@@ -28,7 +29,6 @@ from iblnm.schemas.responses import (
     TRIAL_REGRESSORS,
 )
 from iblnm.storage.store import SessionStore
-from iblnm.validation.values import get_list
 
 # reading ----------------------------------------------------------------------------------
 
@@ -378,28 +378,12 @@ def _eligible(
     targets = criteria.get("targets")
     targets = settings.analysed_targets if targets is None else targets
     recordings = explode_sessions(selected, None if targets is False else targets)
+    eligible = count_sessions(selected, performance=performance)
     counts = {
-        "candidate": _count(sessions, _candidates(sessions), performance),
-        "eligible": _count(selected, recordings, performance),
+        "candidate": count_sessions(sessions, performance=performance),
+        "eligible": {**eligible, "recordings": len(recordings)},
     }
     return selected, recordings, account, counts
-
-
-def _candidates(sessions: pd.DataFrame) -> int:
-    return sum(len(get_list({"v": names}, "v")) for names in sessions["brain_region"])
-
-
-def _count(
-    sessions: pd.DataFrame, recordings: pd.DataFrame | int, performance: pd.DataFrame | None
-) -> dict[str, int]:
-    """Units of sessions; their trials as far as the performance table knows them."""
-    trials = 0
-    if performance is not None and "n_trials" in performance:
-        own = performance["eid"].isin(sessions["eid"])
-        trials = int(performance.loc[own, "n_trials"].sum())
-    units = count_units(sessions, trials=trials)
-    n_recordings = recordings if isinstance(recordings, int) else len(recordings)
-    return {**units, "recordings": n_recordings}
 
 
 def _notes(table: pd.DataFrame, selected: pd.DataFrame, skipped: Skipped) -> list[str]:

@@ -73,6 +73,7 @@ def test_missing_bands_are_left_out_and_missing_recordings_named(session):
     bands, responses, trials = session
     figure = example_session_figure({}, responses, trials, recording="VTA")
     assert not figure.axes[0].lines
+    assert [text.get_text() for text in figure.axes[0].texts] == ["raw bands are not loaded"]
     empty = example_session_figure(bands, responses, trials, recording="LC")
     assert "no responses of recording 'LC'; there are: VTA" in empty.texts[-1].get_text()
     none = example_session_figure(
