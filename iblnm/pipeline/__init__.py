@@ -1,0 +1,1 @@
+"""One session, from archive to outcomes: stages, rules, outcomes, selection."""
