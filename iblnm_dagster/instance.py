@@ -10,6 +10,9 @@ from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 
 from iblnm.config import Settings
+from iblnm.storage.atomic import write_whole
+
+_RENAMED = {"iblnm_dagster.storage_workaround": "iblnm_dagster.workarounds.sqlite_storage"}
 
 
 def storage_dir(settings: Settings) -> Path:
@@ -26,6 +29,7 @@ def open_instance(settings: Settings) -> DagsterInstance:
     if not config.exists():
         settings.root.mkdir(parents=True, exist_ok=True)
         config.write_bytes((files("iblnm_dagster") / "instance.yaml").read_bytes())
+    _follow_renamed_modules(config)
     folder = storage_dir(settings)
     folder.mkdir(parents=True, exist_ok=True)
     storage = yaml.safe_load(config.read_text())["storage"]
@@ -35,3 +39,12 @@ def open_instance(settings: Settings) -> DagsterInstance:
         str(folder), config_dir=str(settings.root), overrides={"storage": storage}
     )
     return DagsterInstance.from_ref(reference)
+
+
+def _follow_renamed_modules(config: Path) -> None:
+    text = renewed = config.read_text(encoding="utf-8")
+    for before, now in _RENAMED.items():
+        renewed = renewed.replace(before, now)
+    if renewed != text:
+        with write_whole(config) as path:
+            path.write_text(renewed, encoding="utf-8")

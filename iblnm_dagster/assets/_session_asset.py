@@ -27,7 +27,7 @@ from iblnm.schemas import Table
 from iblnm.storage.store import SessionStore
 from iblnm.validation import RULES
 from iblnm_dagster.partitions import SESSION_PARTITIONS
-from iblnm_dagster.xarray_workaround import keep_dask_and_sparse_out
+from iblnm_dagster.workarounds.xarray_imports import keep_dask_and_sparse_out
 
 _STORE = inspect.Parameter(
     "store", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=ResourceParam[SessionStore]

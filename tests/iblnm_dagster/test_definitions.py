@@ -283,7 +283,7 @@ def test_the_orchestration_computes_nothing():
     assert len(GRAPH) > 20
     forbidden = {"numpy", "scipy", "xarray", "h5py", "statsmodels", "sklearn", "one", "matplotlib"}
     found = {path.name: names for path in GRAPH if (names := imports_of(path) & forbidden)}
-    assert found == {"xarray_workaround.py": {"xarray"}}
+    assert found == {"xarray_imports.py": {"xarray"}}
 
 
 @pytest.mark.parametrize("folder", ["iblnm", "iblnm_dagster", "tests", "benchmarks"])

@@ -1,7 +1,7 @@
 """Work-around: xarray imports dask and sparse (hence numba) at its first array, if installed.
 
 ibllib brings all three along. The pipeline uses none of them, and they cost each process about
-1 CPU-s and 100 MiB. ``tests/iblnm_dagster/test_xarray_workaround.py`` says when xarray no
+1 CPU-s and 100 MiB. ``tests/iblnm_dagster/workarounds/test_xarray_imports.py`` says when xarray no
 longer needs this.
 """
 

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from dagster._core.execution.plan.active import ActiveExecution
 
-from iblnm_dagster.executor_workaround import settle_skipped_and_abandoned_steps
+from iblnm_dagster.workarounds.executor import settle_skipped_and_abandoned_steps
 
 MAX_WAITS = 50
 

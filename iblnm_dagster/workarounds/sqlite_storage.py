@@ -16,7 +16,7 @@
    session, 1 s with 5,000 sessions. This storage keeps the answer until an event is written;
    the second question waits for the answer to the first.
 
-``tests/iblnm_dagster/test_storage_workaround.py`` says when Dagster no longer needs it.
+``tests/iblnm_dagster/workarounds/test_sqlite_storage.py`` says when Dagster no longer needs it.
 """
 
 from __future__ import annotations

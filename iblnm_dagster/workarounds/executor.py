@@ -3,7 +3,7 @@
 After a step, Dagster marks what is to be skipped, then what is to be abandoned. A step below
 both a skipped and an abandoned one becomes due for skipping only then, is never marked, and the
 in-process executor spins. Here that is a session without photometry whose trials are damaged.
-``tests/iblnm_dagster/test_executor_workaround.py`` says when Dagster no longer needs this.
+``tests/iblnm_dagster/workarounds/test_executor.py`` says when Dagster no longer needs this.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionResolvedStatus
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
-from iblnm_dagster.storage_workaround import SqliteStorage
+from iblnm_dagster.workarounds.sqlite_storage import SqliteStorage
 
 KEYS = [f"{i:08d}" for i in range(200)]
 
@@ -57,7 +57,7 @@ def test_keys_of_another_process_are_found_at_once_and_deleted_ones_are_not(tmp_
 def test_an_instance_runs_on_the_storage(tmp_path):
     (tmp_path / "dagster.yaml").write_text(
         "storage:\n  custom:\n"
-        "    module: iblnm_dagster.storage_workaround\n"
+        "    module: iblnm_dagster.workarounds.sqlite_storage\n"
         "    class: SqliteStorage\n"
         f"    config: {{base_dir: {tmp_path / 'history'}}}\n"
         "telemetry: {enabled: false}\n"
@@ -99,7 +99,7 @@ def checked(tmp_path):
 
     (tmp_path / "dagster.yaml").write_text(
         "storage:\n  custom:\n"
-        "    module: iblnm_dagster.storage_workaround\n"
+        "    module: iblnm_dagster.workarounds.sqlite_storage\n"
         "    class: SqliteStorage\n"
         f"    config: {{base_dir: {tmp_path / 'history'}}}\n"
         "telemetry: {enabled: false}\n"

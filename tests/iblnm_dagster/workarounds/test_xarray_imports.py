@@ -17,7 +17,7 @@ assert float(array.mean()) == 0
 print([name for name in ("dask.array", "sparse", "numba") if name in sys.modules])
 """
 WORKAROUND = """
-from iblnm_dagster.xarray_workaround import keep_dask_and_sparse_out
+from iblnm_dagster.workarounds.xarray_imports import keep_dask_and_sparse_out
 keep_dask_and_sparse_out()
 keep_dask_and_sparse_out()
 """
