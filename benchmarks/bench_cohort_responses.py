@@ -22,7 +22,7 @@ from response_loops import loop_features, loop_magnitudes, simulate
 
 from iblnm.analysis.magnitudes import magnitude_table, recording_magnitudes
 from iblnm.analysis.response_matrix import response_matrix
-from iblnm.analysis.trial_selection import select_trials
+from iblnm.analysis.trials import select_trials
 from iblnm.config import Settings
 from iblnm.data import PhotometrySessionGroup
 from iblnm.data.cohort.responses import collect_magnitudes

@@ -17,10 +17,9 @@ from pydantic import BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from iblnm.cohort_settings import EncodingSettings, OverviewSettings
+from iblnm.constants import TASK_CONTRASTS, TRIAL_EVENTS
 from iblnm.errors import SettingsError
 from iblnm.server_settings import RemoteSettings, SyncSettings
-
-TRIAL_EVENTS = ("stimOn_times", "firstMovement_times", "feedback_times")
 
 _SESSION_TYPE_WORDS = {
     "habituationChoiceWorld": "habituation",
@@ -302,7 +301,7 @@ class Settings(BaseSettings):
     encoding: EncodingSettings = EncodingSettings()
     overview: OverviewSettings = OverviewSettings()
     response_events: tuple[str, ...] = TRIAL_EVENTS
-    analysis_contrasts: tuple[float, ...] = (0.0, 6.25, 12.5, 25.0, 100.0)
+    analysis_contrasts: tuple[float, ...] = TASK_CONTRASTS
 
     session_type_words: dict[str, str] = _SESSION_TYPE_WORDS
     rejected_protocol_words: tuple[str, ...] = ("RPE", "DELAY", "delay")

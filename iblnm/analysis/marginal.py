@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.analysis.mixed_models import LMMResult
-from iblnm.analysis.model_trials import REWARD_CODES, SIDE_CODES
-from iblnm.util.contrasts import get_contrast_coding
+from iblnm.analysis.trials import REWARD_CODES, SIDE_CODES, ContrastCoding
 
 FACTORS = ("contrast", "side", "reward")
 _INFERENCE = ["se", "df", "z", "p", "p_wald", "ci_low", "ci_high"]
@@ -31,8 +30,9 @@ def factor_levels(lmm: LMMResult, factor: str) -> dict[str, float]:
     if factor not in known:
         raise ValueError(f"factor {factor!r} is not in the model; it has {sorted(known)}")
     if factor == "contrast":
-        transform, _ = get_contrast_coding(lmm.contrast_coding)
-        coded = np.asarray(transform(np.array(lmm.contrasts)), dtype=float) - lmm.contrast_center
+        coding = ContrastCoding(lmm.contrast_coding, lmm.contrast_levels)
+        coded = np.asarray(coding.encode(np.array(lmm.contrasts)), dtype=float)
+        coded = coded - lmm.contrast_center
         return {f"{c:g}": float(x) for c, x in zip(lmm.contrasts, coded, strict=True)}
     return dict(SIDE_CODES if factor == "side" else REWARD_CODES)
 
@@ -50,7 +50,7 @@ def compute_marginal_means(lmm: LMMResult, factor: str) -> pd.DataFrame:
     DataFrame
         ``factor``, ``level``, ``coded`` (value in the model), ``mean`` [units of the
         response], ``se``, ``df``, ``ci_low``, ``ci_high`` (95 %). At 0 of the others: midway
-        between sides and outcomes, at the mean of the coded contrasts of the settings.
+        between sides and outcomes, at the mean of the coded analyzed contrasts.
 
     Raises
     ------

@@ -11,7 +11,9 @@ import pandas as pd
 
 from iblnm.analysis._mixedlm import fit_mixed
 from iblnm.analysis._products import Products, satterthwaite, variance_of_variance
-from iblnm.analysis.model_trials import code_trials, design_matrices, right_hand_side
+from iblnm.analysis.model_trials import design_matrices, right_hand_side
+from iblnm.analysis.trials import code_trials
+from iblnm.constants import TASK_CONTRASTS
 from iblnm.errors import DataError
 
 _LEVEL = 0.95
@@ -35,6 +37,8 @@ class LMMResult:
         Subtracted from the coded contrast.
     contrasts : tuple of float
         Contrasts of the trials used [%].
+    contrast_levels : tuple of float
+        Analyzed contrasts [%], on whose mean code contrast is centered.
     cov_random : DataFrame
         Covariance of the random effects.
     random_effects : DataFrame
@@ -66,6 +70,7 @@ class LMMResult:
     contrast_coding: str
     contrast_center: float
     contrasts: tuple[float, ...]
+    contrast_levels: tuple[float, ...]
     cov_random: pd.DataFrame
     random_effects: pd.DataFrame
     residual_variance: float
@@ -177,6 +182,7 @@ def fit_response_lmm(
     re_formula: str = "1",
     contrast_coding: str = "log",
     *,
+    contrasts: Sequence[float] = TASK_CONTRASTS,
     reml: bool = True,
     loglik_tolerance: float = 0.01,
     se_tolerance: float = 0.01,
@@ -195,7 +201,9 @@ def fit_response_lmm(
     re_formula : str
         Random effects: ``1``, or ``contrast`` for intercept and slope.
     contrast_coding : {'log', 'linear', 'rank'}
-        ln(c + 1), percent, or rank among the contrasts of the settings, centred.
+        ln(c + 1), percent, or rank among `contrasts`, centered.
+    contrasts : sequence of float
+        Analyzed contrasts [%].
     reml : bool
         REML for estimates; ML for comparing models of different fixed effects.
     loglik_tolerance, se_tolerance : float
@@ -219,7 +227,7 @@ def fit_response_lmm(
     R² of Nakagawa & Schielzeth (2013, Methods Ecol Evol 4); with random slopes τ² is their
     mean variance over trials (Johnson 2014, Methods Ecol Evol 5).
     """
-    coded, center = code_trials(df, response_col, contrast_coding)
+    coded, center = code_trials(df, response_col, contrast_coding, contrasts=contrasts)
     right = right_hand_side(formula, coded)
     x, z, x_names, z_names = design_matrices(coded, right, re_formula)
     names, subject = np.unique(coded["subject"].to_numpy(dtype=object), return_inverse=True)
@@ -256,6 +264,7 @@ def fit_response_lmm(
         contrast_coding=contrast_coding,
         contrast_center=center,
         contrasts=tuple(float(c) for c in np.unique(coded["percent"])),
+        contrast_levels=tuple(float(c) for c in contrasts),
         cov_random=pd.DataFrame(cov_random, z_names, z_names),
         random_effects=_predictions(products, fit.factor, found.beta, names, z_names),
         residual_variance=float(variance),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,8 @@ import pandas as pd
 
 from iblnm.analysis._intercept import fit_intercept, leave_one_out
 from iblnm.analysis._products import Products
-from iblnm.analysis.model_trials import code_trials
+from iblnm.analysis.trials import code_trials
+from iblnm.constants import TASK_CONTRASTS
 from iblnm.errors import DataError
 
 FULL = np.array([0, 1, 2, 3])
@@ -76,6 +78,7 @@ def movement_design(
     *,
     min_trials: int = 20,
     contrast_coding: str = "log",
+    contrasts: Sequence[float] = TASK_CONTRASTS,
 ) -> MovementDesign:
     """Trials with a response, a side, a contrast and a positive time.
 
@@ -89,6 +92,8 @@ def movement_design(
     min_trials : int
         Subjects with fewer usable trials are left out.
     contrast_coding : {'log', 'linear', 'rank'}
+    contrasts : sequence of float
+        Analyzed contrasts [%], on whose mean code contrast is centered.
 
     Raises
     ------
@@ -99,7 +104,7 @@ def movement_design(
         raise DataError(f"the table of trials has no column {timing_col}")
     needed = {"subject", "contrast", "side", "eid", "fiber_idx", response_col, timing_col}
     narrow = df[[name for name in df if name in needed]]
-    coded, _ = code_trials(narrow, response_col, contrast_coding)
+    coded, _ = code_trials(narrow, response_col, contrast_coding, contrasts=contrasts)
     time = coded[timing_col].to_numpy(dtype=float, na_value=np.nan)
     coded = coded.assign(timing=np.log10(np.where(time > 0, time, np.nan)))
     coded = coded[np.isfinite(coded["timing"])]
@@ -127,6 +132,7 @@ def loso_cv_movement_lmm(
     *,
     min_trials: int = 20,
     contrast_coding: str = "log",
+    contrasts: Sequence[float] = TASK_CONTRASTS,
 ) -> pd.DataFrame:
     """Cross-validated ΔR² of contrast and of timing, leaving one subject out at a time.
 
@@ -141,6 +147,8 @@ def loso_cv_movement_lmm(
     min_trials : int
         Of a subject.
     contrast_coding : {'log', 'linear', 'rank'}
+    contrasts : sequence of float
+        Analyzed contrasts [%], on whose mean code contrast is centered.
 
     Returns
     -------
@@ -160,7 +168,12 @@ def loso_cv_movement_lmm(
     `statsmodels.regression.mixed_linear_model.MixedLM` in every fold gives the same numbers.
     """
     design = movement_design(
-        df, response_col, timing_col, min_trials=min_trials, contrast_coding=contrast_coding
+        df,
+        response_col,
+        timing_col,
+        min_trials=min_trials,
+        contrast_coding=contrast_coding,
+        contrasts=contrasts,
     )
     if len(design.names) < min_subjects or not is_determined(design):
         return pd.DataFrame(columns=LOSO_COLUMNS)

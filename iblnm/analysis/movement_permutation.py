@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -16,6 +18,7 @@ from iblnm.analysis.movement import (
     movement_design,
     one_target,
 )
+from iblnm.constants import TASK_CONTRASTS
 
 TEST_COLUMNS = [
     "predictor",
@@ -40,6 +43,7 @@ def movement_permutation_test(
     *,
     min_trials: int = 20,
     contrast_coding: str = "log",
+    contrasts: Sequence[float] = TASK_CONTRASTS,
     n_permutations: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -47,7 +51,7 @@ def movement_permutation_test(
 
     Parameters
     ----------
-    df, response_col, timing_col, min_subjects, min_trials, contrast_coding
+    df, response_col, timing_col, min_subjects, min_trials, contrast_coding, contrasts
         As for `loso_cv_movement_lmm`.
     n_permutations : int
     seed : int
@@ -72,7 +76,12 @@ def movement_permutation_test(
     from scipy.stats import t
 
     design = movement_design(
-        df, response_col, timing_col, min_trials=min_trials, contrast_coding=contrast_coding
+        df,
+        response_col,
+        timing_col,
+        min_trials=min_trials,
+        contrast_coding=contrast_coding,
+        contrasts=contrasts,
     )
     k = len(design.names)
     if k < min_subjects or not is_determined(design):

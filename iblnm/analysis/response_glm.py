@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from iblnm.config import get_settings
+from iblnm.analysis.trials import ContrastCoding, code_factors
+from iblnm.constants import TASK_CONTRASTS
 from iblnm.task.contrasts import require_columns
-from iblnm.util.contrasts import get_contrast_coding
 
 TERMS = (
     "intercept",
@@ -34,6 +34,7 @@ def fit_response_glm(
     contrast_coding: str = "log",
     *,
     response_col: str = "response_early",
+    contrasts: Sequence[float] = TASK_CONTRASTS,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Coefficients of contrast, side, reward and their pairs, one fit per recording.
 
@@ -47,8 +48,10 @@ def fit_response_glm(
     min_trials : int
         Recordings with fewer usable trials are left out.
     contrast_coding : {'log', 'linear', 'rank'}
-        See `iblnm.util.contrasts.get_contrast_coding`.
+        See `iblnm.analysis.trials.ContrastCoding`.
     response_col : str
+    contrasts : sequence of float
+        Analyzed contrasts [%], on whose mean code contrast is centered.
 
     Returns
     -------
@@ -67,6 +70,7 @@ def fit_response_glm(
         event_name,
         min_trials=min_trials,
         contrast_coding=contrast_coding,
+        contrasts=contrasts,
         response_col=response_col,
     )
     return wide_coefficients(table), wide_coefficients(table, "se")
@@ -112,6 +116,7 @@ def fit_recording_glms(
     *,
     min_trials: int = MIN_TRIALS,
     contrast_coding: str = "log",
+    contrasts: Sequence[float] = TASK_CONTRASTS,
     response_col: str = "response_early",
     confidence: float = 0.95,
 ) -> pd.DataFrame:
@@ -119,7 +124,7 @@ def fit_recording_glms(
 
     Parameters
     ----------
-    events, event_name, min_trials, contrast_coding, response_col
+    events, event_name, min_trials, contrast_coding, contrasts, response_col
         As `fit_response_glm`.
     confidence : float
         Of the intervals.
@@ -152,7 +157,7 @@ def fit_recording_glms(
     require_columns(events, tuple(columns))
     chosen = events.loc[(events["event"] == event_name).to_numpy(dtype=bool), columns]
     recordings, code = _recordings(chosen)
-    design = design_matrix(chosen, contrast_coding)
+    design = design_matrix(chosen, contrast_coding, contrasts)
     response = chosen[response_col].to_numpy(dtype=float, na_value=np.nan)
     usable = np.isfinite(response) & np.isfinite(design).all(axis=1)
     code = code[usable]
@@ -201,7 +206,11 @@ def fit_recording_glms(
     )
 
 
-def design_matrix(trials: pd.DataFrame, contrast_coding: str = "log") -> np.ndarray:
+def design_matrix(
+    trials: pd.DataFrame,
+    contrast_coding: str = "log",
+    contrasts: Sequence[float] = TASK_CONTRASTS,
+) -> np.ndarray:
     """Columns of the model, in the order of `TERMS`.
 
     Parameters
@@ -209,13 +218,15 @@ def design_matrix(trials: pd.DataFrame, contrast_coding: str = "log") -> np.ndar
     trials : DataFrame
         ``contrast`` (%), ``side`` ('contra' or 'ipsi'), ``feedbackType`` (1 or −1).
     contrast_coding : {'log', 'linear', 'rank'}
+    contrasts : sequence of float
+        Analyzed contrasts [%].
 
     Returns
     -------
     ndarray, shape (n_trials, 7)
-        Contrast is coded and then centred on the mean code of the analysed contrasts of the
-        settings, which does not depend on the trials: coefficients of recordings with
-        different mixtures of contrasts remain comparable. Side is +0.5 for contralateral and
+        Contrast is coded and then centered on the mean code of `contrasts`, which does not
+        depend on the trials: coefficients of recordings with different mixtures of contrasts
+        remain comparable. Side is +0.5 for contralateral and
         −0.5 for ipsilateral stimuli, reward ±0.5. What is unknown is NaN.
 
     Raises
@@ -224,12 +235,8 @@ def design_matrix(trials: pd.DataFrame, contrast_coding: str = "log") -> np.ndar
         If a column is missing.
     """
     require_columns(trials, ("contrast", "side", "feedbackType"))
-    transform, _ = get_contrast_coding(contrast_coding)
-    levels = np.asarray(get_settings().analysis_contrasts, dtype=float)
-    contrast = trials["contrast"].to_numpy(dtype=float, na_value=np.nan)
-    contrast = np.asarray(transform(contrast), dtype=float) - np.mean(transform(levels))
-    side = _signed(trials["side"], "contra", "ipsi")
-    reward = _signed(trials["feedbackType"], 1, -1)
+    factors = code_factors(trials, ContrastCoding(contrast_coding, contrasts))
+    contrast, side, reward = (factors[name].to_numpy() for name in ("contrast", "side", "reward"))
     return np.column_stack(
         [
             np.ones(len(trials)),
@@ -267,13 +274,6 @@ def features_of(
     """
     features = coefficients if standard_errors is None else coefficients / standard_errors
     return features.drop(columns=list(exclude))
-
-
-def _signed(values: pd.Series, positive: str | int, negative: str | int) -> np.ndarray:
-    coded = np.full(len(values), np.nan)
-    coded[(values == positive).to_numpy(dtype=bool, na_value=False)] = 0.5
-    coded[(values == negative).to_numpy(dtype=bool, na_value=False)] = -0.5
-    return coded
 
 
 def _recordings(trials: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:

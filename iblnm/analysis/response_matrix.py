@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from iblnm.config import CohortSettings, Settings
+from iblnm.analysis.trials import OUTCOMES
+from iblnm.constants import FEEDBACK_EVENT, STIMULUS_EVENT, TASK_CONTRASTS
 from iblnm.errors import MalformedFileError
 from iblnm.task.contrasts import require_columns
 
-_COHORT = CohortSettings()
-_CONTRASTS = tuple(Settings.model_fields["analysis_contrasts"].default)
-FEATURE_EVENTS = ("stimOn_times", "feedback_times")
+FEATURE_EVENTS = (STIMULUS_EVENT, FEEDBACK_EVENT)
+MIN_TRIALS_PER_CELL = 5
+MAX_NAN_RATE = 0.3
 INDEX = ("eid", "target_NM", "fiber_idx")
 _SIDES = ("contra", "ipsi")
-_OUTCOMES = {"correct": 1.0, "incorrect": -1.0}
 _SAME_CONTRAST = 1e-6
 
 
 def condition_labels(
-    events: Sequence[str] = FEATURE_EVENTS, contrasts: Sequence[float] = _CONTRASTS
+    events: Sequence[str] = FEATURE_EVENTS, contrasts: Sequence[float] = TASK_CONTRASTS
 ) -> list[str]:
     """Names of the conditions, in the order of the columns.
 
@@ -36,7 +36,7 @@ def condition_labels(
         for event in events
         for contrast in contrasts
         for side in _SIDES
-        for outcome in _OUTCOMES
+        for outcome in OUTCOMES
     ]
 
 
@@ -44,8 +44,8 @@ def response_matrix(
     magnitudes: pd.DataFrame,
     *,
     events: Sequence[str] = FEATURE_EVENTS,
-    contrasts: Sequence[float] = _CONTRASTS,
-    min_trials: int = _COHORT.min_trials_per_cell,
+    contrasts: Sequence[float] = TASK_CONTRASTS,
+    min_trials: int = MIN_TRIALS_PER_CELL,
     response_col: str = "response_early",
 ) -> pd.DataFrame:
     """Mean response of each recording per event, contrast, laterality and outcome.
@@ -53,7 +53,7 @@ def response_matrix(
     Parameters
     ----------
     magnitudes : DataFrame
-        Selected trials (`iblnm.analysis.trial_selection.select_trials`) of the table
+        Selected trials (`iblnm.analysis.trials.select_trials`) of the table
         `iblnm.schemas.responses.RESPONSE_MAGNITUDES`. Other events and contrasts are left
         out, and trials whose stimulus has no known side relative to the fibre.
     events : sequence of str
@@ -98,7 +98,7 @@ def response_matrix(
 def handle_missing(
     matrix: pd.DataFrame,
     how: str | None = "drop_features",
-    max_nan_rate: float = _COHORT.max_nan_rate,
+    max_nan_rate: float = MAX_NAN_RATE,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A matrix without missing values.
 
@@ -217,8 +217,8 @@ def _cells(
         level[np.abs(shown - contrast) < _SAME_CONTRAST] = i
     feedback = table["feedbackType"].to_numpy(dtype=float, na_value=np.nan)
     outcome = np.full(len(table), -1, dtype=np.int64)
-    for i, value in enumerate(_OUTCOMES.values()):
+    for i, value in enumerate(OUTCOMES.values()):
         outcome[feedback == value] = i
     valid = (event >= 0) & (side >= 0) & (level >= 0) & (outcome >= 0)
-    cell = ((event * len(contrasts) + level) * len(_SIDES) + side) * len(_OUTCOMES) + outcome
+    cell = ((event * len(contrasts) + level) * len(_SIDES) + side) * len(OUTCOMES) + outcome
     return cell, valid

@@ -8,58 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from iblnm.analysis.trial_selection import select_trials
-from iblnm.config import TRIAL_EVENTS, CohortSettings, SignalSettings
+from iblnm.analysis.trials import (
+    BASELINE_WINDOW,
+    MIN_RESPONSE_TIME_S,
+    UNBIASED,
+    prepare_traces,
+    select_trials,
+)
+from iblnm.constants import TRIAL_EVENTS
 from iblnm.schemas.responses import MEAN_TRACES
-from iblnm.signal.perievent import in_window, time_to_next_event
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_SIGNAL = SignalSettings()
-_COHORT = CohortSettings()
 _RECORDING_COLUMNS = ("eid", "subject", "target_NM", "brain_region", "fiber_idx")
-
-
-def prepare_traces(
-    responses: xr.DataArray,
-    trials: pd.DataFrame,
-    *,
-    event_order: Sequence[str] = TRIAL_EVENTS,
-    baseline_window: tuple[float, float] = _SIGNAL.baseline_window,
-) -> np.ndarray:
-    """Traces minus their baseline, NaN from the next event on.
-
-    Parameters
-    ----------
-    responses : DataArray (event, trial, time)
-        Peri-event signal of one recording; ``trial`` holds row positions of `trials`.
-    trials : DataFrame
-        Times of the events in `event_order`, s.
-    event_order : sequence of str
-    baseline_window : tuple of float
-        Start and end (excluded), s.
-
-    Returns
-    -------
-    ndarray (event, trial, time), float64
-        As `subtract_baseline` and `mask_subsequent_events` of `iblnm.signal.perievent`.
-    """
-    responses = responses.transpose("event", "trial", "time")
-    values, time = responses.to_numpy(), responses["time"].to_numpy()
-    before = values[..., in_window(time, baseline_window)]
-    finite = np.isfinite(before)
-    count = finite.sum(axis=-1)
-    total = np.where(finite, before, 0.0).sum(axis=-1)
-    baseline = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    prepared = values - baseline[..., None]
-    limits = time_to_next_event(trials, responses["trial"].to_numpy(), event_order)
-    for event, traces in zip(responses["event"].to_numpy(), prepared, strict=True):
-        if event in limits:
-            limit = limits[event][:, None]
-            # a comparison with NaN is false: no event follows, nothing is masked
-            traces[time >= limit] = np.nan
-    return prepared
 
 
 def mean_traces(
@@ -67,10 +29,10 @@ def mean_traces(
     responses: xr.DataArray,
     trials: pd.DataFrame,
     *,
-    probability_left: float | None = _COHORT.probability_left,
-    min_response_time_s: float | None = _COHORT.min_response_time_s,
+    probability_left: float | None = UNBIASED,
+    min_response_time_s: float | None = MIN_RESPONSE_TIME_S,
     event_order: Sequence[str] = TRIAL_EVENTS,
-    baseline_window: tuple[float, float] = _SIGNAL.baseline_window,
+    baseline_window: tuple[float, float] = BASELINE_WINDOW,
 ) -> pd.DataFrame:
     """Mean trace of one recording for each contrast and outcome.
 
@@ -82,7 +44,7 @@ def mean_traces(
         As for `prepare_traces`; the trials with ``contrast`` and ``feedbackType`` and what
         their selection needs.
     probability_left, min_response_time_s
-        As for `iblnm.analysis.trial_selection.select_trials`; trials without a choice are
+        As for `iblnm.analysis.trials.select_trials`; trials without a choice are
         always left out.
 
     Returns

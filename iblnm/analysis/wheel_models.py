@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.analysis._intercept import fit_intercept
-from iblnm.analysis.model_trials import code_trials
+from iblnm.analysis.trials import code_trials
 from iblnm.errors import DataError
 
 WHEEL_VARIABLES = ("peak_velocity", "reaction_time", "movement_time")

@@ -79,22 +79,19 @@ class Encoding:
             Index (eid, target_NM, fiber_idx); also in ``glm_response_features``.
         """
         from iblnm.analysis.response_glm import features_of, fit_response_glm
-        from iblnm.analysis.trial_selection import select_trials
+        from iblnm.analysis.trials import analysed_trials
 
         self._tell_if_empty()
         if self.response_magnitudes is None:
             self.get_response_magnitudes()
-        encoding, cohort = self.settings.encoding, self.settings.cohort
-        trials, _ = select_trials(
-            self.response_magnitudes,
-            probability_left=cohort.probability_left,
-            min_response_time_s=cohort.min_response_time_s,
-        )
+        encoding = self.settings.encoding
+        trials, _ = analysed_trials(self.response_magnitudes, self.settings)
         coefficients, errors = fit_response_glm(
             trials,
             event_name,
             min_trials=encoding.min_trials if min_trials is None else min_trials,
             contrast_coding=contrast_coding or encoding.contrast_coding,
+            contrasts=self.settings.analysis_contrasts,
         )
         self.glm_response_features = features_of(coefficients, errors if weight_by_se else None)
         return self.glm_response_features

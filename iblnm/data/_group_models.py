@@ -101,7 +101,7 @@ class Models:
         DataFrame
             Schema `WHEEL_MODELS`; also in ``wheel_lmm_summary``.
         """
-        from iblnm.analysis.model_trials import STIMULUS_EVENT
+        from iblnm.constants import STIMULUS_EVENT
         from iblnm.data.cohort.models import fit_wheel_models, with_peak_velocity
 
         trials = self._selected(response_col)
@@ -137,13 +137,6 @@ class Models:
         return self.movement_encoding
 
     def _selected(self, response_col: str) -> pd.DataFrame:
-        from iblnm.analysis.trial_selection import select_trials
+        from iblnm.analysis.trials import analysed_trials
 
-        cohort = self.settings.cohort
-        selected, _ = select_trials(
-            self._magnitudes(),
-            probability_left=cohort.probability_left,
-            min_response_time_s=cohort.min_response_time_s,
-            response_col=response_col,
-        )
-        return selected
+        return analysed_trials(self._magnitudes(), self.settings, response_col)[0]

@@ -87,7 +87,7 @@ class Responses:
         ----------
         min_coverage : float, optional
             Share of the window's samples that a magnitude needs; that of the settings by
-            default. See `iblnm.analysis.magnitudes.early_responses`.
+            default. See `iblnm.analysis.trials.early_responses`.
 
         Returns
         -------
@@ -266,7 +266,7 @@ class Responses:
         return self.response_magnitudes
 
     def _prepare_traces(self, responses: xr.DataArray, trials: pd.DataFrame) -> xr.DataArray:
-        from iblnm.analysis.traces import prepare_traces
+        from iblnm.analysis.trials import prepare_traces
 
         values = prepare_traces(
             responses,

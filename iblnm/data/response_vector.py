@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from iblnm.analysis.response_matrix import FEATURE_EVENTS, condition_labels, response_matrix
+from iblnm.analysis.trials import analysed_trials, early_responses
 from iblnm.config import Settings
+from iblnm.task.contrasts import add_relative_contrast
 
 if TYPE_CHECKING:
     import xarray as xr
 
-DEFAULT_EVENTS = ("stimOn_times", "feedback_times")
-UNBIASED = 0.5
-MIN_RESPONSE_TIME_S = 0.05
-_OPPOSITE = {"l": "right", "r": "left"}
+_OF_TRIALS = ("contrast", "feedbackType", "probabilityLeft", "choice", "response_time")
 
 
 def response_vector(
@@ -40,7 +40,7 @@ def response_vector(
     hemisphere : {'l', 'r', None}
         Side of the fibre; without one no condition is known, and all values are NaN.
     settings : Settings
-        Contrasts [%], windows and order of events.
+        Contrasts [%], selection of trials, windows and order of events.
     min_trials : int
         Conditions with fewer trials are NaN.
     normalize : {None, 'zscore', 'unit'}
@@ -51,41 +51,42 @@ def response_vector(
     Returns
     -------
     Series
-        Labels ``{event}_c{contrast}_{contra|ipsi}_{correct|incorrect}``; trials of the
-        unbiased block with a choice and a response time over 50 ms.
+        Labels ``{event}_c{contrast}_{contra|ipsi}_{correct|incorrect}``, as the columns of
+        `iblnm.analysis.response_matrix.response_matrix`, from the same trials.
     """
-    from iblnm.signal.perievent import (
-        mask_subsequent_events,
-        response_magnitude,
-        subtract_baseline,
-    )
-
     if normalize not in (None, "zscore", "unit"):
         raise ValueError(f"normalize {normalize!r} is unknown; known are None, 'zscore', 'unit'")
-    # an event that the responses lack still ends the one before it
-    masked = mask_subsequent_events(responses, trials, settings.response_events)
-    prepared = subtract_baseline(masked, settings.signal.baseline_window)
-    mean, _ = response_magnitude(prepared, settings.signal.early_window)
-    selected = (
-        (trials["probabilityLeft"] == UNBIASED)
-        & (trials["choice"] != 0)
-        & (trials["response_time"] > MIN_RESPONSE_TIME_S)
-    ).to_numpy()
-    contra = (trials["stim_side"] == _OPPOSITE.get(hemisphere or "")).to_numpy()
-    correct = (trials["feedbackType"] == 1).to_numpy()
-    contrast = trials["contrast"].to_numpy(dtype=float)
-    values = {}
-    for event in events or [e for e in DEFAULT_EVENTS if e in responses["event"]]:
-        magnitude = np.asarray(mean.sel(event=event))
-        usable = selected & np.isfinite(magnitude)
-        for level in settings.analysis_contrasts:
-            for laterality, on_side in (("contra", contra), ("ipsi", ~contra)):
-                for outcome, right in (("correct", correct), ("incorrect", ~correct)):
-                    cell = usable & np.isclose(contrast, level) & on_side & right
-                    label = f"{event.removesuffix('_times')}_c{level:g}_{laterality}_{outcome}"
-                    known = hemisphere in _OPPOSITE and cell.sum() >= min_trials
-                    values[label] = magnitude[cell].mean() if known else np.nan
-    vector = pd.Series(values, dtype=float)
+    present = responses["event"].to_numpy().tolist()
+    wanted = list(events or [event for event in FEATURE_EVENTS if event in present])
+    magnitude, _ = early_responses(
+        responses,
+        trials,
+        event_order=settings.response_events,
+        baseline_window=settings.signal.baseline_window,
+        window=settings.signal.early_window,
+        min_coverage=settings.cohort.min_coverage,
+    )
+    own = trials.iloc[responses["trial"].to_numpy()]
+    # the sign of the contrast tells nothing that stim_side does not
+    sides = pd.DataFrame(
+        {"signed_contrast": np.nan, "hemisphere": hemisphere, "stim_side": own["stim_side"]}
+    )
+    once = own[list(_OF_TRIALS)].assign(
+        eid="", target_NM="", fiber_idx=0, side=add_relative_contrast(sides)["side"]
+    )
+    table = pd.concat(
+        [
+            once.assign(event=event, response_early=magnitude[present.index(event)])
+            for event in wanted
+        ],
+        ignore_index=True,
+    )
+    selected, _ = analysed_trials(table, settings)
+    contrasts = settings.analysis_contrasts
+    matrix = response_matrix(selected, events=wanted, contrasts=contrasts, min_trials=min_trials)
+    labels = condition_labels(wanted, contrasts)
+    vector = matrix.iloc[0] if len(matrix) else pd.Series(np.nan, index=labels)
+    vector = pd.Series(vector.to_numpy(dtype=float), index=labels)
     if normalize == "zscore":
         return (vector - vector.mean()) / vector.std()
     if normalize == "unit":

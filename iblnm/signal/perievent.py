@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from iblnm.config import TRIAL_EVENTS, SignalSettings
+from iblnm.constants import TRIAL_EVENTS
 from iblnm.errors import MalformedFileError
 from iblnm.signal.checks import as_arrays, check_times, sampling_interval
 
@@ -203,16 +203,38 @@ def mask_subsequent_events(
         NaN where masked.
     """
     order = list(event_order)
-    limits = time_to_next_event(trials, responses["trial"].to_numpy(), order)
-    time = responses["time"].to_numpy()
-    keep = np.ones(responses.shape, dtype=bool)
-    for i, event in enumerate(responses["event"].to_numpy()):
-        if event in limits:
-            limit = limits[event][:, None]
-            keep[i] = np.isnan(limit) | (time[None, :] < limit)
+    keep = before_next_event(responses, trials, order, responses["time"].to_numpy())
     result = responses.where(keep)
     result.attrs = {**responses.attrs, "masked_events": order}
     return result
+
+
+def before_next_event(
+    responses: xr.DataArray, trials: pd.DataFrame, event_order: Sequence[str], time: np.ndarray
+) -> np.ndarray:
+    """Which samples of each event and trial precede the next event of the trial.
+
+    Parameters
+    ----------
+    responses : DataArray (event, trial, ...)
+        Its `trial` coordinate holds row positions of `trials`.
+    trials : DataFrame
+        Event times, s.
+    event_order : sequence of str
+        Order of the events in a trial; an event that the trials lack counts as missing.
+    time : ndarray (n_times,)
+        Times of the samples from the event, s.
+
+    Returns
+    -------
+    ndarray of bool (event, trial, n_times)
+        All true for an event outside the order, or without a later one.
+    """
+    limits = time_to_next_event(trials, responses["trial"].to_numpy(), event_order)
+    unlimited = np.full(responses.sizes["trial"], np.inf)
+    each = [limits.get(event, unlimited) for event in responses["event"].to_numpy()]
+    limit = np.reshape(each, (len(each), len(unlimited)))
+    return time < np.where(np.isnan(limit), np.inf, limit)[..., None]
 
 
 def time_to_next_event(
@@ -317,13 +339,13 @@ def compute_response_magnitude(
     -------
     ndarray (...)
     """
-    return _nanmean(np.asarray(resp, dtype=float)[..., in_window(tpts, window)])[0]
+    return mean_of_finite(np.asarray(resp, dtype=float)[..., in_window(tpts, window)])[0]
 
 
 def normalize_responses(
     resp: np.ndarray,
     tpts: np.ndarray,
-    bwin: tuple[float, float] = SignalSettings().baseline_window,
+    bwin: tuple[float, float] = (-0.1, 0.0),
     divide: bool = True,
 ) -> np.ndarray:
     """Subtract the baseline of each response and, with `divide`, divide by it.
@@ -366,7 +388,8 @@ def _mean_over(
     import xarray as xr
 
     ordered = responses.transpose(..., "time")
-    mean, count = _nanmean(ordered.to_numpy()[..., in_window(ordered["time"].to_numpy(), window)])
+    inside = in_window(ordered["time"].to_numpy(), window)
+    mean, count = mean_of_finite(ordered.to_numpy()[..., inside])
     dims = ordered.dims[:-1]
     coords = {dim: ordered[dim] for dim in dims if dim in ordered.coords}
     attrs = {key: ordered.attrs[key] for key in ("units",) if key in ordered.attrs}
@@ -376,8 +399,18 @@ def _mean_over(
     )
 
 
-def _nanmean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    finite = np.isfinite(values)
+def mean_of_finite(
+    values: np.ndarray, keep: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over the last axis of the finite values, and their number; NaN without one.
+
+    Parameters
+    ----------
+    values : ndarray (..., n)
+    keep : ndarray of bool, optional
+        Values that count.
+    """
+    finite = np.isfinite(values) if keep is None else np.isfinite(values) & keep
     count = finite.sum(axis=-1)
     total = np.where(finite, values, 0.0).sum(axis=-1)
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0), count

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.analysis.response_matrix import FEATURE_EVENTS
-from iblnm.analysis.trial_selection import select_trials
+from iblnm.analysis.trials import analysed_trials
 from iblnm.config import Settings, get_settings
 from iblnm.data.cohort.result import count_units
 from iblnm.vis.panels import (
@@ -79,12 +79,7 @@ def vector_counts(
         recordings = recordings[recordings["predicted"].notna()]
     own = responses[responses["event"].isin(FEATURE_EVENTS)]
     own = own.merge(recordings[["eid", "fiber_idx"]], on=["eid", "fiber_idx"])
-    selected, _ = select_trials(
-        own,
-        probability_left=settings.cohort.probability_left,
-        min_response_time_s=settings.cohort.min_response_time_s,
-    )
-    return count_units(selected)
+    return count_units(analysed_trials(own, settings)[0])
 
 
 @or_no_data("Response vectors")

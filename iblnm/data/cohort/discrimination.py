@@ -20,7 +20,7 @@ from iblnm.analysis.similarity import (
     similarity_contrasts,
     within_between_similarity,
 )
-from iblnm.analysis.trial_selection import select_trials
+from iblnm.analysis.trials import analysed_trials
 from iblnm.config import Settings
 from iblnm.data.cohort.result import CohortResult, count_units, no_units
 from iblnm.errors import DataError
@@ -254,12 +254,7 @@ def response_anova(
     chosen = settings.discrimination
     min_subjects = chosen.anova_min_subjects if min_subjects is None else min_subjects
     min_trials = chosen.anova_min_trials if min_trials is None else min_trials
-    trials, _ = select_trials(
-        magnitudes,
-        probability_left=settings.cohort.probability_left,
-        min_response_time_s=settings.cohort.min_response_time_s,
-        response_col=response_col,
-    )
+    trials, selection = analysed_trials(magnitudes, settings, response_col)
     trials = trials[trials["side"].notna() & trials["target_NM"].notna()]
     effects, lacking, used, notes = [], [], [], []
     for (target, event), part in trials.groupby(["target_NM", "event"], sort=True):
@@ -310,6 +305,7 @@ def response_anova(
             "min_subjects": min_subjects,
             "min_trials": min_trials,
             "correction": chosen.correction,
+            **selection,
         },
         numbers={"effects": float(len(anova))},
         notes=notes,

@@ -19,7 +19,7 @@ from iblnm.analysis.cohort_cca import (
 from iblnm.analysis.corrections import correct_p
 from iblnm.analysis.psychometric_features import psychometric_features
 from iblnm.analysis.response_glm import fit_recording_glms, wide_coefficients
-from iblnm.analysis.trial_selection import select_trials
+from iblnm.analysis.trials import analysed_trials
 from iblnm.config import Settings
 from iblnm.data.cohort.components import component_tables
 from iblnm.data.cohort.result import CohortResult, count_units
@@ -77,11 +77,7 @@ def task_encoding(
     magnitudes = magnitudes[magnitudes["event"].isin(encoding.events)]
     recordings = magnitudes[_WHO].drop_duplicates(["eid", "fiber_idx"])
     recordings = recordings[recordings["target_NM"].notna()].reset_index(drop=True)
-    selected, trial_counts = select_trials(
-        magnitudes[magnitudes["target_NM"].notna()],
-        probability_left=settings.cohort.probability_left,
-        min_response_time_s=settings.cohort.min_response_time_s,
-    )
+    selected, selection = analysed_trials(magnitudes[magnitudes["target_NM"].notna()], settings)
     subjects = recordings.set_index("eid")["subject"]
     subjects = subjects[~subjects.index.duplicated()]
     glm = fit_all(selected, recordings, settings)
@@ -123,10 +119,8 @@ def task_encoding(
         counts=_counts(magnitudes, selected, glm),
         parameters={
             **encoding.model_dump(),
-            "probability_left": settings.cohort.probability_left,
-            "min_response_time_s": settings.cohort.min_response_time_s,
             "contrasts": list(settings.analysis_contrasts),
-            "trial_rows": trial_counts,
+            **selection,
             "permuted": "whole sessions among sessions with as many recordings of the target; "
             "for p_within_subject among those of the same animal",
         },
@@ -145,6 +139,7 @@ def fit_all(selected: pd.DataFrame, recordings: pd.DataFrame, settings: Settings
                 event,
                 min_trials=encoding.min_trials,
                 contrast_coding=encoding.contrast_coding,
+                contrasts=settings.analysis_contrasts,
                 confidence=encoding.confidence,
             )
             for event in encoding.events

@@ -16,12 +16,12 @@ from iblnm.analysis.marginal import (
     compute_marginal_means,
 )
 from iblnm.analysis.mixed_models import LMMResult, fit_best_random_effects
-from iblnm.analysis.model_trials import STIMULUS_EVENT
 from iblnm.analysis.movement import fit_movement_lmm_per_contrast, loso_cv_movement_lmm
 from iblnm.analysis.movement_permutation import movement_permutation_test
-from iblnm.analysis.trial_selection import select_trials
+from iblnm.analysis.trials import analysed_trials
 from iblnm.analysis.wheel_models import fit_wheel_lmm
 from iblnm.config import Settings
+from iblnm.constants import STIMULUS_EVENT
 from iblnm.data.cohort.result import CohortResult, count_units
 from iblnm.errors import DataError
 from iblnm.schemas.core import Table
@@ -96,6 +96,7 @@ def fit_responses(
                 response_col,
                 re_formulas=re_formulas or models.re_formulas,
                 contrast_coding=contrast_coding or models.contrast_coding,
+                contrasts=settings.analysis_contrasts,
                 loglik_tolerance=models.loglik_tolerance,
                 se_tolerance=models.se_tolerance,
             )
@@ -151,7 +152,7 @@ def response_lmm(magnitudes: pd.DataFrame, settings: Settings) -> CohortResult:
     """
     models = settings.models
     magnitudes = magnitudes[magnitudes["event"].isin(models.events)]
-    trials, rows = _select(magnitudes, settings)
+    trials, selection = analysed_trials(magnitudes, settings)
     fits, notes = fit_responses(trials, settings)
     notes += [
         f"{target}, {event}: {fit.note}" for (target, event), fit in fits.items() if fit.note
@@ -189,7 +190,7 @@ def response_lmm(magnitudes: pd.DataFrame, settings: Settings) -> CohortResult:
         tables={name: _conformed(tables[name], schema) for name, schema in _LMM_TABLES.items()},
         schemas=dict(_LMM_TABLES),
         counts=_counts(magnitudes, trials, used),
-        parameters={**_parameters(settings), "trial_rows": rows},
+        parameters={**_parameters(settings), **selection},
         numbers={
             "fits": float(len(fits)),
             "not converged": float(len(fits) - len(good)),
@@ -220,18 +221,18 @@ def movement_encoding(
     """
     models = settings.models
     magnitudes = magnitudes[magnitudes["event"] == STIMULUS_EVENT]
-    trials, rows = _select(magnitudes, settings)
+    trials, selection = analysed_trials(magnitudes, settings)
     trials = with_peak_velocity(trials, regressors)
     needed = {
         "min_subjects": models.min_movement_subjects,
         "min_trials": models.min_movement_trials,
+        "contrast_coding": models.contrast_coding,
+        "contrasts": settings.analysis_contrasts,
     }
     encoding, tests, slopes, notes = [], [], [], []
     for target, own in trials.groupby("target_NM", sort=True):
         for timing in models.timings:
-            loso = loso_cv_movement_lmm(
-                own, "response_early", timing, contrast_coding=models.contrast_coding, **needed
-            )
+            loso = loso_cv_movement_lmm(own, "response_early", timing, **needed)
             if loso.empty:
                 notes.append(
                     f"{target}, {timing}: fewer than {needed['min_subjects']} subjects with "
@@ -244,7 +245,6 @@ def movement_encoding(
                     own,
                     "response_early",
                     timing,
-                    contrast_coding=models.contrast_coding,
                     n_permutations=models.n_permutations,
                     seed=models.seed,
                     **needed,
@@ -273,7 +273,7 @@ def movement_encoding(
         tables={name: _conformed(tables[name], sch) for name, sch in _MOVEMENT_TABLES.items()},
         schemas=dict(_MOVEMENT_TABLES),
         counts=_counts(magnitudes, trials, trials[trials["target_NM"].isin(targets)]),
-        parameters={**_parameters(settings), "trial_rows": rows},
+        parameters={**_parameters(settings), **selection},
         numbers={
             "targets": float(len(targets)),
             "wheel models": float(len(wheel)),
@@ -333,14 +333,6 @@ def with_peak_velocity(trials: pd.DataFrame, regressors: pd.DataFrame | None) ->
         return trials
     own = regressors[["eid", "trial", "peak_velocity"]]
     return trials.merge(own, on=["eid", "trial"], how="left", validate="many_to_one")
-
-
-def _select(magnitudes: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, dict[str, int]]:
-    return select_trials(
-        magnitudes,
-        probability_left=settings.cohort.probability_left,
-        min_response_time_s=settings.cohort.min_response_time_s,
-    )
 
 
 def _quality(fit: LMMResult) -> dict[str, Any]:
@@ -431,8 +423,6 @@ def _counts(
 def _parameters(settings: Settings) -> dict[str, Any]:
     return {
         **settings.models.model_dump(),
-        "probability_left": settings.cohort.probability_left,
-        "min_response_time_s": settings.cohort.min_response_time_s,
         "contrasts": list(settings.analysis_contrasts),
     }
 

@@ -14,7 +14,7 @@ from iblnm.analysis.response_matrix import FEATURE_EVENTS, handle_missing, to_ta
 from iblnm.analysis.response_matrix import response_matrix as condition_means
 from iblnm.analysis.traces import mean_traces as recording_traces
 from iblnm.analysis.traces import stack_traces
-from iblnm.analysis.trial_selection import select_trials
+from iblnm.analysis.trials import analysed_trials
 from iblnm.config import Settings
 from iblnm.data.cohort.result import CohortResult, count_units
 from iblnm.data.cohort.session_counts import count_sessions
@@ -137,25 +137,18 @@ def features_of(
         "max_nan_rate": settings.cohort.max_nan_rate if max_nan_rate is None else max_nan_rate,
         "response_col": response_col,
         "contrasts": list(settings.analysis_contrasts),
-        "probability_left": settings.cohort.probability_left,
-        "min_response_time_s": settings.cohort.min_response_time_s,
     }
-    selected, counts = select_trials(
-        magnitudes,
-        probability_left=settings.cohort.probability_left,
-        min_response_time_s=settings.cohort.min_response_time_s,
-        response_col=response_col,
-    )
+    selected, selection = analysed_trials(magnitudes, settings, response_col)
     selected = selected[selected["event"].isin(chosen["events"])]
     matrix = condition_means(
         selected,
         events=chosen["events"],
-        contrasts=settings.analysis_contrasts,
+        contrasts=chosen["contrasts"],
         min_trials=chosen["min_trials"],
         response_col=response_col,
     )
     matrix, dropped = handle_missing(matrix, nan_handling, chosen["max_nan_rate"])
-    return matrix, selected, {**chosen, "trial_rows": counts, "dropped": dropped}
+    return matrix, selected, {**chosen, **selection, "dropped": dropped}
 
 
 # stages -----------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from iblnm.analysis.magnitudes import early_responses, magnitude_table, recording_magnitudes
+from iblnm.analysis.magnitudes import magnitude_table, recording_magnitudes
+from iblnm.analysis.trials import early_responses
 from iblnm.errors import MalformedFileError
 from iblnm.schemas import RESPONSE_MAGNITUDES
 from iblnm.signal.perievent import (

@@ -12,7 +12,7 @@ from iblnm.analysis import (
     fit_response_lmm,
     likelihood_ratio_test,
 )
-from iblnm.analysis.model_trials import code_trials
+from iblnm.analysis.trials import code_trials
 from iblnm.demo.cohort_tables import EVENTS, simulate_magnitudes
 from iblnm.errors import DataError
 

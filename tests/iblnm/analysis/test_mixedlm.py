@@ -9,7 +9,8 @@ from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 from iblnm.analysis._intercept import fit_intercept, leave_one_out
 from iblnm.analysis._mixedlm import fit_mixed
 from iblnm.analysis._products import Products, maximise, satterthwaite, variance_of_variance
-from iblnm.analysis.model_trials import code_trials, design_matrices
+from iblnm.analysis.model_trials import design_matrices
+from iblnm.analysis.trials import code_trials
 from iblnm.demo.cohort_tables import simulate_magnitudes
 
 

@@ -14,7 +14,7 @@ from iblnm.analysis.response_matrix import (
     response_matrix,
     to_table,
 )
-from iblnm.analysis.trial_selection import select_trials
+from iblnm.analysis.trials import select_trials
 from iblnm.errors import MalformedFileError
 from iblnm.schemas import RESPONSE_MATRIX
 

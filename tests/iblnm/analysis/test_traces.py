@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iblnm.analysis.traces import mean_traces, prepare_traces, stack_traces
+from iblnm.analysis.traces import mean_traces, stack_traces
+from iblnm.analysis.trials import prepare_traces
 from iblnm.schemas import MEAN_TRACES
 from iblnm.signal.perievent import mask_subsequent_events, subtract_baseline
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iblnm.analysis.trial_selection import select_trials
+from iblnm.analysis.trials import select_trials
 from iblnm.errors import MalformedFileError
 
 

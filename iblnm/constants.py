@@ -1,0 +1,9 @@
+"""Constants of the task and of the recordings; what a lab may choose is in the settings."""
+
+from __future__ import annotations
+
+TRIAL_EVENTS = ("stimOn_times", "firstMovement_times", "feedback_times")
+"""Events of a trial, in their order."""
+STIMULUS_EVENT, MOVEMENT_EVENT, FEEDBACK_EVENT = TRIAL_EVENTS
+TASK_CONTRASTS = (0.0, 6.25, 12.5, 25.0, 100.0)
+"""Contrasts of the trained task [%]."""
