@@ -25,8 +25,8 @@ from iblnm.config import Settings
 
 def plain_loop(settings: Settings, eids: list[str]) -> float:
     """CPU seconds per session of all stages and writes, without Dagster."""
+    from iblnm.archive.connection import connect
     from iblnm.data import stages
-    from iblnm.io.connection import connect
     from iblnm.storage.h5 import read_group, write_groups
     from iblnm.storage.parquet import read_table, write_table
     from iblnm.storage.store import H5_ASSETS, PARQUET_ASSETS

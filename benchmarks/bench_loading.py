@@ -24,8 +24,9 @@ import pandas as pd
 from iblphotometry.fpio import PhotometrySessionLoader
 from one.api import One
 
+from iblnm.archive import fetch_session
 from iblnm.config import Settings
-from iblnm.io import fetch_session, load_photometry, photometry_reference
+from iblnm.io import load_photometry, photometry_reference
 from iblnm.io.signal_file import _read
 
 REPEATS = 7

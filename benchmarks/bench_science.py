@@ -20,8 +20,8 @@ from iblnm.config import Settings
 
 def stage_costs(settings: Settings, eid: str) -> dict[str, float]:
     """CPU seconds of each stage of one session."""
+    from iblnm.archive.connection import connect
     from iblnm.data import stages
-    from iblnm.io.connection import connect
     from iblnm.io.signal_file import forget_signal_file
 
     one = connect(settings)

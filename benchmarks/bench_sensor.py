@@ -138,7 +138,7 @@ def simulate(n_sessions: int, n_changes: int, n_kills: int, seed: int) -> None:
 
 def _get_to_rest(watch, instance, settings: Settings) -> None:
     """Ticks until all sessions are known, then as if each had been run."""
-    from iblnm.storage.sync_state import open_state
+    from iblnm.archive.sync_state import open_state
 
     state = open_state(settings)
     while True:

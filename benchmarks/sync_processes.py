@@ -94,7 +94,7 @@ def work_for_ever(seed: int) -> None:
 
 class _Work:
     def __init__(self, settings: Settings, instance):
-        from iblnm.data.sync import open_source
+        from iblnm.archive.watch import open_source
 
         self._instance = instance
         self._source = open_source(settings, max_total_s=5.0)

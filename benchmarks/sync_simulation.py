@@ -21,8 +21,8 @@ from pathlib import Path
 from sync_processes import READ_TAG
 from sync_traffic import Traffic
 
+from iblnm.archive.sync_state import open_state
 from iblnm.config import Settings
-from iblnm.storage.sync_state import open_state
 
 PROCESSES = Path(__file__).with_name("sync_processes.py")
 FAULTS = (429, 500, 502, 503, 404, "reset", "truncated", "html", "hang")

@@ -121,8 +121,8 @@ class Traffic:
 
     def content(self, eid: str) -> str:
         """Fingerprint of a session as it is now."""
+        from iblnm.archive.changes import record_fingerprint
         from iblnm.demo.alyx.endpoints import ENDPOINTS
-        from iblnm.io.changes import record_fingerprint
 
         with self.model.lock:
             detail = ENDPOINTS["sessions"].detail(self.model, self.model.sessions[eid], "")

@@ -7,9 +7,9 @@
 # (VS Code, or Jupyter with jupytext).
 
 # %%
+from iblnm.archive import _get_default_connection, fetch_session, list_sessions
 from iblnm.config import RESPONSE_EVENTS, get_settings
 from iblnm.data import PhotometrySession
-from iblnm.io import _get_default_connection, fetch_session, list_sessions
 from iblnm.vis import example_session_figure, save_figure
 
 settings = get_settings()

@@ -13,7 +13,7 @@ from iblnm.errors import ServerUnreachableError, TransientError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from iblnm.storage.sync_state import SyncState
+    from iblnm.archive.sync_state import SyncState
     from iblnm_dagster.batch import BatchReport
     from iblnm_dagster.worker import SessionOutcome
 
@@ -75,8 +75,8 @@ def work_off(
     BatchReport or None
         None if another process is at it.
     """
+    from iblnm.archive.sync_state import open_state
     from iblnm.storage.atomic import locked
-    from iblnm.storage.sync_state import open_state
     from iblnm_dagster.partitions import add_sessions
     from iblnm_dagster.selection import cancel_runs_of_dead_workers
     from iblnm_dagster.waiting import owner_is_alive, sort_waiting

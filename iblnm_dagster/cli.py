@@ -113,7 +113,7 @@ def batch(
 )
 def sync(add_folders: bool) -> None:
     """Look for new, changed and withdrawn sessions now, and say what waits for a run."""
-    from iblnm.storage.sync_state import open_state
+    from iblnm.archive.sync_state import open_state
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.resources import Archive
     from iblnm_dagster.selection import changed_sessions, discover_sessions
@@ -213,8 +213,8 @@ def mirror(
         raise click.UsageError("set IBLNM_ONE_MODE=remote and the address of an Alyx server")
     if eids is not None and (project or since):
         raise click.UsageError("choose by --eids, or by --project and --since")
-    from iblnm.io.mirror import choose_sessions, mirror_sessions, read_eids
-    from iblnm.io.remote import open_remote
+    from iblnm.archive.mirror import choose_sessions, mirror_sessions, read_eids
+    from iblnm.archive.remote import open_remote
 
     chosen = None if eids is None else read_eids(eids)
     one = open_remote(settings)
@@ -312,7 +312,7 @@ def _batch(
     shard: str | None = None,
     catalogue: bool = True,
 ) -> None:
-    from iblnm.storage.sync_state import open_state
+    from iblnm.archive.sync_state import open_state
     from iblnm_dagster import selection
     from iblnm_dagster.batch import run_batch
     from iblnm_dagster.catch_up import run_claimed
@@ -370,7 +370,7 @@ def _batch(
 
 
 def _add_folders(settings: Settings) -> None:
-    from iblnm.io.local_folders import add_folders, unlisted_folders
+    from iblnm.archive.local_folders import add_folders, unlisted_folders
 
     if settings.one_mode != "local":
         raise click.UsageError("--add-folders is for a local archive; Alyx lists its sessions")
@@ -386,7 +386,7 @@ def _add_folders(settings: Settings) -> None:
 
 
 def _tell_of_unlisted_folders(settings: Settings) -> None:
-    from iblnm.io.local_folders import unlisted_folders
+    from iblnm.archive.local_folders import unlisted_folders
 
     places = unlisted_folders(settings.cache_dir)
     if places:

@@ -25,7 +25,7 @@ class Archive:
         """The ONE client; an attempt to connect that failed is made again."""
         with self._connecting:
             if self._one is None:
-                from iblnm.io.connection import connect
+                from iblnm.archive.connection import connect
                 from iblnm.storage.identity import claim_root
 
                 claim_root(self.settings)

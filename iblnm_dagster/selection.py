@@ -39,8 +39,8 @@ def discover_sessions(instance: DagsterInstance, archive: Archive) -> list[str]:
     IblnmError
         If the archive's sessions cannot be listed.
     """
-    from iblnm.data.sync import observe, open_source
-    from iblnm.storage.sync_state import open_state
+    from iblnm.archive.sync_state import open_state
+    from iblnm.archive.watch import observe, open_source
 
     settings = archive.settings
     state = open_state(settings)
@@ -52,7 +52,7 @@ def discover_sessions(instance: DagsterInstance, archive: Archive) -> list[str]:
 
 def changed_sessions(instance: DagsterInstance, settings: Settings) -> list[str]:
     """Sessions with a content that no run has taken in: new ones, and changed ones."""
-    from iblnm.storage.sync_state import open_state
+    from iblnm.archive.sync_state import open_state
     from iblnm_dagster.waiting import owner_is_alive, sort_waiting
 
     state = open_state(settings)

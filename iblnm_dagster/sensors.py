@@ -1,6 +1,6 @@
 """What happens by itself: new and changed sessions are run, and the tables follow them.
 
-The table of known sessions (`iblnm.storage.sync_state`) says which content waits for a run; a
+The table of known sessions (`iblnm.archive.sync_state`) says which content waits for a run; a
 sensor's cursor plays no part. A tick first stores what it saw, then asks for runs. Whether a
 run came about is read from the instance at the next tick, never assumed: a tick that dies
 before Dagster has taken its requests is made good by the next one, and one that dies after is
@@ -60,14 +60,14 @@ class SessionWatch:
     @cached_property
     def source(self) -> Any:
         """The archive, connected at first use; one client per process."""
-        from iblnm.data.sync import open_source
+        from iblnm.archive.watch import open_source
 
         return open_source(self.settings, max_total_s=self.settings.sync.patience_s)
 
     def tick(self, instance: DagsterInstance) -> SensorResult | SkipReason:
         """Look at the archive, and ask for the runs that are due."""
-        from iblnm.data.sync import observe
-        from iblnm.storage.sync_state import open_state
+        from iblnm.archive.sync_state import open_state
+        from iblnm.archive.watch import observe
 
         if self.settings.is_demo and not (self.settings.cache_dir / "sessions.pqt").exists():
             return SkipReason("there is no demo archive yet: `make demo` builds it")
@@ -208,7 +208,7 @@ def _latest(instance: DagsterInstance, job_name: str) -> RunRecord | None:
 
 
 def _last_change(instance: DagsterInstance, settings: Settings) -> float:
-    from iblnm.storage.sync_state import open_state
+    from iblnm.archive.sync_state import open_state
 
     ended = instance.get_run_records(
         RunsFilter(statuses=_ENDED), limit=_RECENT_RUNS, order_by="update_timestamp"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from dagster import DagsterInstance, DagsterRunStatus, RunRecord, RunsFilter
 from dagster._core.storage.tags import PARTITION_NAME_TAG, RUN_KEY_TAG
 
-from iblnm.storage.sync_state import Waiting
+from iblnm.archive.sync_state import Waiting
 from iblnm_dagster.jobs import SESSION_JOB
 from iblnm_dagster.selection import UNFINISHED, process_is_alive
 

@@ -128,10 +128,10 @@ def processed_root(small_archive, tmp_path_factory) -> Settings:
 
     Session files, ``metadata/sessions.pqt`` and ``data/performance.pqt``.
     """
+    from iblnm.archive import connect
     from iblnm.data import PhotometrySession
     from iblnm.data.catalog import sessions_table
     from iblnm.data.labels import read_labels
-    from iblnm.io import connect
     from iblnm.schemas import PERFORMANCE, SESSIONS
     from iblnm.storage import write_table
     from iblnm.storage.store import SessionStore

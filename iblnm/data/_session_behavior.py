@@ -51,7 +51,7 @@ class Behavior:
         bool
             Whether ``trials`` was changed; ``trials.attrs["block_repair"]`` says what was.
         """
-        from iblnm.io.records import parse_json
+        from iblnm.archive.records import parse_json
         from iblnm.task import repair_blocks
 
         row = self._complete_row(("session_type", "session_json"))

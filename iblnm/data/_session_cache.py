@@ -26,7 +26,7 @@ class LazyConnection:
         if name.startswith("__"):
             raise AttributeError(name)
         if self._client is None:
-            from iblnm.io.connection import connect
+            from iblnm.archive.connection import connect
 
             self._client = connect(self._settings)
         return getattr(self._client, name)

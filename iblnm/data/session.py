@@ -142,7 +142,7 @@ class PhotometrySession(Behavior, Signal, Quality):
     def one(self) -> Any:
         """The ONE client; connected at first use."""
         if self._one is None:
-            from iblnm.io import _get_default_connection
+            from iblnm.archive import _get_default_connection
 
             self._one = _get_default_connection()
         return self._one
@@ -188,7 +188,7 @@ class PhotometrySession(Behavior, Signal, Quality):
         PhotometrySession
             This session; ``errors`` has one entry per broken rule.
         """
-        from iblnm.io.sessions import fetch_session
+        from iblnm.archive.sessions import fetch_session
 
         self._row.update(fetch_session(self.one, self.eid, self.settings).iloc[0].to_dict())
         outcomes = evaluate("session", self.settings, session_row=self.to_series())
@@ -298,7 +298,7 @@ class PhotometrySession(Behavior, Signal, Quality):
     def _complete_row(self, names: Iterable[str]) -> pd.Series:
         """The row, with columns that it lacks taken from the archive."""
         if any(name not in self._row for name in names):
-            from iblnm.io.sessions import fetch_session
+            from iblnm.archive.sessions import fetch_session
 
             fetched: Mapping[str, Any] = fetch_session(self.one, self.eid, self.settings).iloc[0]
             for name in SESSIONS.names:

@@ -50,7 +50,7 @@ def has_data(session: pd.Series, category: str, settings: Settings) -> bool:
 
 def session_metadata(one: Any, eid: str, settings: Settings) -> Result:
     """Metadata, recording targets and dataset list of one session, from the archive."""
-    from iblnm.io.sessions import fetch_session
+    from iblnm.archive.sessions import fetch_session
 
     row = SESSIONS.conform(fetch_session(one, eid, settings))
     series = row.iloc[0]
@@ -67,7 +67,7 @@ def session_metadata(one: Any, eid: str, settings: Settings) -> Result:
 
 def trials_table(one: Any, session: pd.Series, settings: Settings) -> Result:
     """Trials with sides, contrasts and times; blocks repaired where the session's JSON allows."""
-    from iblnm.io.records import parse_json
+    from iblnm.archive.records import parse_json
     from iblnm.io.trials import load_trials_table
     from iblnm.task import add_trial_columns, repair_blocks
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from iblnm.archive.datasets import dataset_path, find_dataset
+from iblnm.archive.hashes import file_md5
 from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
-from iblnm.io.datasets import dataset_path, find_dataset
-from iblnm.io.hashes import file_md5
 from iblnm.io.raw_frames import read_raw_frames
 from iblnm.io.regions import LOCATIONS, read_locations, split_region
 from iblnm.io.signal_file import SignalFile, read_signal_file
@@ -43,7 +43,7 @@ def photometry_reference(
     one : ONE
     eid : str
     session_row : Series or one-row DataFrame
-        Metadata of the session, see `iblnm.io.fetch_session`.
+        Metadata of the session, see `iblnm.archive.fetch_session`.
     settings : Settings
 
     Returns

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from iblnm.archive.datasets import dataset_path
 from iblnm.errors import MalformedFileError, UnreadableFileError
-from iblnm.io.datasets import dataset_path
 from iblnm.io.fibers import side_of
 from iblnm.storage.names import is_valid_name
 from iblnm.storage.parquet import read_table
 
 if TYPE_CHECKING:
+    from iblnm.archive.records import Records
     from iblnm.config import Settings
-    from iblnm.io.records import Records
 
 DESCRIPTION = "_ibl_experiment.description.yaml"
 LOCATIONS = "alf/photometry/photometryROI.locations.pqt"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from iblnm.archive.datasets import dataset_path, find_dataset
 from iblnm.errors import MalformedFileError, MissingFileError
-from iblnm.io.datasets import dataset_path, find_dataset
 from iblnm.storage.parquet import read_table
 
 TRIALS_PATTERNS = ("alf/_ibl_trials.table.pqt", "alf/task_*/_ibl_trials.table.pqt")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from iblnm.archive.datasets import dataset_path
+from iblnm.archive.records import parse_json
 from iblnm.errors import DataError
-from iblnm.io.datasets import dataset_path
-from iblnm.io.records import parse_json
 from iblnm.io.wheel import read_npy
 
 if TYPE_CHECKING:

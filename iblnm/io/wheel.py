@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from iblnm.archive.datasets import dataset_path
 from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
-from iblnm.io.datasets import dataset_path
 
 # a wrong time far away would make a regular trace of any size of it
 MAX_SPAN_S = 24 * 3600.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from iblnm.archive.sync_state import open_state, state_path
 from iblnm.config import Settings
 from iblnm.errors import ArchiveMismatchError, IblnmError, UnreadableFileError
 from iblnm.storage.atomic import write_whole
-from iblnm.storage.sync_state import open_state, state_path
 
 
 def archive_identity(settings: Settings) -> str:

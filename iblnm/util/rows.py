@@ -92,7 +92,7 @@ def get_session_type(session: pd.Series) -> pd.Series:
     InvalidSessionType
         Unless the protocol names exactly one accepted type.
     """
-    from iblnm.io.sessions import session_type
+    from iblnm.archive.sessions import session_type
 
     RULES["invalid_session_type"].check(
         session_row={"task_protocol": get(session, "task_protocol")}

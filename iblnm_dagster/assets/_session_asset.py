@@ -141,7 +141,7 @@ def _named(error: DataError, eid: str) -> str:
 
 
 def _is_transient(error: Exception) -> bool:
-    from iblnm.io.transient import is_transient
+    from iblnm.archive.transient import is_transient
 
     return is_transient(error)
 

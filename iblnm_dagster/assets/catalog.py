@@ -59,9 +59,9 @@ def catalog_asset(
 
 @catalog_asset(file="metadata/sessions.pqt", table=SESSIONS_TABLE, deps=["session", "labels"])
 def sessions(store: ResourceParam[SessionStore], settings: ResourceParam[Settings]):
+    from iblnm.archive.sync_state import open_state
     from iblnm.data.catalog import sessions_table
     from iblnm.data.labels import read_labels
-    from iblnm.storage.sync_state import open_state
 
     withdrawn = open_state(settings).withdrawn()
     return sessions_table(store, read_labels(settings.labels_fpath), withdrawn)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from dagster import AssetKey
 
-from iblnm.io import connect
+from iblnm.archive import connect
 from iblnm.storage.h5 import list_groups
 from iblnm.storage.store import H5_ASSETS, PARQUET_ASSETS, SessionStore
 from iblnm.validation import RULES

@@ -15,9 +15,9 @@ from typing import NoReturn
 import pandas as pd
 import pytest
 
+from iblnm.archive import connect, dataset_path
 from iblnm.config import Settings, get_settings
 from iblnm.demo.alyx import AlyxServer, from_archive
-from iblnm.io import connect, dataset_path
 from iblnm_dagster.cli import main
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.selection import changed_sessions, failed_sessions, missing_sessions
@@ -271,7 +271,7 @@ def test_an_interrupted_mirror_says_how_to_go_on(iblnm, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("iblnm.io.mirror.mirror_sessions", interrupted)
+    monkeypatch.setattr("iblnm.archive.mirror.mirror_sessions", interrupted)
     code, said = iblnm("mirror", "--to", str(tmp_path / "alf"))
     assert code == 130
     assert "interrupted; run it again to go on" in said

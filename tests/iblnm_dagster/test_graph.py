@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from iblnm.archive.connection import connect
 from iblnm.config import Settings
 from iblnm.data import PhotometrySession
 from iblnm.data.stages import session_metadata
-from iblnm.io.connection import connect
 from iblnm.schemas import TABLES
 from iblnm.storage.h5 import read_provenance
 from iblnm.storage.parquet import read_provenance as table_provenance

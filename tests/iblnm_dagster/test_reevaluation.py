@@ -11,7 +11,7 @@ from iblnm_dagster.worker import Worker
 
 
 def path_of(settings, eid, name):
-    from iblnm.io import connect
+    from iblnm.archive import connect
 
     return next(connect(settings).eid2path(eid).rglob(name))
 

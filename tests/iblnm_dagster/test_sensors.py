@@ -22,9 +22,9 @@ from dagster._core.workspace.load_target import WorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 
 import iblnm_dagster.cli
+from iblnm.archive.sync_state import open_state
 from iblnm.config import Settings, get_settings
 from iblnm.errors import RemoteTimeout
-from iblnm.storage.sync_state import open_state
 from iblnm_dagster.batch import BatchReport
 from iblnm_dagster.build import build_defs
 from iblnm_dagster.catch_up import CATCH_UP_JOB, work_off

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from iblnm.archive import connect
 from iblnm.config import Settings
 from iblnm.data import PhotometrySession, PhotometrySessionGroup
-from iblnm.io import connect
 from iblnm.storage import write_groups
 
 

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
+from iblnm.archive import connect
 from iblnm.config import Settings
 from iblnm.data.stages import session_metadata
 from iblnm.demo import build_archive
-from iblnm.io import connect
 from iblnm.validation import RULES, evaluate, rules_for
 
 

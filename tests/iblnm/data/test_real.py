@@ -2,9 +2,9 @@
 
 import pytest
 
+from iblnm.archive import connect
 from iblnm.config import Settings
 from iblnm.data import PhotometrySession
-from iblnm.io import connect
 from iblnm.validation import FewUniqueSamples, MissingIsosbestic, missing_modalities
 
 pytestmark = pytest.mark.real

@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from iblnm.archive import fetch_session
 from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
-from iblnm.io import fetch_session, load_photometry, photometry_reference
+from iblnm.io import load_photometry, photometry_reference
 from iblnm.io import signal_file as signal_module
 from iblnm.io.signal_file import read_signal_file
 

@@ -1,14 +1,7 @@
 import pandas as pd
 import pytest
 
-from iblnm.config import Settings
-from iblnm.errors import (
-    InvalidNameError,
-    MalformedFileError,
-    UnknownSessionError,
-    UnreadableFileError,
-)
-from iblnm.io import (
+from iblnm.archive import (
     fetch_session,
     get_brain_region,
     get_datasets,
@@ -16,8 +9,15 @@ from iblnm.io import (
     get_subject_info,
     list_sessions,
 )
+from iblnm.archive.sessions import session_type
+from iblnm.config import Settings
+from iblnm.errors import (
+    InvalidNameError,
+    MalformedFileError,
+    UnknownSessionError,
+    UnreadableFileError,
+)
 from iblnm.io.regions import recording_names, split_region
-from iblnm.io.sessions import session_type
 from iblnm.schemas import SESSIONS
 
 DESCRIPTION = "_ibl_experiment.description.yaml"
@@ -342,7 +342,7 @@ def test_malformed_locations(tree, files):
 
 
 def test_notebook_functions(tree, files, monkeypatch):
-    from iblnm.io import enrich
+    from iblnm.archive import enrich
 
     eid = tree.add(files)
     add_records(tree, eid)

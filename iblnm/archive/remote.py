@@ -106,7 +106,7 @@ def open_remote(settings: Settings) -> Any:
         )
     if settings.alyx_token_file is None and not settings.alyx_user:
         raise IblnmError("IBLNM_ALYX_PASSWORD needs IBLNM_ALYX_USER")
-    from iblnm.io.remote_one import RemoteOne
+    from iblnm.archive.remote_one import RemoteOne
 
     client = RemoteOne(settings)
     client.alyx.authenticate()

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from iblnm.archive.sync_state import FIRST_RETRY_S, Listed, Look, SyncState
 from iblnm.errors import UnreadableFileError
-from iblnm.storage.sync_state import FIRST_RETRY_S, Listed, Look, SyncState
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_reading_withdrawn_sessions_makes_no_table(state, tmp_path):
 def test_a_killed_writer_leaves_whole_transactions(state, tmp_path):
     code = (
         "import sys, itertools\n"
-        "from iblnm.storage.sync_state import Listed, SyncState\n"
+        "from iblnm.archive.sync_state import Listed, SyncState\n"
         "state = SyncState(sys.argv[1])\n"
         "for i in itertools.count():\n"
         "    rows = [Listed(f'{i}-{k}', '2024', 'a') for k in range(50)]\n"

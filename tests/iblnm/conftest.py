@@ -1,3 +1,5 @@
+"""A small archive that a test fills session by session, for the tests of files and archive."""
+
 import datetime
 import hashlib
 import json
@@ -11,10 +13,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from iblnm.archive.connection import connect
 from iblnm.config import Settings
-from iblnm.io.connection import connect
 
-REPO = Path(__file__).resolve().parents[3]
+REPO = Path(__file__).resolve().parents[2]
 
 
 def make_signal(*, columns=("G0", "G1"), n_frames=3000, rate=60.0, start=-10.0, seed=0):

@@ -7,6 +7,10 @@ from datetime import date
 
 import pytest
 
+from iblnm.archive import hashes
+from iblnm.archive.connection import connect
+from iblnm.archive.datasets import dataset_path, list_session_datasets
+from iblnm.archive.sessions import fetch_session
 from iblnm.config import Settings
 from iblnm.demo.alyx import AlyxModel, AlyxServer
 from iblnm.demo.alyx.server import USER
@@ -19,10 +23,6 @@ from iblnm.errors import (
     ServerError,
     UnknownSessionError,
 )
-from iblnm.io import hashes
-from iblnm.io.connection import connect
-from iblnm.io.datasets import dataset_path, list_session_datasets
-from iblnm.io.sessions import fetch_session
 
 NAME = "alf/thing.values.npy"
 CONTENT = bytes(range(256)) * 40

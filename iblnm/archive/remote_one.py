@@ -14,9 +14,9 @@ from one.api import OneAlyx
 from one.converters import ses2records
 from one.util import filter_datasets
 
+from iblnm.archive.client import Client
 from iblnm.config import Settings
 from iblnm.errors import InvalidNameError, MalformedFileError, NotFoundError
-from iblnm.io.alyx_client import Client
 from iblnm.storage.names import validate_name
 
 

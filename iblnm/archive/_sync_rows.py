@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iblnm.storage.sync_state import Look
+    from iblnm.archive.sync_state import Look
 
 UNSEEN, CHANGED = 1, 2
 SCHEMA = """

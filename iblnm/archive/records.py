@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from iblnm.archive.remote import rest
 from iblnm.errors import MalformedFileError, NotFoundError, UnreadableFileError
-from iblnm.io.remote import rest
 from iblnm.storage.names import is_valid_name, validate_eid
 
 _ALYX_MAX_ROWS = 1000

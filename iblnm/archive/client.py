@@ -21,6 +21,8 @@ from iblutil.io.params import from_dict
 from one.webclient import AlyxClient
 from pydantic import SecretStr
 
+from iblnm.archive.remote import Page
+from iblnm.archive.transport import Call, Transport
 from iblnm.config import Settings
 from iblnm.errors import (
     AuthenticationError,
@@ -30,8 +32,6 @@ from iblnm.errors import (
     RemoteError,
     UnreadableFileError,
 )
-from iblnm.io.remote import Page
-from iblnm.io.transport import Call, Transport
 from iblnm.storage.atomic import write_whole
 
 _READ_ACTIONS = ("list", "read")
@@ -112,7 +112,7 @@ class Client(AlyxClient):
         max_total_s: float | None = None,
         **params: Any,
     ) -> Any:
-        """Records of Alyx; see `iblnm.io.remote.rest`."""
+        """Records of Alyx; see `iblnm.archive.remote.rest`."""
         if action not in _READ_ACTIONS:
             raise ValueError(f"action {action!r}: only 'list' and 'read' are asked")
         if action == "read":

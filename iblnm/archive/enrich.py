@@ -89,8 +89,8 @@ def _with(session: pd.Series, one: Any, fields: Iterable[str]) -> pd.Series:
 
 
 def _fetch(session: pd.Series, one: Any) -> pd.Series:
-    from iblnm.io.connection import _get_default_connection
-    from iblnm.io.sessions import fetch_session
+    from iblnm.archive.connection import _get_default_connection
+    from iblnm.archive.sessions import fetch_session
 
     archive = _get_default_connection() if one is None else one
     return fetch_session(archive, session["eid"], get_settings()).iloc[0]

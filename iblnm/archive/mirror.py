@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from iblnm.archive.cache_tables import update_cache_tables
+from iblnm.archive.journal import Journal
+from iblnm.archive.mirror_copy import NEEDED, Copy, MirrorReport
+from iblnm.archive.sessions import list_sessions
 from iblnm.errors import ArchiveMismatchError, IblnmError, MissingFileError
-from iblnm.io.cache_tables import update_cache_tables
-from iblnm.io.journal import Journal
-from iblnm.io.mirror_copy import NEEDED, Copy, MirrorReport
-from iblnm.io.sessions import list_sessions
 from iblnm.storage.atomic import locked, write_whole
 from iblnm.storage.names import validate_eid
 
@@ -82,7 +82,7 @@ def mirror_sessions(
     Parameters
     ----------
     one : ONE
-        Client of `iblnm.io.remote.open_remote`.
+        Client of `iblnm.archive.remote.open_remote`.
     eids : sequence of str
     folder : Path
         Root of the archive; other sessions in it stay.
@@ -103,7 +103,7 @@ def mirror_sessions(
     ArchiveMismatchError
         If the folder holds the simulated archive or the records of another server.
     TransientError, RemoteError
-        If the server cannot be reached or refuses; see `iblnm.io.remote.rest`.
+        If the server cannot be reached or refuses; see `iblnm.archive.remote.rest`.
     """
     folder = Path(folder)
     server = _public(one.alyx.base_url)

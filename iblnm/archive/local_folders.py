@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from iblnm.archive.cache_tables import read_one_table, session_places, write_one_table
 from iblnm.errors import InvalidNameError, MissingFileError
-from iblnm.io.cache_tables import read_one_table, session_places, write_one_table
 from iblnm.storage.atomic import locked
 from iblnm.storage.names import validate_eid
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from iblnm.archive.hashes import file_md5, remember_md5
+from iblnm.archive.records import is_remote
 from iblnm.errors import (
     DownloadIntegrityError,
     MissingFileError,
@@ -20,8 +22,6 @@ from iblnm.errors import (
     UnknownSessionError,
     UnreadableFileError,
 )
-from iblnm.io.hashes import file_md5, remember_md5
-from iblnm.io.records import is_remote
 from iblnm.storage.atomic import locked, write_whole
 from iblnm.storage.names import validate_eid
 
@@ -164,7 +164,7 @@ def dataset_path(
     DownloadIntegrityError
         Remote mode: the same after one fresh download; no such file is left on disk.
     TransientError, RemoteError
-        Remote mode: see `iblnm.io.remote.rest`.
+        Remote mode: see `iblnm.archive.remote.rest`.
     """
     found = find_dataset(one, eid, patterns)
     if found is None:

@@ -9,8 +9,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from iblnm.archive import changes
+from iblnm.archive.changes import RemoteChanges, record_fingerprint
+from iblnm.archive.sync_state import SyncState
+from iblnm.archive.watch import Observation, observe, open_source
 from iblnm.config import Settings, SyncSettings
-from iblnm.data.sync import Observation, observe, open_source
 from iblnm.demo.alyx import AlyxModel, AlyxServer
 from iblnm.errors import (
     AuthenticationError,
@@ -19,9 +22,6 @@ from iblnm.errors import (
     ServerError,
     TransientError,
 )
-from iblnm.io import changes
-from iblnm.io.changes import RemoteChanges, record_fingerprint
-from iblnm.storage.sync_state import SyncState
 
 NOW = datetime(2025, 6, 1, 12, 0, 0)
 DAY_S = 86400.0
@@ -314,7 +314,7 @@ def test_a_round_out_of_time_is_gone_on_with(watched):
 
 def test_lists_longer_than_an_answer_are_split_and_lose_no_tie(watched, monkeypatch):
     monkeypatch.setattr(changes, "MAX_ROWS", 40)
-    monkeypatch.setattr("iblnm.data.sync.MAX_ROWS", 40)
+    monkeypatch.setattr("iblnm.archive.watch.MAX_ROWS", 40)
     ties = [NOW - timedelta(days=200 + i) for i in range(8)]
     for i in range(300):
         watched.model.register_session(

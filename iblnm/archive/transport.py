@@ -23,6 +23,7 @@ import requests
 from pydantic import SecretStr
 from urllib3.exceptions import HTTPError
 
+from iblnm.archive.deadline import Deadline, deadline_session, within
 from iblnm.config import RemoteSettings
 from iblnm.errors import (
     AuthenticationError,
@@ -33,7 +34,6 @@ from iblnm.errors import (
     ServerUnreachableError,
     TransientError,
 )
-from iblnm.io.deadline import Deadline, deadline_session, within
 
 _CHUNK_BYTES = 1 << 20
 _DETAIL_CHARACTERS = 200

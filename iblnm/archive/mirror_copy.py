@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from iblnm.archive.journal import Journal
+from iblnm.archive.records import identifier
+from iblnm.archive.remote import rest
 from iblnm.errors import DataError, NotFoundError, UnknownSessionError
-from iblnm.io.journal import Journal
 from iblnm.io.photometry import RAW_FRAMES, SIGNAL
-from iblnm.io.records import identifier
 from iblnm.io.regions import DESCRIPTION, LOCATIONS
-from iblnm.io.remote import rest
 from iblnm.io.trials import TRIALS_PATTERNS
 from iblnm.io.video import CAMERA_TIMES
 from iblnm.storage.atomic import write_whole
@@ -99,7 +99,7 @@ class Copy:
 
     def session(self, eid: str, datasets: bool) -> None:
         """Copy a session; what is wrong with this one alone is noted."""
-        from iblnm.io.remote_one import describe_record
+        from iblnm.archive.remote_one import describe_record
 
         try:
             self._step("sessions", eid, lambda: self._read("sessions", eid))
@@ -178,7 +178,7 @@ class Copy:
 
     def _files(self, eid: str, described: tuple[Path, Any]) -> list[str]:
         """Fetch what is missing or not intact; what is wrong with the rest."""
-        from iblnm.io.datasets import dataset_path
+        from iblnm.archive.datasets import dataset_path
 
         recorded = _Recorded(self._one, described, self._folder)
         problems = []

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from iblnm.archive import _sync_rows
 from iblnm.config import Settings
 from iblnm.errors import TransientError, UnreadableFileError
-from iblnm.storage import _sync_rows
 
 BUSY_TIMEOUT_S = 30.0
 FIRST_RETRY_S = 60.0

@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from iblnm.archive.changes import Sight, digest, record_fingerprint
+from iblnm.archive.records import LocalRecords
+from iblnm.archive.sync_state import Listed
 from iblnm.errors import DataError, MissingFileError
-from iblnm.io.changes import Sight, digest, record_fingerprint
-from iblnm.io.records import LocalRecords
 from iblnm.storage.parquet import read_table
-from iblnm.storage.sync_state import Listed
 
 _TABLES = ("sessions.pqt", "datasets.pqt")
 

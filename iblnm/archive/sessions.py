@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from iblnm.archive.datasets import list_session_datasets
+from iblnm.archive.records import is_remote, records_of
+from iblnm.archive.remote import rest
 from iblnm.errors import DataError, UnknownSessionError
 from iblnm.io import regions
-from iblnm.io.datasets import list_session_datasets
 from iblnm.io.fibers import subject_fibers
-from iblnm.io.records import is_remote, records_of
-from iblnm.io.remote import rest
 from iblnm.storage.names import validate_eid
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import pytest
 import requests
 from pydantic import SecretStr
 
+from iblnm.archive.deadline import Deadline, deadline_session, within
+from iblnm.archive.transport import Call, Transport
 from iblnm.config import RemoteSettings
 from iblnm.errors import RemoteError, RemoteTimeout, ServerError, ServerUnreachableError
-from iblnm.io.deadline import Deadline, deadline_session, within
-from iblnm.io.transport import Call, Transport
 
 SLACK_S = 1.0
 PATIENCE = RemoteSettings(

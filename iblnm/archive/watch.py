@@ -18,9 +18,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Protocol
 
-from iblnm.config import Settings, SyncSettings
-from iblnm.errors import AuthenticationError, IblnmError, TransientError
-from iblnm.io.changes import (
+from iblnm.archive.changes import (
     FIRST_START,
     LAST_START,
     MAX_ROWS,
@@ -29,7 +27,9 @@ from iblnm.io.changes import (
     exact_stamp,
     later,
 )
-from iblnm.storage.sync_state import Look, SyncState
+from iblnm.archive.sync_state import Look, SyncState
+from iblnm.config import Settings, SyncSettings
+from iblnm.errors import AuthenticationError, IblnmError, TransientError
 
 CLOCKS = ("sessions", "datasets")
 _LOOKS_PER_TRANSACTION = 50
@@ -90,7 +90,7 @@ def open_source(settings: Settings, *, max_total_s: float | None = None) -> Any:
 
     claim_root(settings)
     if settings.one_mode == "remote":
-        from iblnm.io.remote import open_remote
+        from iblnm.archive.remote import open_remote
 
         if max_total_s is not None:
             patience = {
@@ -100,7 +100,7 @@ def open_source(settings: Settings, *, max_total_s: float | None = None) -> Any:
             remote = settings.remote.model_copy(update=patience)
             settings = settings.model_copy(update={"remote": remote})
         return RemoteChanges(open_remote(settings), settings.project, max_total_s=max_total_s)
-    from iblnm.io.local_changes import LocalChanges
+    from iblnm.archive.local_changes import LocalChanges
 
     if settings.is_demo:
         from iblnm.demo import ensure_archive

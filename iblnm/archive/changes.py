@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from iblnm.archive.remote import rest
+from iblnm.archive.sync_state import Listed
 from iblnm.errors import NotFoundError, ServerError
-from iblnm.io.remote import rest
-from iblnm.storage.sync_state import Listed
 
 MAX_ROWS = 1000
 FIRST_START = "1990-01-01T00:00:00"
@@ -78,7 +78,7 @@ class RemoteChanges:
     project : str
         Exact name.
     max_total_s : float, optional
-        Patience with one call [s]; see `iblnm.io.remote.rest`.
+        Patience with one call [s]; see `iblnm.archive.remote.rest`.
     """
 
     def __init__(self, one: Any, project: str, *, max_total_s: float | None = None):

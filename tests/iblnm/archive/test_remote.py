@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from iblnm.archive.connection import connect
+from iblnm.archive.records import records_of
+from iblnm.archive.remote import rest
+from iblnm.archive.sessions import list_sessions
+from iblnm.archive.transient import is_transient
 from iblnm.config import Settings
 from iblnm.demo.alyx import AlyxServer, synthetic
 from iblnm.demo.alyx.server import USER
@@ -25,11 +30,6 @@ from iblnm.errors import (
     TransientError,
     UnreadableFileError,
 )
-from iblnm.io.connection import connect
-from iblnm.io.records import records_of
-from iblnm.io.remote import rest
-from iblnm.io.sessions import list_sessions
-from iblnm.io.transient import is_transient
 
 QUICK = {
     "connect_timeout_s": 0.5,

@@ -11,6 +11,11 @@ import pytest
 from click.testing import CliRunner
 from pydantic import SecretStr
 
+from iblnm.archive.connection import connect
+from iblnm.archive.journal import Journal
+from iblnm.archive.mirror import choose_sessions, mirror_sessions, read_eids
+from iblnm.archive.remote import open_remote
+from iblnm.archive.sessions import fetch_session, list_sessions
 from iblnm.config import RemoteSettings, Settings, get_settings
 from iblnm.errors import (
     ArchiveMismatchError,
@@ -19,11 +24,6 @@ from iblnm.errors import (
     ServerError,
     TransientError,
 )
-from iblnm.io.connection import connect
-from iblnm.io.journal import Journal
-from iblnm.io.mirror import choose_sessions, mirror_sessions, read_eids
-from iblnm.io.remote import open_remote
-from iblnm.io.sessions import fetch_session, list_sessions
 
 PROJECT = "ibl_fibrephotometry"
 QUICK = RemoteSettings(max_attempts=1, first_backoff_s=0.0, deadline_s=5.0)
@@ -396,7 +396,7 @@ def test_a_mirror_is_not_mixed_with_another_archive(one, alyx_server, tmp_path, 
 
 
 def test_two_mirrors_of_one_folder_do_not_run_together(one, tmp_path, monkeypatch):
-    from iblnm.io import mirror
+    from iblnm.archive import mirror
     from iblnm.storage.atomic import locked
 
     monkeypatch.setattr(mirror, "_LOCK_TIMEOUT_S", 0.05)

@@ -12,6 +12,11 @@ import pandas as pd
 import pytest
 
 import iblnm.io
+from iblnm.archive import connect, dataset_path, list_session_datasets
+from iblnm.archive import connection as connection_module
+from iblnm.archive.datasets import find_dataset
+from iblnm.archive.records import parse_json, records_of
+from iblnm.archive.sessions import fetch_session, list_sessions
 from iblnm.config import Settings
 from iblnm.errors import (
     DownloadIntegrityError,
@@ -21,12 +26,8 @@ from iblnm.errors import (
     UnknownSessionError,
     UnreadableFileError,
 )
-from iblnm.io import connect, dataset_path, fiber_tip, list_session_datasets, read_fibers
-from iblnm.io import connection as connection_module
-from iblnm.io.datasets import find_dataset
+from iblnm.io import fiber_tip, read_fibers
 from iblnm.io.fibers import fibers_path, side_of, subject_fibers
-from iblnm.io.records import parse_json, records_of
-from iblnm.io.sessions import fetch_session, list_sessions
 
 TRIALS = "alf/task_00/_ibl_trials.table.pqt"
 
@@ -36,7 +37,7 @@ TRIALS = "alf/task_00/_ibl_trials.table.pqt"
 
 def test_package_imports_nothing_heavy():
     code = (
-        "import sys, iblnm.io, iblnm.storage\n"
+        "import sys, iblnm.archive, iblnm.io, iblnm.storage\n"
         "heavy = {'one', 'h5py', 'xarray', 'pyarrow', 'brainbox', 'iblphotometry', 'yaml'}\n"
         "print(sorted(heavy & set(sys.modules) - set(PANDAS)))"
     )

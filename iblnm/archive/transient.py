@@ -15,7 +15,7 @@ def is_transient(error: BaseException) -> bool:
     Transient: time-outs, refused or reset connections, unreachable hosts, server errors and
     rate limits (HTTP 429 and 5xx), an answer that is no JSON. Permanent: HTTP 400, 401, 403
     and 404, an address that is none, everything about files, and every programming error.
-    `iblnm.io.remote.rest` has types for these; the others come from a client of the user's own.
+    `iblnm.archive.rest` has types for these; the others come from a client of the user's own.
     """
     from urllib.error import HTTPError, URLError
 
