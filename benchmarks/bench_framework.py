@@ -83,7 +83,7 @@ def warm_worker(settings: Settings, eids: list[str], *, checks: bool) -> float:
     """CPU seconds per session of a warm worker."""
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.partitions import add_sessions
-    from iblnm_dagster.worker import Worker
+    from iblnm_dagster.running.worker import Worker
 
     with open_instance(settings) as instance:
         add_sessions(instance, eids)
@@ -98,9 +98,9 @@ def warm_worker(settings: Settings, eids: list[str], *, checks: bool) -> float:
 
 def batch_rate(settings: Settings, eids: list[str], workers: int) -> tuple[float, float, int]:
     """Sessions per hour, largest memory of a worker [MiB], and sessions that broke."""
-    from iblnm_dagster.batch import run_batch
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.partitions import add_sessions
+    from iblnm_dagster.running.batch import run_batch
 
     with open_instance(settings) as instance:
         add_sessions(instance, eids)

@@ -65,16 +65,16 @@ def work_for_ever(seed: int) -> None:
     """What executes the runs: a run of a session is one look at its record."""
     from dagster import DagsterRunStatus, RunsFilter
 
-    import iblnm_dagster.batch
-    from iblnm_dagster.catch_up import CATCH_UP_JOB, work_off
+    import iblnm_dagster.running.batch
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.jobs import SESSION_JOB
+    from iblnm_dagster.running.catch_up import CATCH_UP_JOB, work_off
     from iblnm_dagster.selection import WORKER_TAG, worker_tag
 
     settings = get_settings()
     with open_instance(settings) as instance:
         work = _Work(settings, instance)
-        iblnm_dagster.batch.run_batch = work.run_batch
+        iblnm_dagster.running.batch.run_batch = work.run_batch
         active = [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTED]
         while True:
             runs = instance.get_runs(RunsFilter(statuses=active), ascending=True)
@@ -127,10 +127,10 @@ class _Work:
     def run_batch(self, settings, eids, *, on_outcome, limit_s, **_):
         from dagster import DagsterRun, RunsFilter
 
-        from iblnm_dagster.batch import BatchReport
         from iblnm_dagster.jobs import SESSION_JOB
+        from iblnm_dagster.running.batch import BatchReport
+        from iblnm_dagster.running.worker import SKIPPED, SessionOutcome
         from iblnm_dagster.selection import UNFINISHED, WORKER_TAG, worker_tag
-        from iblnm_dagster.worker import SKIPPED, SessionOutcome
 
         report = BatchReport()
         for eid in eids:

@@ -186,9 +186,9 @@ def _wait_until_quiet(settings, instance, ended: float, processes: dict) -> None
 def _judge(settings, instance, traffic: Traffic, kills: int, faults: int, requests: int) -> Result:
     from dagster import DagsterRunStatus, RunsFilter
 
-    from iblnm_dagster.catch_up import CATCH_UP_JOB
     from iblnm_dagster.jobs import SESSION_JOB
     from iblnm_dagster.partitions import known_sessions
+    from iblnm_dagster.running.catch_up import CATCH_UP_JOB
 
     runs = instance.get_runs(RunsFilter(job_name=SESSION_JOB))
     ended = [run for run in runs if run.status != DagsterRunStatus.CANCELED]

@@ -10,7 +10,6 @@ from dagster import Definitions, in_process_executor
 from iblnm.config import Settings, get_settings
 from iblnm.storage.store import SessionStore
 from iblnm_dagster.assets import CATALOG_ASSETS, COHORT_ASSETS, SESSION_ASSETS
-from iblnm_dagster.catch_up import catch_up
 from iblnm_dagster.checks import build_catalog_checks, build_session_checks
 from iblnm_dagster.io_managers import (
     CohortIOManager,
@@ -21,6 +20,7 @@ from iblnm_dagster.io_managers import (
 )
 from iblnm_dagster.jobs import analyse_cohort, process_session, update_catalogue
 from iblnm_dagster.resources import Archive
+from iblnm_dagster.running.catch_up import catch_up
 from iblnm_dagster.schedules import build_schedules
 from iblnm_dagster.sensors import build_sensors
 from iblnm_dagster.workarounds.executor import settle_skipped_and_abandoned_steps

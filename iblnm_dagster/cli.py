@@ -314,15 +314,15 @@ def _batch(
 ) -> None:
     from iblnm.archive.sync_state import open_state
     from iblnm_dagster import selection
-    from iblnm_dagster.batch import run_batch
-    from iblnm_dagster.catch_up import run_claimed
     from iblnm_dagster.failures import SESSION_ASSET_NAMES
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.outcomes import session_rules
     from iblnm_dagster.resources import Archive
+    from iblnm_dagster.running.batch import run_batch
+    from iblnm_dagster.running.catch_up import run_claimed
+    from iblnm_dagster.running.waiting import owner_is_alive
     from iblnm_dagster.summary import format_summary
     from iblnm_dagster.tables import tables_exist
-    from iblnm_dagster.waiting import owner_is_alive
 
     names = tuple(name.strip() for name in assets.split(",")) if assets else None
     unknown = sorted(set(names or ()) - set(SESSION_ASSET_NAMES))

@@ -53,7 +53,7 @@ def discover_sessions(instance: DagsterInstance, archive: Archive) -> list[str]:
 def changed_sessions(instance: DagsterInstance, settings: Settings) -> list[str]:
     """Sessions with a content that no run has taken in: new ones, and changed ones."""
     from iblnm.archive.sync_state import open_state
-    from iblnm_dagster.waiting import owner_is_alive, sort_waiting
+    from iblnm_dagster.running.waiting import owner_is_alive, sort_waiting
 
     state = open_state(settings)
     found = sort_waiting(instance, state.waiting(owner_is_alive))

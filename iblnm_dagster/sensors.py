@@ -28,7 +28,6 @@ from dagster import (
 from dagster._core.storage.tags import RUN_KEY_TAG
 
 from iblnm.config import Settings
-from iblnm_dagster.catch_up import CATCH_UP_JOB, catch_up
 from iblnm_dagster.jobs import (
     CATALOG_JOB,
     COHORT_JOB,
@@ -37,8 +36,9 @@ from iblnm_dagster.jobs import (
     update_catalogue,
 )
 from iblnm_dagster.partitions import SESSION_PARTITIONS, known_sessions
+from iblnm_dagster.running.catch_up import CATCH_UP_JOB, catch_up
+from iblnm_dagster.running.waiting import owner_is_alive, sort_waiting
 from iblnm_dagster.selection import UNFINISHED, cancel_runs_of_dead_workers
-from iblnm_dagster.waiting import owner_is_alive, sort_waiting
 
 BACKLOG_TAG = "iblnm/backlog"
 _ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE]

@@ -30,9 +30,9 @@ class Processed:
 def faulty(tmp_path_factory) -> Iterator[Processed]:
     """The smallest archive with every planted fault (62 sessions), processed."""
     from iblnm.demo import build_archive
-    from iblnm_dagster.batch import run_batch
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.partitions import add_sessions
+    from iblnm_dagster.running.batch import run_batch
 
     folder = tmp_path_factory.mktemp("faulty")
     truth = build_archive(folder / "alf", n_subjects=10, sessions_per_subject=4, duration_s=1350.0)

@@ -15,7 +15,7 @@ import pytest
 from iblnm import errors
 from iblnm.config import Settings
 from iblnm_dagster.failures import asset_failures
-from iblnm_dagster.worker import BLOCKED, BROKEN, FAILED, PASSED, Worker
+from iblnm_dagster.running.worker import BLOCKED, BROKEN, FAILED, PASSED, Worker
 
 SIGNAL = "photometry.signal.pqt"
 LOCATIONS = "photometryROI.locations.pqt"

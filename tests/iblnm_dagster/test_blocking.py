@@ -16,8 +16,8 @@ from iblnm.storage.store import H5_ASSETS, PARQUET_ASSETS, SessionStore
 from iblnm.validation import RULES
 from iblnm_dagster.failures import SESSION_ASSET_NAMES, asset_failures
 from iblnm_dagster.partitions import known_sessions
+from iblnm_dagster.running.worker import BLOCKED, FAILED, PASSED, Worker
 from iblnm_dagster.selection import failed_sessions, missing_sessions
-from iblnm_dagster.worker import BLOCKED, FAILED, PASSED, Worker
 
 BLOCKING = sorted(name for name, rule in RULES.items() if rule.severity == "BLOCK")
 PHOTOMETRY = {"photometry", "photometry_qc", "preprocessed", "responses"}

@@ -21,7 +21,7 @@ from iblnm_dagster.build import build_defs, build_resources
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.jobs import CATALOG_JOB
 from iblnm_dagster.partitions import add_sessions
-from iblnm_dagster.worker import PASSED, Worker
+from iblnm_dagster.running.worker import PASSED, Worker
 
 NAMES = [next(iter(asset.keys)).to_user_string() for asset in SESSION_ASSETS]
 

@@ -7,7 +7,7 @@ import pytest
 
 from iblnm.errors import MalformedFileError
 from iblnm_dagster import outcomes
-from iblnm_dagster.worker import Worker
+from iblnm_dagster.running.worker import Worker
 
 
 def path_of(settings, eid, name):

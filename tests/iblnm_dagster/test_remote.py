@@ -19,8 +19,8 @@ from iblnm_dagster.assets import _session_asset
 from iblnm_dagster.failures import asset_failures
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.resources import Archive
+from iblnm_dagster.running.worker import BROKEN, FAILED, PASSED, Worker
 from iblnm_dagster.selection import discover_sessions
-from iblnm_dagster.worker import BROKEN, FAILED, PASSED, Worker
 
 PASSWORD = "correct-horse-battery-staple"
 PATIENCE = {

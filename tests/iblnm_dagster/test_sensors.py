@@ -25,16 +25,16 @@ import iblnm_dagster.cli
 from iblnm.archive.sync_state import open_state
 from iblnm.config import Settings, get_settings
 from iblnm.errors import RemoteTimeout
-from iblnm_dagster.batch import BatchReport
 from iblnm_dagster.build import build_defs
-from iblnm_dagster.catch_up import CATCH_UP_JOB, work_off
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.jobs import CATALOG_JOB, COHORT_JOB, SESSION_JOB
 from iblnm_dagster.partitions import known_sessions
+from iblnm_dagster.running.batch import BatchReport
+from iblnm_dagster.running.catch_up import CATCH_UP_JOB, work_off
+from iblnm_dagster.running.worker import PASSED, SessionOutcome, Worker
 from iblnm_dagster.schedules import cohort_request
 from iblnm_dagster.selection import WORKER_RUN_TAG, WORKER_TAG
 from iblnm_dagster.sensors import BACKLOG_TAG, SessionWatch, tables_request
-from iblnm_dagster.worker import PASSED, SessionOutcome, Worker
 
 DEAD_PID = 2**22 + 1
 
@@ -178,7 +178,7 @@ def test_a_batch_leaves_nothing_for_the_sensor(settings, root, watch, monkeypatc
             on_outcome(SessionOutcome(eid, PASSED))
         return BatchReport()
 
-    monkeypatch.setattr("iblnm_dagster.batch.run_batch", run_batch)
+    monkeypatch.setattr("iblnm_dagster.running.batch.run_batch", run_batch)
     monkeypatch.setattr(iblnm_dagster.cli, "get_settings", lambda: settings)
     batch = functools.partial(CliRunner().invoke, iblnm_dagster.cli.cli, catch_exceptions=False)
     assert "4 new sessions; 4 to run" in batch(["batch", "--no-catalogue"]).output

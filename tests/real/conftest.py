@@ -45,9 +45,9 @@ def real_run(real_data, tmp_path_factory) -> RealRun:
     from iblnm_dagster.build import build_defs
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.resources import Archive
+    from iblnm_dagster.running.worker import Worker
     from iblnm_dagster.selection import discover_sessions
     from iblnm_dagster.tables import update_tables
-    from iblnm_dagster.worker import Worker
 
     before = fingerprint(real_data / "alf")
     folder = tmp_path_factory.mktemp("real")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iblnm.config import Settings
-from iblnm_dagster.worker import BROKEN, FAILED, SKIPPED, SessionOutcome, Worker
+from iblnm_dagster.running.worker import BROKEN, FAILED, SKIPPED, SessionOutcome, Worker
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -13,10 +13,10 @@ import pytest
 
 from iblnm.errors import DataError, IblnmError, InvalidNameError
 from iblnm_dagster import selection
-from iblnm_dagster.batch import run_batch
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.partitions import known_sessions
-from iblnm_dagster.worker import PASSED, SKIPPED, Worker
+from iblnm_dagster.running.batch import run_batch
+from iblnm_dagster.running.worker import PASSED, SKIPPED, Worker
 
 
 def _environment(settings) -> dict[str, str]:
@@ -109,7 +109,7 @@ def test_two_processes_may_run_the_same_session(settings, instance):
     code = (
         "import sys; from iblnm.config import get_settings; "
         "from iblnm_dagster.instance import open_instance; "
-        "from iblnm_dagster.worker import Worker\n"
+        "from iblnm_dagster.running.worker import Worker\n"
         "with open_instance(get_settings()) as instance:\n"
         "    worker = Worker(get_settings(), instance)\n"
         "    worker._instance.get_runs = lambda *a, **k: []\n"

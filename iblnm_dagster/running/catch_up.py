@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from iblnm.archive.sync_state import SyncState
-    from iblnm_dagster.batch import BatchReport
-    from iblnm_dagster.worker import SessionOutcome
+    from iblnm_dagster.running.batch import BatchReport
+    from iblnm_dagster.running.worker import SessionOutcome
 
 CATCH_UP_JOB = "catch_up"
 _LOCK_WAIT_S = 1.0
@@ -78,8 +78,8 @@ def work_off(
     from iblnm.archive.sync_state import open_state
     from iblnm.storage.atomic import locked
     from iblnm_dagster.partitions import add_sessions
+    from iblnm_dagster.running.waiting import owner_is_alive, sort_waiting
     from iblnm_dagster.selection import cancel_runs_of_dead_workers
-    from iblnm_dagster.waiting import owner_is_alive, sort_waiting
 
     state = open_state(settings)
     with ExitStack() as held:
@@ -110,11 +110,11 @@ def run_claimed(
     state : SyncState
     eids : sequence of str
     **options
-        As for `iblnm_dagster.batch.run_batch`.
+        As for `iblnm_dagster.running.batch.run_batch`.
     """
-    from iblnm_dagster.batch import run_batch
+    from iblnm_dagster.running.batch import run_batch
+    from iblnm_dagster.running.worker import SKIPPED
     from iblnm_dagster.selection import worker_tag
-    from iblnm_dagster.worker import SKIPPED
 
     owner = worker_tag()
 

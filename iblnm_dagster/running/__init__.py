@@ -1,0 +1,1 @@
+"""Running many sessions: warm workers, the batch around them, the backlog, what waits."""
