@@ -21,10 +21,10 @@ from iblnm.config import Settings
 
 def rules_alone(settings: Settings, eids: list[str]) -> tuple[float, float]:
     """CPU seconds per session of evaluating all rules: on values in memory, and from the files."""
-    from iblnm.data.checking import evaluate_stored
+    from iblnm.pipeline.checking import evaluate_stored
+    from iblnm.pipeline.graph import checked_stages
     from iblnm.storage.store import SessionStore
     from iblnm.validation import evaluate
-    from iblnm_dagster.checks import CHECKED_ASSETS
 
     store = SessionStore(settings)
     names = {
@@ -39,7 +39,7 @@ def rules_alone(settings: Settings, eids: list[str]) -> tuple[float, float]:
     values = [
         (asset, {name: store.load(source, eid) for name, source in names[asset].items()})
         for eid in eids
-        for asset in CHECKED_ASSETS
+        for asset in checked_stages()
     ]
 
     def in_memory() -> None:
@@ -48,7 +48,7 @@ def rules_alone(settings: Settings, eids: list[str]) -> tuple[float, float]:
 
     def from_files() -> None:
         for eid in eids:
-            for asset in CHECKED_ASSETS:
+            for asset in checked_stages():
                 evaluate_stored(store, asset, eid, settings)
 
     return cpu_seconds(in_memory) / len(eids), cpu_seconds(from_files) / len(eids)

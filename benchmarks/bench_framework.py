@@ -27,25 +27,26 @@ def plain_loop(settings: Settings, eids: list[str]) -> float:
     """CPU seconds per session of all stages and writes, without Dagster."""
     from iblnm.archive.connection import connect
     from iblnm.data import stages
+    from iblnm.pipeline.graph import find_stage
     from iblnm.storage.h5 import read_group, write_groups
     from iblnm.storage.parquet import read_table, write_table
-    from iblnm.storage.store import H5_ASSETS, PARQUET_ASSETS
 
     one = connect(settings)
 
     def keep(asset: str, eid: str, result):
         if result.value is None:
             return None
-        if asset in PARQUET_ASSETS:
-            folder, table = PARQUET_ASSETS[asset]
-            path = settings.root / folder / f"{eid}.pqt"
+        stage = find_stage(asset)
+        if stage.folder is not None:
+            table = stage.table
+            path = settings.root / stage.folder / f"{eid}.pqt"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_table(result.value, path, table, result.provenance)
             if asset == "session":
                 write_groups(h5_path(eid), {"metadata": result.value}, result.provenance)
             return lambda: read_table(path, table)
-        write_groups(h5_path(eid), {H5_ASSETS[asset]: result.value}, result.provenance)
-        return lambda: read_group(h5_path(eid), H5_ASSETS[asset])
+        write_groups(h5_path(eid), {stage.h5_group: result.value}, result.provenance)
+        return lambda: read_group(h5_path(eid), stage.h5_group)
 
     def h5_path(eid: str) -> Path:
         settings.sessions_h5_dir.mkdir(parents=True, exist_ok=True)
@@ -158,13 +159,13 @@ def daemon_cost(settings: Settings, eids: list[str]) -> tuple[float, float]:
 
 
 def _launch_backfill(port: int, eids: list[str]) -> None:
-    from iblnm_dagster.failures import SESSION_ASSET_NAMES
+    from iblnm.pipeline.graph import stage_names
 
     mutation = """mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p)
         { __typename ... on PythonError { message } } }"""
     params = {
         "partitionNames": eids,
-        "assetSelection": [{"path": [name]} for name in SESSION_ASSET_NAMES],
+        "assetSelection": [{"path": [name]} for name in stage_names()],
         "fromFailure": False,
     }
     answer = _post(port, {"query": mutation, "variables": {"p": params}})

@@ -80,11 +80,12 @@ def bench_following(root: Path) -> None:
     """Making the tables follow the sessions: our sensor against declarative automation."""
     import dagster as dg
 
-    from iblnm_dagster.assets import CATALOG_ASSETS, SESSION_ASSETS
+    from iblnm_dagster.assets import CATALOG_ASSETS
     from iblnm_dagster.build import build_resources
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.partitions import SESSION_PARTITIONS
     from iblnm_dagster.sensors import tables_request
+    from iblnm_dagster.session import build_session_assets
 
     settings = Settings(root=root, one_cache_dir=root / "alf")
     condition = (
@@ -93,12 +94,13 @@ def bench_following(root: Path) -> None:
         & ~dg.AutomationCondition.in_progress()
     )
     tables = [asset.with_attributes(automation_condition=condition) for asset in CATALOG_ASSETS]
-    defs = dg.Definitions([*SESSION_ASSETS, *tables], resources=build_resources(settings))
+    session_assets = build_session_assets()
+    defs = dg.Definitions([*session_assets, *tables], resources=build_resources(settings))
     eids = [str(uuid.UUID(int=i, version=4)) for i in range(N_SESSIONS)]
     with open_instance(settings) as instance:
         instance.add_dynamic_partitions(SESSION_PARTITIONS.name, eids)
         for eid in eids[:200]:
-            for asset in SESSION_ASSETS:
+            for asset in session_assets:
                 event = dg.AssetMaterialization(asset.key, partition=eid)
                 instance.report_runless_asset_event(event)
         result = dg.evaluate_automation_conditions(defs, instance)
@@ -110,7 +112,7 @@ def bench_following(root: Path) -> None:
         row("declarative automation, nothing new", thread_seconds(evaluate, 3), "CPU-s")
         eid = eids[200]
         requested = 0
-        for asset in SESSION_ASSETS:
+        for asset in session_assets:
             instance.report_runless_asset_event(dg.AssetMaterialization(asset.key, partition=eid))
             result = dg.evaluate_automation_conditions(defs, instance, cursor=cursor[0])
             cursor[0], requested = result.cursor, requested + result.total_requested

@@ -9,7 +9,7 @@ from dagster import Definitions, in_process_executor
 
 from iblnm.config import Settings, get_settings
 from iblnm.storage.store import SessionStore
-from iblnm_dagster.assets import CATALOG_ASSETS, COHORT_ASSETS, SESSION_ASSETS
+from iblnm_dagster.assets import CATALOG_ASSETS, COHORT_ASSETS
 from iblnm_dagster.checks import build_catalog_checks, build_session_checks
 from iblnm_dagster.io_managers import (
     CohortIOManager,
@@ -23,6 +23,7 @@ from iblnm_dagster.resources import Archive
 from iblnm_dagster.running.catch_up import catch_up
 from iblnm_dagster.schedules import build_schedules
 from iblnm_dagster.sensors import build_sensors
+from iblnm_dagster.session import build_session_assets
 from iblnm_dagster.workarounds.executor import settle_skipped_and_abandoned_steps
 
 
@@ -60,7 +61,7 @@ def build_defs(
     settle_skipped_and_abandoned_steps()
     settings = settings or get_settings()
     return Definitions(
-        assets=[*SESSION_ASSETS, *CATALOG_ASSETS, *COHORT_ASSETS],
+        assets=[*build_session_assets(), *CATALOG_ASSETS, *COHORT_ASSETS],
         asset_checks=[*build_session_checks(), *build_catalog_checks()] if checks else [],
         jobs=[process_session, update_catalogue, analyse_cohort, catch_up],
         sensors=build_sensors(settings),

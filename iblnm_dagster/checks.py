@@ -19,24 +19,15 @@ from dagster import (
 
 from iblnm.config import Settings
 from iblnm.errors import MissingFileError
+from iblnm.pipeline.graph import checked_stages
 from iblnm.storage.store import SessionStore
 from iblnm.validation import RULES, Outcome, Rule, rules_for
 from iblnm_dagster.partitions import SESSION_PARTITIONS
 
-CHECKED_ASSETS = (
-    "session",
-    "trials",
-    "photometry",
-    "photometry_qc",
-    "preprocessed",
-    "performance",
-    "video_qc",
-)
-
 
 def build_session_checks() -> list[AssetChecksDefinition]:
     """One step per asset that evaluates all its rules for one session."""
-    return [_checks_of(asset, rules) for asset in CHECKED_ASSETS if (rules := rules_for(asset))]
+    return [_checks_of(name, rules_for(name)) for name in checked_stages()]
 
 
 def build_catalog_checks() -> list[AssetChecksDefinition]:
@@ -58,7 +49,7 @@ def _checks_of(asset: str, rules: list[Rule]) -> AssetChecksDefinition:
         store: ResourceParam[SessionStore],
         settings: ResourceParam[Settings],
     ) -> Iterator[AssetCheckResult]:
-        from iblnm.data.checking import evaluate_stored
+        from iblnm.pipeline.checking import evaluate_stored
 
         selected = {key.name for key in context.selected_asset_check_keys}
         try:

@@ -313,8 +313,8 @@ def _batch(
     catalogue: bool = True,
 ) -> None:
     from iblnm.archive.sync_state import open_state
+    from iblnm.pipeline.graph import stage_names
     from iblnm_dagster import selection
-    from iblnm_dagster.failures import SESSION_ASSET_NAMES
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.outcomes import session_rules
     from iblnm_dagster.resources import Archive
@@ -325,10 +325,10 @@ def _batch(
     from iblnm_dagster.tables import tables_exist
 
     names = tuple(name.strip() for name in assets.split(",")) if assets else None
-    unknown = sorted(set(names or ()) - set(SESSION_ASSET_NAMES))
+    unknown = sorted(set(names or ()) - set(stage_names()))
     if unknown:
         raise click.UsageError(
-            f"no such asset: {', '.join(unknown)}; there are {', '.join(SESSION_ASSET_NAMES)}"
+            f"no such asset: {', '.join(unknown)}; there are {', '.join(stage_names())}"
         )
     rules = [rule.name for rule in session_rules()]
     if check is not None and check not in rules:

@@ -17,18 +17,8 @@ from dagster._serdes import deserialize_value
 from dagster._utils.error import SerializableErrorInfo
 
 from iblnm import errors
+from iblnm.pipeline.graph import stage_names
 
-SESSION_ASSET_NAMES = (
-    "session",
-    "trials",
-    "photometry",
-    "photometry_qc",
-    "preprocessed",
-    "responses",
-    "performance",
-    "wheel_velocity",
-    "video_qc",
-)
 _RUNS_PER_QUERY = 500
 
 
@@ -53,12 +43,19 @@ class AssetFailure:
 
 
 def asset_failures(
-    instance: DagsterInstance, assets: Sequence[str] = SESSION_ASSET_NAMES
+    instance: DagsterInstance, assets: Sequence[str] | None = None
 ) -> list[AssetFailure]:
-    """Assets whose latest attempt for a session raised an error, newest attempt only."""
+    """Assets whose latest attempt for a session raised an error, newest attempt only.
+
+    Parameters
+    ----------
+    instance : DagsterInstance
+    assets : sequence of str, optional
+        All stages by default.
+    """
     storage = instance.event_log_storage
     wanted: dict[str, dict[str, str]] = {}
-    for name in assets:
+    for name in stage_names() if assets is None else assets:
         attempts = (
             storage.get_latest_asset_partition_materialization_attempts_without_materializations(
                 AssetKey(name)

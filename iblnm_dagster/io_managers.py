@@ -10,6 +10,8 @@ from upath import UPath
 
 from iblnm.config import Settings
 from iblnm.errors import MalformedFileError, MissingFileError
+from iblnm.pipeline.graph import find_stage
+from iblnm.pipeline.stage import Stage
 from iblnm.schemas import TABLES
 from iblnm.schemas.cohort import COHORT_TABLES
 from iblnm.storage.provenance import Provenance
@@ -28,10 +30,12 @@ class RefusingIOManager(IOManager):
 
 
 class _SessionFiles(UPathIOManager):
-    """Files keyed by eid; the folder is in the asset's definition metadata."""
+    """Files keyed by eid, where the asset's stage says."""
 
     def __init__(self, settings: Settings):
         super().__init__(base_path=UPath(settings.root))
+        self._h5_dir = settings.sessions_h5_dir
+        self._h5_folder = self._h5_dir.relative_to(settings.root).as_posix()
 
     def load_partitions(self, context: InputContext) -> Any:
         """Load one session; whole-cohort tables go through the session store instead."""
@@ -39,7 +43,7 @@ class _SessionFiles(UPathIOManager):
         return self.load_from_path(context, self._get_paths_for_partitions(context)[eid])
 
     def get_asset_relative_path(self, context: InputContext | OutputContext) -> UPath:
-        return UPath(_metadata_of(context)["folder"])
+        return UPath(_stage_of(context).folder or self._h5_folder)
 
     def get_path_for_partition(
         self, context: InputContext | OutputContext, path: UPath, partition: str
@@ -52,31 +56,24 @@ class _SessionFiles(UPathIOManager):
 class SessionParquetIOManager(_SessionFiles):
     """One parquet table per session, replaced whole.
 
-    An asset with ``h5_group`` in its definition metadata is also kept in the session's
-    HDF5 file, under that group.
+    A stage that declares an ``h5_group`` too is also kept in the session's HDF5 file.
     """
 
     extension = ".pqt"
-
-    def __init__(self, settings: Settings):
-        super().__init__(settings)
-        self._h5_dir = settings.sessions_h5_dir
 
     def dump_to_path(self, context: OutputContext, obj: Any, path: UPath) -> None:
         from iblnm.storage.h5 import write_groups
         from iblnm.storage.parquet import write_table
 
-        definition = _metadata_of(context)
-        provenance = _provenance(context)
-        write_table(obj, Path(path), TABLES[definition["table"]], provenance)
-        if "h5_group" in definition:
-            group = {definition["h5_group"]: obj}
-            write_groups(self._h5_dir / f"{path.stem}.h5", group, provenance)
+        stage, provenance = _stage_of(context), _provenance(context)
+        write_table(obj, Path(path), stage.table, provenance)
+        if stage.h5_group is not None:
+            write_groups(self._h5_dir / f"{path.stem}.h5", {stage.h5_group: obj}, provenance)
 
     def load_from_path(self, context: InputContext, path: UPath) -> Any:
         from iblnm.storage.parquet import read_table
 
-        table = TABLES[_metadata_of(context)["table"]].restore(read_table(Path(path)))
+        table = _stage_of(context).table.restore(read_table(Path(path)))
         if table.empty:
             raise MalformedFileError("0 rows: materialize it again", path=path.name)
         return table
@@ -90,13 +87,12 @@ class SessionH5IOManager(_SessionFiles):
     def dump_to_path(self, context: OutputContext, obj: Any, path: UPath) -> None:
         from iblnm.storage.h5 import write_groups
 
-        group = _metadata_of(context)["h5_group"]
-        write_groups(Path(path), {group: obj}, _provenance(context))
+        write_groups(Path(path), {_stage_of(context).h5_group: obj}, _provenance(context))
 
     def load_from_path(self, context: InputContext, path: UPath) -> Any:
         from iblnm.storage.h5 import list_groups, read_group
 
-        group = _metadata_of(context)["h5_group"]
+        group = _stage_of(context).h5_group
         if group not in list_groups(Path(path)):
             raise MissingFileError(f"{group} is not stored: materialize it first", path=path.name)
         return read_group(Path(path), group)
@@ -158,6 +154,10 @@ class CohortIOManager(IOManager):
                 f"not made yet: materialize {context.asset_key.to_user_string()} first", path=path
             )
         return COHORT_TABLES[_metadata_of(context)["table"]].restore(read_table(path))
+
+
+def _stage_of(context: InputContext | OutputContext) -> Stage:
+    return find_stage(context.asset_key.path[-1])
 
 
 def _metadata_of(context: InputContext | OutputContext) -> dict[str, Any]:

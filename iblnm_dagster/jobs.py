@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dagster import AssetSelection, define_asset_job
 
-from iblnm_dagster.assets import CATALOG_ASSETS, COHORT_ASSETS, SESSION_ASSETS
+from iblnm_dagster.assets import CATALOG_ASSETS, COHORT_ASSETS
 from iblnm_dagster.partitions import SESSION_PARTITIONS
+from iblnm_dagster.session import SESSION_TAG
 
 SESSION_JOB = "process_session"
 CATALOG_JOB = "update_catalogue"
@@ -13,7 +14,7 @@ COHORT_JOB = "analyse_cohort"
 
 process_session = define_asset_job(
     SESSION_JOB,
-    selection=AssetSelection.assets(*SESSION_ASSETS),
+    selection=AssetSelection.tag(*SESSION_TAG),
     partitions_def=SESSION_PARTITIONS,
     # a run whose process vanished with the machine gives its place back after that
     tags={"dagster/max_runtime": "7200"},

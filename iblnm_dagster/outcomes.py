@@ -15,8 +15,8 @@ from dagster._core.storage.asset_check_execution_record import (
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 from iblnm.config import Settings
+from iblnm.pipeline.graph import checked_stages
 from iblnm.validation import RULES, Rule
-from iblnm_dagster.checks import CHECKED_ASSETS
 from iblnm_dagster.failures import AssetFailure, asset_failures, failure_table
 from iblnm_dagster.partitions import known_sessions
 
@@ -29,7 +29,7 @@ _KEYS_PER_QUERY = 500
 
 def session_rules() -> list[Rule]:
     """Rules that are evaluated per session."""
-    return [rule for rule in RULES.values() if rule.asset in CHECKED_ASSETS]
+    return [rule for rule in RULES.values() if rule.asset in checked_stages()]
 
 
 def check_key(rule: Rule) -> AssetCheckKey:
@@ -117,7 +117,7 @@ def _latest_executions(
         db.select(db.func.max(_EXECUTIONS.id).label("id"))
         .where(
             _EXECUTIONS.check_name.in_(list(names)),
-            _EXECUTIONS.asset_key.in_([AssetKey(name).to_string() for name in CHECKED_ASSETS]),
+            _EXECUTIONS.asset_key.in_([AssetKey(name).to_string() for name in checked_stages()]),
             _EXECUTIONS.partition.is_not(None),
             *conditions,
         )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from dagster import AssetKey, DagsterInstance
 
 from iblnm.config import Settings
+from iblnm.pipeline.graph import stage_names
 from iblnm.storage.store import SessionStore
-from iblnm_dagster.failures import SESSION_ASSET_NAMES, asset_failures
+from iblnm_dagster.failures import asset_failures
 from iblnm_dagster.outcomes import current_matrix, latest_statuses, session_rules
 from iblnm_dagster.partitions import known_sessions
 
@@ -41,7 +42,7 @@ def stage_counts(instance: DagsterInstance) -> list[StageCounts]:
     statuses = latest_statuses(instance, session_rules())
     failures = asset_failures(instance)
     counts = []
-    for name in SESSION_ASSET_NAMES:
+    for name in stage_names():
         failed = {failure.eid for failure in failures if failure.asset == name}
         stored = (instance.get_materialized_partitions(AssetKey(name)) & known) - failed
         blocked, warned = _failing(name, statuses)

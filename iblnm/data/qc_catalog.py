@@ -12,29 +12,11 @@ import pandas as pd
 
 from iblnm.config import Settings, Thresholds
 from iblnm.data.labels import session_verdicts
+from iblnm.pipeline.graph import essential_stages, is_stage, upstream
 from iblnm.schemas import QC_MATRIX, QC_SUMMARY
 from iblnm.validation import RULES, Outcome, Rule, duplicates, usable_sessions
 
 DUPLICATES = "true_duplicate_session"
-_UPSTREAM = {
-    "trials": ("session",),
-    "photometry": ("session",),
-    "photometry_qc": ("photometry", "session"),
-    "preprocessed": ("photometry_qc", "photometry", "session"),
-    "performance": ("trials", "session"),
-    "video_qc": ("session",),
-    "sessions": ("session",),
-}
-# without these a session is of no use to an analysis of responses
-ESSENTIAL_ASSETS = (
-    "session",
-    "trials",
-    "photometry",
-    "photometry_qc",
-    "preprocessed",
-    "responses",
-)
-
 STANDINGS = {
     "failure": "with a failure",
     "incomplete": "not run completely",
@@ -100,6 +82,11 @@ def complete_matrix(
     return QC_MATRIX.conform(matrix)
 
 
+def _rests_on(asset: str) -> tuple[str, ...]:
+    """Stages that an asset rests on, the nearest first; tables over all rest on the session."""
+    return upstream(asset) if is_stage(asset) else ("session",)
+
+
 def _blocked(matrix: pd.DataFrame) -> dict[tuple[str, str], str]:
     """Failed BLOCK check of each session and asset."""
     stopped = matrix[(matrix["severity"] == "BLOCK") & (matrix["outcome"] == "fail")]
@@ -107,11 +94,9 @@ def _blocked(matrix: pd.DataFrame) -> dict[tuple[str, str], str]:
 
 
 def _below_blocked(matrix: pd.DataFrame, blocked: Iterable[tuple[str, str]]) -> pd.Series:
+    rests_on = {asset: _rests_on(asset) for asset in matrix["asset"].unique()}
     below = {
-        (eid, asset)
-        for eid, name in blocked
-        for asset, upstream in _UPSTREAM.items()
-        if name in upstream
+        (eid, asset) for eid, name in blocked for asset, above in rests_on.items() if name in above
     }
     pairs = zip(matrix["eid"], matrix["asset"], strict=True)
     return pd.Series([pair in below for pair in pairs], index=matrix.index, dtype=bool)
@@ -125,17 +110,19 @@ def _reasons(
     ran = matrix.loc[matrix["outcome"].notna(), ["eid", "asset"]].drop_duplicates()
     ran = set(ran.itertuples(index=False, name=None))
 
+    rests_on = {asset: _rests_on(asset) for asset in matrix["asset"].unique()}
+
     def reason(eid: str, asset: str) -> str:
         if (eid, asset) in failed:
             return f"{asset} could not be made: {failed[eid, asset]}."
-        for name in _UPSTREAM.get(asset, ()):
+        for name in rests_on[asset]:
             if (eid, name) in blocked:
                 return f"Stopped by the check {blocked[eid, name]} of {name}."
             if (eid, name) in failed:
                 return f"{name} could not be made: {failed[eid, name]}."
         if (eid, "session") not in ran:
             return "The session was not run yet."
-        chain = (asset, *_UPSTREAM.get(asset, ()))
+        chain = (asset, *rests_on[asset])
         first = next((name for name in reversed(chain) if (eid, name) not in ran), None)
         if first is None:
             return f"Other checks of {asset} were evaluated, this one was not yet."
@@ -190,7 +177,7 @@ def duplicate_candidates(
     broken = evaluations[evaluations["outcome"].isin(["fail", "warn"])]
     for eid, check in zip(broken["eid"], broken["check"], strict=True):
         errors.setdefault(eid, set()).add(RULES[check].exception.__name__)
-    useless = sessions["eid"].isin(failures.loc[failures["asset"].isin(ESSENTIAL_ASSETS), "eid"])
+    useless = sessions["eid"].isin(failures.loc[failures["asset"].isin(essential_stages()), "eid"])
     if "label" in sessions:
         useless |= (sessions["label"] == "drop").fillna(False)
     candidates = sessions[~useless]

@@ -11,8 +11,8 @@ import pandas as pd
 import iblnm.errors
 from iblnm.config import Settings, get_settings
 from iblnm.data.labels import label_sessions
-from iblnm.data.qc_catalog import ESSENTIAL_ASSETS
 from iblnm.errors import DataError, IblnmError
+from iblnm.pipeline.graph import essential_stages
 from iblnm.schemas.responses import SESSION_SELECTION
 from iblnm.validation import RULES, error_types
 from iblnm.validation.exceptions import umbrella_types
@@ -317,7 +317,7 @@ def _keep_unblocked(steps: _Steps, blockers: Criterion, errors: pd.DataFrame | N
     blocked = errors["error_type"].isin(list(names))
     if blockers is None and {"asset", "severity"} <= set(errors):
         failed = (errors["severity"] == "FAILURE").fillna(False)
-        blocked |= failed.astype(bool) & errors["asset"].isin(ESSENTIAL_ASSETS)
+        blocked |= failed.astype(bool) & errors["asset"].isin(essential_stages())
     eids = set(errors.loc[blocked.astype(bool), "eid"])
     steps.keep(named, lambda table: ~_isin(table, "eid", eids))
 

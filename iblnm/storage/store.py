@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.schemas import PERFORMANCE, PHOTOMETRY_REFERENCE, SESSIONS, VIDEO, Table
 from iblnm.storage.names import validate_eid
 
-PARQUET_ASSETS: dict[str, tuple[str, Table]] = {
-    "session": ("metadata/sessions", SESSIONS),
-    "photometry": ("data/photometry", PHOTOMETRY_REFERENCE),
-    "performance": ("data/performance", PERFORMANCE),
-    "video_qc": ("metadata/video", VIDEO),
-}
-H5_ASSETS: dict[str, str] = {
-    "trials": "trials",
-    "photometry_qc": "photometry/qc",
-    "preprocessed": "photometry/preprocessed",
-    "responses": "photometry/responses",
-    "wheel_velocity": "wheel",
-}
+if TYPE_CHECKING:
+    from iblnm.pipeline.stage import Stage
 
 
 class SessionStore:
-    """The stored assets of all sessions under one root.
+    """The stored assets of all sessions under one root, at the places that `STAGES` declares.
 
     Parameters
     ----------
@@ -53,18 +41,19 @@ class SessionStore:
 
         Raises
         ------
+        KeyError
+            There is no such asset.
         UnreadableFileError
             The file is there but damaged.
         """
         from iblnm.storage.h5 import list_groups, read_group, read_provenance
         from iblnm.storage.parquet import read_table
 
-        if asset in PARQUET_ASSETS:
-            folder, table = PARQUET_ASSETS[asset]
-            path = self._root / folder / f"{validate_eid(eid)}.pqt"
-            return table.restore(read_table(path)) if path.exists() else None
-        path = self.h5_path(eid)
-        group = H5_ASSETS[asset]
+        stage = _stage(asset)
+        if stage.table is not None:
+            path = self._root / stage.folder / f"{validate_eid(eid)}.pqt"
+            return stage.table.restore(read_table(path)) if path.exists() else None
+        path, group = self.h5_path(eid), stage.h5_group
         if not path.exists() or group not in list_groups(path):
             return None
         value = read_group(path, group)
@@ -75,17 +64,18 @@ class SessionStore:
 
     def eids(self, asset: str) -> list[str]:
         """Eids with a stored value, sorted; for HDF5 assets, those with a session file."""
-        if asset in PARQUET_ASSETS:
-            paths = (self._root / PARQUET_ASSETS[asset][0]).glob("*.pqt")
-        else:
-            paths = self.h5_dir.glob("*.h5")
+        folder = _stage(asset).folder
+        paths = (self._root / folder).glob("*.pqt") if folder else self.h5_dir.glob("*.h5")
         return sorted(path.stem for path in paths)
 
     def collect(self, asset: str) -> pd.DataFrame:
         """Rows of all sessions of an asset that is stored in parquet, ordered by eid."""
         import pyarrow.dataset as ds
 
-        folder, table = PARQUET_ASSETS[asset]
+        stage = _stage(asset)
+        if stage.table is None:
+            raise ValueError(f"{asset} is stored in the session files, not as tables")
+        folder, table = stage.folder, stage.table
         paths = sorted((self._root / folder).glob("*.pqt"))
         if not paths:
             return table.empty()
@@ -98,3 +88,9 @@ class SessionStore:
             value = self.load(asset, eid)
             if value is not None:
                 yield eid, value
+
+
+def _stage(asset: str) -> Stage:
+    from iblnm.pipeline.graph import find_stage
+
+    return find_stage(asset)

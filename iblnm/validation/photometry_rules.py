@@ -15,8 +15,6 @@ from iblnm.validation.outcome import Finding, not_evaluated
 from iblnm.validation.registry import rule
 from iblnm.validation.values import get, get_list, join
 
-_AFTER_REFERENCE = ("photometry_qc", "preprocessed", "responses")
-_AFTER_QC = ("preprocessed", "responses")
 ISOSBESTIC = "Isosbestic"
 
 
@@ -25,7 +23,6 @@ ISOSBESTIC = "Isosbestic"
     asset="photometry",
     level="recording",
     severity="BLOCK",
-    blocks=_AFTER_REFERENCE,
     threshold=lambda _: 0.0,
     unit="columns",
     description="Every column of the signal belongs to exactly one region of the session.",
@@ -64,7 +61,6 @@ def _text(value: Any) -> str:
     asset="photometry",
     level="photometry",
     severity="BLOCK",
-    blocks=_AFTER_REFERENCE,
     threshold=lambda _: 0.0,
     unit="s",
     description="The recording begins before the first stimulus and ends after the last feedback.",
@@ -124,7 +120,6 @@ def _raw_frames(qc: pd.DataFrame, column: str, words: str) -> Finding:
     asset="photometry_qc",
     level="photometry",
     severity="BLOCK",
-    blocks=_AFTER_QC,
     threshold=lambda _: 0.0,
     unit="frames",
     description="No two consecutive raw frames were taken with the same LED.",
@@ -138,7 +133,6 @@ def band_inversion(qc: pd.DataFrame) -> Finding:
     asset="photometry_qc",
     level="photometry",
     severity="BLOCK",
-    blocks=_AFTER_QC,
     threshold=lambda _: 0.0,
     unit="frames",
     description="No raw frame came earlier than the usual interval allows.",

@@ -31,8 +31,6 @@ class Rule:
     level : str
         What one evaluation is about.
     severity : {'BLOCK', 'ERROR', 'WARN'}
-    blocks : tuple of str
-        Assets that are not computed for a session that breaks the rule.
     threshold : callable or None
         From settings to the limit, in `unit`.
     unit : str
@@ -50,7 +48,6 @@ class Rule:
     asset: str
     level: Level
     severity: Severity
-    blocks: tuple[str, ...]
     threshold: Callable[[Settings], float | None] | None
     unit: str
     description: str
@@ -61,6 +58,13 @@ class Rule:
     def inputs(self) -> tuple[str, ...]:
         """Names of what the rule looks at."""
         return tuple(name for name in inspect.signature(self.function).parameters)
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Assets that are not computed for a session that breaks the rule."""
+        from iblnm.pipeline.graph import downstream
+
+        return downstream(self.asset) if self.severity == "BLOCK" else ()
 
     def limit(self, settings: Settings) -> float | None:
         """The threshold under these settings."""
@@ -124,7 +128,6 @@ def rule(
     level: Level,
     severity: Severity,
     description: str,
-    blocks: tuple[str, ...] = (),
     threshold: Callable[[Settings], float | None] | None = None,
     other_limits: Callable[[Settings], tuple[float, ...]] | None = None,
     unit: str = "",
@@ -141,7 +144,6 @@ def rule(
             asset,
             level,
             severity,
-            blocks,
             threshold,
             unit,
             description,

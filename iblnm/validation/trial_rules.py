@@ -13,7 +13,6 @@ from iblnm.validation.outcome import Finding, not_evaluated
 from iblnm.validation.registry import rule
 from iblnm.validation.values import Row, as_row, get, join
 
-_AFTER_TRIALS = ("responses", "performance", "wheel_velocity")
 _BLOCK_TASKS = ("biased", "ephys")
 _PLAN_KEYS = ("LEN_BLOCKS", "POSITIONS")
 _UNBIASED = 0.5
@@ -24,7 +23,6 @@ _UNBIASED = 0.5
     asset="trials",
     level="trials",
     severity="BLOCK",
-    blocks=_AFTER_TRIALS,
     threshold=lambda s: float(s.thresholds.min_trials),
     unit="trials",
     description="The mouse did enough trials for its behaviour and responses to be described.",
@@ -39,7 +37,6 @@ def insufficient_trials(trials: pd.DataFrame, settings: Settings) -> Finding:
     asset="trials",
     level="trials",
     severity="BLOCK",
-    blocks=_AFTER_TRIALS,
     threshold=lambda _: 0.0,
     unit="trials",
     description=(

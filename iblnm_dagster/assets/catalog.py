@@ -16,7 +16,7 @@ from iblnm.schemas import (
     Table,
 )
 from iblnm.storage.store import SessionStore
-from iblnm_dagster.assets._session_asset import column_schema
+from iblnm_dagster.columns import column_schema
 
 
 def dataframe_type(table: Table):

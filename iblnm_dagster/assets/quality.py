@@ -4,9 +4,11 @@ import pandas as pd
 from dagster import AssetExecutionContext, DataVersion, MaterializeResult, ResourceParam, asset
 
 from iblnm.config import Settings
+from iblnm.pipeline.graph import checked_stages, stage_names
+from iblnm.pipeline.stage import SESSION
 from iblnm.schemas import ERRORS, LABELS, QC_MATRIX, QC_SUMMARY
-from iblnm_dagster.assets._session_asset import column_schema
 from iblnm_dagster.assets.catalog import catalog_asset
+from iblnm_dagster.columns import column_schema
 
 
 @asset(
@@ -32,15 +34,7 @@ def labels(settings: ResourceParam[Settings]) -> MaterializeResult:
 @catalog_asset(
     file="metadata/qc_matrix.pqt",
     table=QC_MATRIX,
-    deps=[
-        "labels",
-        "trials",
-        "photometry",
-        "photometry_qc",
-        "preprocessed",
-        "performance",
-        "video_qc",
-    ],
+    deps=["labels", *(name for name in checked_stages() if name != SESSION)],
     group="quality",
 )
 def qc_matrix(
@@ -63,7 +57,7 @@ def qc_summary(qc_matrix: pd.DataFrame, sessions: pd.DataFrame):
 @catalog_asset(
     file="metadata/errors.pqt",
     table=ERRORS,
-    deps=["responses", "wheel_velocity"],
+    deps=[name for name in stage_names() if name not in checked_stages()],
     group="quality",
 )
 def errors(context: AssetExecutionContext, qc_matrix: pd.DataFrame):

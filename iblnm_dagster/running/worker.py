@@ -11,9 +11,9 @@ from dagster._utils.error import SerializableErrorInfo
 
 from iblnm.config import Settings
 from iblnm.errors import RemoteTimeout, ServerUnreachableError
+from iblnm.pipeline.graph import checked_stages
 from iblnm.validation import RULES
 from iblnm_dagster.build import build_defs
-from iblnm_dagster.checks import CHECKED_ASSETS
 from iblnm_dagster.failures import DATA_ERRORS, decisive_error, plain_message
 from iblnm_dagster.jobs import SESSION_JOB
 from iblnm_dagster.selection import UNFINISHED, WORKER_TAG, worker_tag
@@ -127,7 +127,7 @@ def _resolve(
     if check:
         key = AssetCheckKey(AssetKey(RULES[check].asset), check)
         return everything.get_subset(asset_check_selection={key})
-    keys = {AssetKey(name) for name in assets or CHECKED_ASSETS}
+    keys = {AssetKey(name) for name in assets or checked_stages()}
     graph = defs.resolve_asset_graph()
     checks = {key for key in graph.asset_check_keys if key.asset_key in keys}
     if checks_only:

@@ -11,10 +11,11 @@ import pytest
 from dagster import AssetKey
 
 from iblnm.archive import connect
+from iblnm.pipeline.graph import all_stages, stage_names
 from iblnm.storage.h5 import list_groups
-from iblnm.storage.store import H5_ASSETS, PARQUET_ASSETS, SessionStore
+from iblnm.storage.store import SessionStore
 from iblnm.validation import RULES
-from iblnm_dagster.failures import SESSION_ASSET_NAMES, asset_failures
+from iblnm_dagster.failures import asset_failures
 from iblnm_dagster.partitions import known_sessions
 from iblnm_dagster.running.worker import BLOCKED, FAILED, PASSED, Worker
 from iblnm_dagster.selection import failed_sessions, missing_sessions
@@ -32,7 +33,7 @@ def made(instance, eid: str) -> set[str]:
     """Assets of a session that were materialized at least once."""
     return {
         name
-        for name in SESSION_ASSET_NAMES
+        for name in stage_names()
         if eid in instance.get_materialized_partitions(AssetKey(name))
     }
 
@@ -41,13 +42,15 @@ def stored(settings, eid: str) -> set[str]:
     """Assets of a session that are on disk."""
     store = SessionStore(settings)
     tables = {
-        name
-        for name, (folder, _) in PARQUET_ASSETS.items()
-        if (settings.root / folder / f"{eid}.pqt").exists()
+        stage.name
+        for stage in all_stages()
+        if stage.folder and (settings.root / stage.folder / f"{eid}.pqt").exists()
     }
     path = store.h5_path(eid)
     groups = set(list_groups(path)) if path.exists() else set()
-    return tables | {name for name, group in H5_ASSETS.items() if group in groups}
+    return tables | {
+        stage.name for stage in all_stages() if not stage.folder and stage.h5_group in groups
+    }
 
 
 # every rule, on the archive with planted faults ---------------------------------------------
@@ -63,7 +66,7 @@ def test_a_blocking_rule_stops_what_it_says_and_nothing_else(faulty, name):
     ]
     assert planted
     for session in planted:
-        expected = set(SESSION_ASSET_NAMES) - set(RULES[name].blocks)
+        expected = set(stage_names()) - set(RULES[name].blocks)
         assert made(faulty.instance, session["eid"]) == expected, session["defect"]
         assert stored(faulty.settings, session["eid"]) == expected, session["defect"]
     assert RULES[name].blocks
@@ -76,7 +79,7 @@ def test_a_missing_modality_leaves_partitions_missing_not_failed(faulty, modalit
         s for s in faulty.truth["sessions"] if s["defect"] == f"missing_extracted_{modality}"
     ]
     eid = session["eid"]
-    expected = set(SESSION_ASSET_NAMES) - NOT_MADE_WITHOUT[modality]
+    expected = set(stage_names()) - NOT_MADE_WITHOUT[modality]
     assert made(faulty.instance, eid) == stored(faulty.settings, eid) == expected
     run = faulty.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": eid}))[0]
     assert run.status == dg.DagsterRunStatus.SUCCESS

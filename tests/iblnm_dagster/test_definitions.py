@@ -15,12 +15,10 @@ import yaml
 from dagster import AssetKey
 
 from iblnm.config import Settings
+from iblnm.pipeline.graph import all_stages, checked_stages, stage_names
 from iblnm.schemas import TABLES
-from iblnm.storage.store import H5_ASSETS, PARQUET_ASSETS
 from iblnm.validation import RULES
 from iblnm_dagster.build import build_defs
-from iblnm_dagster.checks import CHECKED_ASSETS
-from iblnm_dagster.failures import SESSION_ASSET_NAMES
 from iblnm_dagster.partitions import SESSION_PARTITIONS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -50,6 +48,15 @@ SESSION_EDGES = {
     "wheel_velocity": {"session", "trials"},
     "video_qc": {"session"},
 }
+CHECKED = {
+    "session",
+    "trials",
+    "photometry",
+    "photometry_qc",
+    "preprocessed",
+    "performance",
+    "video_qc",
+}
 CATALOGUE_EDGES = {
     "sessions": {"session", "labels"},
     "qc_photometry": {"photometry_qc"},
@@ -57,7 +64,7 @@ CATALOGUE_EDGES = {
     "trial_timing": {"trials"},
     "video": {"video_qc"},
     "labels": set(),
-    "qc_matrix": {"sessions", "labels", *CHECKED_ASSETS} - {"session"},
+    "qc_matrix": {"sessions", "labels", *CHECKED} - {"session"},
     "qc_summary": {"qc_matrix", "sessions"},
     "errors": {"qc_matrix", "responses", "wheel_velocity"},
     "qc_dashboard": {"qc_matrix", "sessions", "errors"},
@@ -115,7 +122,7 @@ def test_sessions_are_partitions_and_tables_are_not(graph):
         assert graph.get(AssetKey(name)).backfill_policy is None, name
     for name in CATALOGUE_EDGES | COHORT_EDGES | FIGURE_EDGES:
         assert graph.get(AssetKey(name)).partitions_def is None, name
-    assert set(SESSION_ASSET_NAMES) == set(SESSION_EDGES)
+    assert list(stage_names()) == list(SESSION_EDGES)
 
 
 def test_every_asset_is_described_and_stored_at_a_declared_place(graph):
@@ -140,11 +147,12 @@ def test_every_asset_is_described_and_stored_at_a_declared_place(graph):
             or f"{node.metadata['folder']}:{node.metadata.get('h5_group', '')}"
         )
     assert len(set(places.values())) == len(places)
-    for name, (folder, table) in PARQUET_ASSETS.items():
-        assert graph.get(AssetKey(name)).metadata["folder"] == folder
-        assert TABLES[graph.get(AssetKey(name)).metadata["table"]] is table
-    for name, group in H5_ASSETS.items():
-        assert places[name] == f"data/sessions:{group}"
+    for stage in all_stages():
+        if stage.folder is None:
+            assert places[stage.name] == f"data/sessions:{stage.h5_group}"
+        else:
+            assert graph.get(AssetKey(stage.name)).metadata["folder"] == stage.folder
+            assert TABLES[graph.get(AssetKey(stage.name)).metadata["table"]] is stage.table
 
 
 def test_columns_of_tables_are_shown_with_type_words_and_constraints(graph):
@@ -161,12 +169,13 @@ def test_every_rule_of_a_session_is_a_partitioned_check_of_its_asset(graph):
     specs = {key: graph.get_check_spec(key) for key in graph.asset_check_keys}
     for rule in RULES.values():
         spec = specs.pop(dg.AssetCheckKey(AssetKey(rule.asset), rule.name))
-        if rule.asset in CHECKED_ASSETS:
+        if rule.asset in CHECKED:
             assert spec.partitions_def == SESSION_PARTITIONS
             assert spec.blocking is (rule.severity == "BLOCK")
         else:
             assert spec.partitions_def is None
     assert [key.name for key in specs] == ["pass_share"]
+    assert set(checked_stages()) == CHECKED
     assert {rule.name for rule in RULES.values() if rule.severity == "BLOCK"} == {
         "insufficient_trials",
         "choice_sign",

@@ -11,19 +11,21 @@ import pytest
 from iblnm.archive.connection import connect
 from iblnm.config import Settings
 from iblnm.data import PhotometrySession
-from iblnm.data.stages import session_metadata
+from iblnm.pipeline.graph import stage_names
+from iblnm.pipeline.stages import session_metadata
 from iblnm.schemas import TABLES
 from iblnm.storage.h5 import read_provenance
 from iblnm.storage.parquet import read_provenance as table_provenance
 from iblnm.storage.store import SessionStore
-from iblnm_dagster.assets import CATALOG_ASSETS, SESSION_ASSETS
+from iblnm_dagster.assets import CATALOG_ASSETS
 from iblnm_dagster.build import build_defs, build_resources
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.jobs import CATALOG_JOB
 from iblnm_dagster.partitions import add_sessions
 from iblnm_dagster.running.worker import PASSED, Worker
+from iblnm_dagster.session import build_session_assets
 
-NAMES = [next(iter(asset.keys)).to_user_string() for asset in SESSION_ASSETS]
+NAMES = stage_names()
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def test_in_memory_it_makes_what_the_library_makes(small_archive, tmp_path):
     instance = dg.DagsterInstance.ephemeral()
     add_sessions(instance, [eid])
     result = dg.materialize_to_memory(
-        SESSION_ASSETS,
+        build_session_assets(),
         partition_key=eid,
         instance=instance,
         resources={name: resources[name] for name in ("settings", "archive", "store")},

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from iblnm.io import load_photometry
+from iblnm.pipeline.graph import stage_names
 from iblnm.signal.perievent import response_magnitude, subtract_baseline
 from iblnm.storage.h5 import read_provenance
-from iblnm.storage.store import H5_ASSETS, PARQUET_ASSETS, SessionStore
+from iblnm.storage.store import SessionStore
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -48,7 +49,7 @@ def quality(store):
 def test_each_session_reaches_what_its_files_allow(real_run, store, eid):
     assert real_run.outcomes[eid].status == "passed"
     assert real_run.outcomes[eid].problems == []
-    stored = {name for name in (*PARQUET_ASSETS, *H5_ASSETS) if store.load(name, eid) is not None}
+    stored = {name for name in stage_names() if store.load(name, eid) is not None}
     assert stored == REACHED[eid]
 
 

@@ -12,7 +12,7 @@ from dagster import AssetsDefinition, Failure, MetadataValue, Output, TableRecor
 from iblnm.errors import DataError
 from iblnm.schemas import Table
 from iblnm.schemas.responses import WideTable
-from iblnm_dagster.assets._session_asset import column_schema
+from iblnm_dagster.columns import column_schema
 
 if TYPE_CHECKING:
     from iblnm.data.cohort.result import CohortResult

@@ -5,8 +5,8 @@ import pytest
 
 from iblnm.archive import connect
 from iblnm.config import Settings
-from iblnm.data.stages import session_metadata
 from iblnm.demo import build_archive
+from iblnm.pipeline.stages import session_metadata
 from iblnm.validation import RULES, evaluate, rules_for
 
 

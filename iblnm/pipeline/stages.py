@@ -1,14 +1,14 @@
 """The stages of the pipeline for one session: each reads its inputs and composes the science.
 
-A stage returns a `Result`. A result without a value says that the session has no such
-data; that is no error.
+`STAGES` declares them. A function that computes one returns a `Result`; a result without a
+value says that the session has no such data; that is no error. Its parameters are named like
+the stages whose values they take.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +17,10 @@ import pandas as pd
 
 from iblnm.config import Settings
 from iblnm.errors import DataError
+from iblnm.pipeline.stage import Result, Stage
 from iblnm.schemas import PERFORMANCE, PHOTOMETRY_REFERENCE, QC_PHOTOMETRY, SESSIONS, VIDEO
 from iblnm.storage.provenance import Provenance
 from iblnm.validation.values import get, listed_categories
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a stage made.
-
-    Parameters
-    ----------
-    value : object or None
-        None when the session has no such data; `note` says why.
-    provenance : Provenance
-        Software, parameters and inputs.
-    numbers : dict
-        Figures worth showing beside the asset.
-    note : str
-    """
-
-    value: Any
-    provenance: Provenance = field(default_factory=Provenance)
-    numbers: dict[str, float | int | str] = field(default_factory=dict)
-    note: str = ""
 
 
 def has_data(session: pd.Series, category: str, settings: Settings) -> bool:
@@ -49,7 +29,7 @@ def has_data(session: pd.Series, category: str, settings: Settings) -> bool:
 
 
 def session_metadata(one: Any, eid: str, settings: Settings) -> Result:
-    """Metadata, recording targets and dataset list of one session, from the archive."""
+    """Metadata, recording targets and dataset list of the session, as registered on Alyx."""
     from iblnm.archive.sessions import fetch_session
 
     row = SESSIONS.conform(fetch_session(one, eid, settings))
@@ -109,28 +89,28 @@ def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Re
     )
 
 
-def photometry_quality(reference: pd.DataFrame, settings: Settings) -> Result:
+def photometry_quality(photometry: pd.DataFrame, settings: Settings) -> Result:
     """Quality metrics per region and band, from the signal and the raw frames."""
     from iblnm.io.photometry import load_photometry, read_raw_frames
     from iblnm.signal.qc import qc_table, raw_frame_metrics
 
-    bands = load_photometry(reference, padding_s=settings.signal.task_padding_s)
-    raw_path = reference.raw_path.iloc[0]
+    bands = load_photometry(photometry, padding_s=settings.signal.task_padding_s)
+    raw_path = photometry.raw_path.iloc[0]
     raw = None
     if not pd.isna(raw_path):
-        frames = read_raw_frames(raw_path, eid=str(reference.eid.iloc[0]))
-        with _faults_of(str(reference.eid.iloc[0]), raw_path):
+        frames = read_raw_frames(raw_path, eid=str(photometry.eid.iloc[0]))
+        with _faults_of(str(photometry.eid.iloc[0]), raw_path):
             raw = raw_frame_metrics(
                 frames["times"].to_numpy(),
                 frames["led"].to_numpy(),
                 tolerance_s=settings.thresholds.early_sample_tolerance_s,
             )
-    mapped = reference.dropna(subset=["recording_name"])
+    mapped = photometry.dropna(subset=["recording_name"])
     fiber_idx = {row.recording_name: int(row.fiber_idx) for row in mapped.itertuples()}
-    with _faults_of(str(reference.eid.iloc[0]), reference.signal_path.iloc[0]):
+    with _faults_of(str(photometry.eid.iloc[0]), photometry.signal_path.iloc[0]):
         table = qc_table(
             bands,
-            eid=str(reference.eid.iloc[0]),
+            eid=str(photometry.eid.iloc[0]),
             fiber_idx=fiber_idx,
             raw=raw,
             settings=settings.signal,
@@ -138,24 +118,24 @@ def photometry_quality(reference: pd.DataFrame, settings: Settings) -> Result:
     table = QC_PHOTOMETRY.conform(table)
     return Result(
         table,
-        _reference_provenance(reference, settings.signal.model_dump()),
+        _reference_provenance(photometry, settings.signal.model_dump()),
         {"rows": len(table), "lowest unique fraction": float(table.n_unique_samples.min())},
         "" if raw else "no raw frames are registered: band inversions and early samples unknown",
     )
 
 
-def preprocessed_signal(reference: pd.DataFrame, settings: Settings) -> Result:
+def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
     """Bleach- and isosbestic-corrected signal of each fibre, at 30 Hz, z-scored last."""
     from iblnm.io.photometry import load_photometry
     from iblnm.signal.preprocess import preprocess_photometry
 
-    bands = load_photometry(reference, padding_s=settings.signal.task_padding_s)
-    with _faults_of(str(reference.eid.iloc[0]), reference.signal_path.iloc[0]):
+    bands = load_photometry(photometry, padding_s=settings.signal.task_padding_s)
+    with _faults_of(str(photometry.eid.iloc[0]), photometry.signal_path.iloc[0]):
         recordings = preprocess_photometry(bands, settings.signal)
     first = next(iter(recordings.values()))
     return Result(
         recordings,
-        _reference_provenance(reference, settings.signal.model_dump()),
+        _reference_provenance(photometry, settings.signal.model_dump()),
         {
             "recordings": len(recordings),
             "correction": first.attrs["correction"],
@@ -165,9 +145,9 @@ def preprocessed_signal(reference: pd.DataFrame, settings: Settings) -> Result:
 
 
 def peri_event_responses(
-    recordings: dict[str, Any], trials: pd.DataFrame, settings: Settings
+    preprocessed: dict[str, Any], trials: pd.DataFrame, settings: Settings
 ) -> Result:
-    """Peri-event tensor of each fibre; an event that too many trials lack is left out."""
+    """Peri-event responses (event × trial × time) of every fibre, without events often missing."""
     from iblnm.signal.perievent import extract_responses
 
     limit = settings.thresholds.min_event_completeness
@@ -186,7 +166,7 @@ def peri_event_responses(
             fs=settings.signal.fs,
             region=name,
         )
-        for name, recording in recordings.items()
+        for name, recording in preprocessed.items()
     }
     parameters = {"window": settings.signal.response_window, "fs": settings.signal.fs}
     return Result(
@@ -219,7 +199,7 @@ def task_performance(trials: pd.DataFrame, session: pd.Series, settings: Setting
 def wheel_velocity(
     one: Any, session: pd.Series, trials: pd.DataFrame, settings: Settings
 ) -> Result:
-    """Wheel velocity of each trial, from the stimulus to the feedback."""
+    """Wheel velocity of every trial, from the stimulus to the feedback."""
     from iblnm.io.wheel import load_wheel
     from iblnm.signal.wheel import trial_wheel_velocity
 
@@ -290,3 +270,56 @@ def _reference_provenance(reference: pd.DataFrame, parameters: dict[str, Any]) -
         "hash": None if pd.isna(first.signal_hash) else first.signal_hash,
     }
     return Provenance(parameters=parameters, inputs=[signal])
+
+
+STAGES = (
+    Stage(
+        "session",
+        session_metadata,
+        group="sessions",
+        table=SESSIONS,
+        folder="metadata/sessions",
+        h5_group="metadata",
+        rule_input="session_row",
+    ),
+    Stage("trials", trials_table, group="behaviour", h5_group="trials"),
+    Stage(
+        "photometry",
+        photometry_reference,
+        group="photometry",
+        table=PHOTOMETRY_REFERENCE,
+        folder="data/photometry",
+        rule_input="reference",
+    ),
+    Stage(
+        "photometry_qc",
+        photometry_quality,
+        group="photometry",
+        h5_group="photometry/qc",
+        rule_input="qc",
+    ),
+    Stage(
+        "preprocessed",
+        preprocessed_signal,
+        group="photometry",
+        h5_group="photometry/preprocessed",
+        after=("photometry_qc",),
+    ),
+    Stage("responses", peri_event_responses, group="photometry", h5_group="photometry/responses"),
+    Stage(
+        "performance",
+        task_performance,
+        group="behaviour",
+        table=PERFORMANCE,
+        folder="data/performance",
+    ),
+    Stage("wheel_velocity", wheel_velocity, group="behaviour", h5_group="wheel"),
+    Stage(
+        "video_qc",
+        video_quality,
+        group="video",
+        table=VIDEO,
+        folder="metadata/video",
+        rule_input="video",
+    ),
+)

@@ -1,0 +1,165 @@
+"""The assets of a session, one per declared stage: partition, storage, failures, skipping."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    Failure,
+    MetadataValue,
+    Output,
+    ResourceParam,
+    RetryRequested,
+    asset,
+)
+
+from iblnm.config import Settings
+from iblnm.errors import DataError, IblnmError
+from iblnm.pipeline.graph import all_stages, guards
+from iblnm.pipeline.stage import Result, Stage
+from iblnm.storage.store import SessionStore
+from iblnm.validation import RULES
+from iblnm_dagster.columns import column_schema
+from iblnm_dagster.partitions import SESSION_PARTITIONS
+from iblnm_dagster.resources import Archive
+from iblnm_dagster.workarounds.xarray_imports import keep_dask_and_sparse_out
+
+MAX_RETRIES = 3
+# tells the assets of a session from tables and analyses
+SESSION_TAG = ("iblnm/level", "session")
+_RESOURCES = {"archive": Archive, "settings": Settings, "store": SessionStore}
+
+
+def build_session_assets() -> list[AssetsDefinition]:
+    """One asset per stage, in the order of the stages."""
+    return [session_asset(stage) for stage in all_stages()]
+
+
+def session_asset(stage: Stage) -> AssetsDefinition:
+    """Make an asset with one partition per session from a stage.
+
+    A result without a value leaves the partition missing instead of failed. A `DataError` fails
+    the session's asset at once: retrying cannot mend data. For a stage that talks to the
+    archive, a transient fault is tried again, up to `MAX_RETRIES` times with growing, random
+    waits; nothing else is. No pool of Dagster limits such assets: claiming its slots takes
+    0.4 CPU-s a session, a quarter of the whole, and no more than two sessions are run at a time.
+
+    The blocking rules of the stage's guards are asked again: within a run Dagster stops the
+    branch itself, but an asset that is materialized alone must not use bad data either.
+    """
+    guarded_by = guards(stage.name)
+
+    def compute(
+        context: AssetExecutionContext,
+        archive: Archive | None = None,
+        store: SessionStore | None = None,
+        *,
+        settings: Settings,
+        **values: Any,
+    ) -> Iterator[Output]:
+        keep_dask_and_sparse_out()
+        eid = context.partition_key
+        _require_unblocked(
+            guarded_by,
+            lambda name: values[name] if name in values else store.load(name, eid),
+            settings,
+        )
+        try:
+            one = archive.one if stage.uses_archive else None
+            result = stage.run(values, one=one, eid=eid, settings=settings)
+        except DataError as error:
+            raise Failure(
+                description=str(error) if error.eid else f"session {eid}: {error}",
+                metadata={"error_type": type(error).__name__},
+                allow_retries=False,
+            ) from error
+        except (IblnmError, OSError, ValueError) as error:
+            if not (stage.uses_archive and _is_transient(error)):
+                raise
+            longest_s = settings.remote.first_retry_s * 2**context.retry_number
+            raise RetryRequested(
+                max_retries=MAX_RETRIES, seconds_to_wait=longest_s * random.random()
+            ) from error
+        if result.value is None:
+            context.log.info(f"nothing to store: {result.note}")
+            return
+        yield Output(result.value, metadata=_materialisation_metadata(result))
+
+    resources = ["settings"]
+    if stage.uses_archive:
+        resources.append("archive")
+    if guarded_by:
+        resources.append("store")
+    compute.__signature__ = _signature(stage.inputs, resources)
+    compute.__annotations__ = {}
+    return asset(
+        name=stage.name,
+        description=stage.description,
+        partitions_def=SESSION_PARTITIONS,
+        output_required=False,
+        io_manager_key="session_h5" if stage.folder is None else "session_parquet",
+        group_name=stage.group,
+        metadata=_definition_metadata(stage),
+        kinds={"hdf5" if stage.folder is None else "parquet"}
+        | ({"alyx"} if stage.uses_archive else set()),
+        tags=dict([SESSION_TAG]),
+    )(compute)
+
+
+def _signature(inputs: Sequence[str], resources: Sequence[str]) -> inspect.Signature:
+    """Signature of an asset's function, as Dagster reads it."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = ["context", *inputs]
+    return inspect.Signature(
+        [inspect.Parameter(name, kind) for name in names]
+        + [
+            inspect.Parameter(name, kind, annotation=ResourceParam[_RESOURCES[name]])
+            for name in resources
+        ]
+    )
+
+
+def _definition_metadata(stage: Stage) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"folder": stage.folder or "data/sessions"}
+    if stage.h5_group is not None:
+        metadata["h5_group"] = stage.h5_group
+    if stage.table is not None:
+        metadata |= {
+            "table": stage.table.name,
+            "dagster/column_schema": column_schema(stage.table),
+        }
+    return metadata
+
+
+def _is_transient(error: Exception) -> bool:
+    from iblnm.archive.transient import is_transient
+
+    return is_transient(error)
+
+
+def _require_unblocked(
+    guarded_by: Sequence[str], load: Callable[[str], Any], settings: Settings
+) -> None:
+    from iblnm.pipeline.checking import blocking_failures
+
+    for name in guarded_by:
+        for outcome in blocking_failures(name, load, settings):
+            raise Failure(
+                description=f"stopped by the check {outcome.rule} of {name}: {outcome.message}",
+                metadata={"error_type": RULES[outcome.rule].exception.__name__, "blocked": True},
+                allow_retries=False,
+            )
+
+
+def _materialisation_metadata(result: Result) -> dict[str, Any]:
+    metadata: dict[str, Any] = dict(result.numbers)
+    metadata["provenance"] = MetadataValue.json(json.loads(result.provenance.to_json()))
+    if result.note:
+        metadata["note"] = result.note
+    return metadata
