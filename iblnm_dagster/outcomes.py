@@ -16,7 +16,7 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 from iblnm.config import Settings
 from iblnm.pipeline.graph import checked_stages
-from iblnm.validation import RULES, Rule
+from iblnm.pipeline.rules import RULES, Rule
 from iblnm_dagster.failures import AssetFailure, asset_failures, failure_table
 from iblnm_dagster.partitions import known_sessions
 

@@ -22,9 +22,9 @@ from dagster import (
 from iblnm.config import Settings
 from iblnm.errors import DataError, IblnmError
 from iblnm.pipeline.graph import all_stages, guards
+from iblnm.pipeline.rules import RULES
 from iblnm.pipeline.stage import Result, Stage
 from iblnm.storage.store import SessionStore
-from iblnm.validation import RULES
 from iblnm_dagster.columns import column_schema
 from iblnm_dagster.partitions import SESSION_PARTITIONS
 from iblnm_dagster.resources import Archive

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from iblnm.analysis.trials import early_responses
+from iblnm.pipeline.rules.values import is_null
 from iblnm.schemas.responses import RESPONSE_MAGNITUDES
 from iblnm.task.contrasts import add_relative_contrast, require_columns
-from iblnm.validation.values import is_null
 
 if TYPE_CHECKING:
     import xarray as xr

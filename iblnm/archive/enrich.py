@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from iblnm.config import get_settings
-from iblnm.validation import exception_logger
+from iblnm.pipeline.error_log import exception_logger
 
 _SESSION_FIELDS = (
     "subject",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 
 from iblnm.errors import DataError
-from iblnm.validation.values import as_values
+from iblnm.pipeline.rules.values import as_values
 
 if TYPE_CHECKING:
     from iblnm.analysis.cca import CCAResult

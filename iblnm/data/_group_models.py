@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from iblnm.validation.values import as_values
+from iblnm.pipeline.rules.values import as_values
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from iblnm.validation import LOG_COLUMNS, make_log_entry
+from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry
 
 _PENDING_PER_WORKER = 2
 

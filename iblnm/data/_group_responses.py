@@ -13,6 +13,7 @@ from iblnm.data.stored_responses import (
     Skipped,
     iterate_sessions,
 )
+from iblnm.pipeline.rules.values import as_values
 from iblnm.schemas import PERFORMANCE, TRIAL_TIMING
 from iblnm.schemas.responses import (
     MEAN_TRACES,
@@ -20,7 +21,6 @@ from iblnm.schemas.responses import (
     RESPONSE_MAGNITUDES,
     RESPONSE_MATRIX,
 )
-from iblnm.validation.values import as_values
 
 if TYPE_CHECKING:
     import xarray as xr

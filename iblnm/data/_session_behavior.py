@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from iblnm.validation.values import get
+from iblnm.pipeline.rules.values import get
 
 if TYPE_CHECKING:
     import xarray as xr

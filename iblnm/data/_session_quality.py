@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from iblnm.validation import (
-    RULES,
-    QCValidationError,
-    exception_logger,
-    raise_failed,
-    rows,
-)
+from iblnm.pipeline.error_log import exception_logger
+from iblnm.pipeline.rules import RULES, raise_failed
+from iblnm.pipeline.rules.photometry import QCValidationError
+from iblnm.pipeline.rules.validators import row_rules, validator
 
 if TYPE_CHECKING:
     from iblnm.config import Settings
@@ -22,25 +19,13 @@ class Quality:
     """Validators: each raises the typed exception of the rule that is broken.
 
     With ``exlog=[]`` the exception becomes an entry of that list; they return the session.
+    Those about the session's row are made from the rules, below the class.
     """
 
     settings: Settings
     trials: pd.DataFrame | None
     photometry: dict[str, pd.DataFrame]
     qc: pd.DataFrame
-
-    validate_subject = rows.validate_subject
-    validate_strain = rows.validate_strain
-    validate_line = rows.validate_line
-    validate_neuromodulator = rows.validate_neuromodulator
-    validate_brain_region = rows.validate_brain_region
-    validate_hemisphere = rows.validate_hemisphere
-    validate_insertion = rows.validate_insertion
-    validate_session_type = rows.validate_session_type
-    validate_target_nm = rows.validate_target_nm
-    validate_session_length = rows.validate_session_length
-    validate_lists = rows.validate_lists
-    validate_datasets = rows.validate_datasets
 
     def _check(self, name: str, **inputs: Any) -> None:
         RULES[name].check(self.settings, **inputs)
@@ -139,3 +124,7 @@ class Quality:
         """Raise `IsosbesticFit` if the regression on the reference cannot be trusted."""
         self._check("isosbestic_fit", preprocessed=self.preprocessed(band))
         return self
+
+
+for _name, _held in row_rules("session_row").items():
+    setattr(Quality, _name, validator(_name, _held, lambda session: session.settings))

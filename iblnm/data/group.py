@@ -29,9 +29,10 @@ from iblnm.data.selection import (
 )
 from iblnm.data.session import PhotometrySession
 from iblnm.errors import DataError
+from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry
+from iblnm.pipeline.rules.cohort import TrueDuplicateSession
+from iblnm.pipeline.rules.values import as_values
 from iblnm.schemas.responses import SESSION_SELECTION
-from iblnm.validation import LOG_COLUMNS, TrueDuplicateSession, make_log_entry
-from iblnm.validation.values import as_values
 
 _MIXINS = (Responses, Discrimination, Models, Encoding)
 

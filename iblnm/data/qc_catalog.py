@@ -13,8 +13,8 @@ import pandas as pd
 from iblnm.config import Settings, Thresholds
 from iblnm.data.labels import session_verdicts
 from iblnm.pipeline.graph import essential_stages, is_stage, upstream
+from iblnm.pipeline.rules import RULES, Outcome, Rule, duplicates, usable_sessions
 from iblnm.schemas import QC_MATRIX, QC_SUMMARY
-from iblnm.validation import RULES, Outcome, Rule, duplicates, usable_sessions
 
 DUPLICATES = "true_duplicate_session"
 STANDINGS = {

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from iblnm.io.regions import recording_names
-from iblnm.validation import ParallelLists
-from iblnm.validation.values import get_list, join
+from iblnm.pipeline.rules.session import ParallelLists
+from iblnm.pipeline.rules.values import get_list, join
 
 PER_FIBRE = (
     "brain_region",

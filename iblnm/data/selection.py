@@ -13,10 +13,8 @@ from iblnm.config import Settings, get_settings
 from iblnm.data.labels import label_sessions
 from iblnm.errors import DataError, IblnmError
 from iblnm.pipeline.graph import essential_stages
-from iblnm.schemas.responses import SESSION_SELECTION
-from iblnm.validation import RULES, error_types
-from iblnm.validation.exceptions import umbrella_types
-from iblnm.validation.values import (
+from iblnm.pipeline.rules import RULES, error_types, umbrella_types
+from iblnm.pipeline.rules.values import (
     as_values,
     get_list,
     is_null,
@@ -24,6 +22,7 @@ from iblnm.validation.values import (
     listed_categories,
     lists_agree,
 )
+from iblnm.schemas.responses import SESSION_SELECTION
 
 Criterion = str | float | Collection | Literal[False] | None
 _NEEDED = {"extracted_task", "extracted_photometry_signal"}

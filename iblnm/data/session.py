@@ -13,9 +13,10 @@ from iblnm.data._session_behavior import Behavior
 from iblnm.data._session_files import load_session_file, save_session_file
 from iblnm.data._session_quality import Quality
 from iblnm.data._session_signal import Signal
+from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry
+from iblnm.pipeline.rules import RULES, evaluate
+from iblnm.pipeline.rules.values import as_row, get, get_list, is_null
 from iblnm.schemas import SESSIONS
-from iblnm.validation import LOG_COLUMNS, RULES, evaluate, make_log_entry
-from iblnm.validation.values import as_row, get, get_list, is_null
 
 if TYPE_CHECKING:
     import xarray as xr

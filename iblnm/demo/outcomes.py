@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
+from iblnm.pipeline.rules import RULES
 from iblnm.schemas import QC_MATRIX, SESSIONS_TABLE
-from iblnm.validation import RULES
 
 _LABS = ("cortexlab", "mainenlab", "wittenlab", "hoferlab", "danlab")
 _SESSIONS_PER_SUBJECT = 13

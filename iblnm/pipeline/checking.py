@@ -9,8 +9,8 @@ from typing import Any
 from iblnm.config import Settings
 from iblnm.errors import MissingFileError
 from iblnm.pipeline.graph import inputs_of_rules
+from iblnm.pipeline.rules import Outcome, evaluate, rules_for
 from iblnm.storage.store import SessionStore
-from iblnm.validation import Outcome, evaluate, rules_for
 
 
 def evaluate_stored(

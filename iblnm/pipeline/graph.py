@@ -6,8 +6,8 @@ Everything is read from `iblnm.pipeline.stages.STAGES` when it is asked for.
 from __future__ import annotations
 
 from iblnm.pipeline import stages
+from iblnm.pipeline.rules import RULES, rules_for
 from iblnm.pipeline.stage import Stage
-from iblnm.validation import RULES, rules_for
 
 # what the analyses of responses start from
 RESPONSES = "responses"

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from iblnm.config import Settings
+from iblnm.pipeline.rules.values import as_row
 from iblnm.schemas import Table
 from iblnm.storage.provenance import Provenance
-from iblnm.validation.values import as_row
 
 SESSION = "session"
 _FROM_CALLER = ("one", "eid", "settings")

@@ -17,10 +17,10 @@ import pandas as pd
 
 from iblnm.config import Settings
 from iblnm.errors import DataError
+from iblnm.pipeline.rules.values import get, listed_categories
 from iblnm.pipeline.stage import Result, Stage
 from iblnm.schemas import PERFORMANCE, PHOTOMETRY_REFERENCE, QC_PHOTOMETRY, SESSIONS, VIDEO
 from iblnm.storage.provenance import Provenance
-from iblnm.validation.values import get, listed_categories
 
 
 def has_data(session: pd.Series, category: str, settings: Settings) -> bool:

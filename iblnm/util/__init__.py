@@ -1,5 +1,7 @@
 """Tables of sessions, error logs and codings: small helpers for scripts and notebooks."""
 
+from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry
+from iblnm.pipeline.rules import error_types
 from iblnm.util.contrasts import contrast_inverse, contrast_transform, get_contrast_coding
 from iblnm.util.logs import (
     collect_catalog,
@@ -24,7 +26,6 @@ from iblnm.util.rows import (
     get_targetNM,
     has_dataset,
 )
-from iblnm.validation import LOG_COLUMNS, error_types, make_log_entry
 
 __all__ = [
     "LOG_COLUMNS",

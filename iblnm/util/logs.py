@@ -9,10 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from iblnm.errors import DataError
-from iblnm.validation import (
-    LOG_COLUMNS,
-)
-from iblnm.validation.exceptions import umbrella_types
+from iblnm.pipeline.error_log import LOG_COLUMNS
+from iblnm.pipeline.rules import umbrella_types
 
 
 def concat_logs(logs: Iterable[pd.DataFrame]) -> pd.DataFrame:

@@ -8,13 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
-from iblnm.validation import (
-    ParallelLists,
-    TrueDuplicateSession,
-    make_log_entry,
-    usable_sessions,
-)
-from iblnm.validation.values import get, get_list, join
+from iblnm.pipeline.error_log import make_log_entry
+from iblnm.pipeline.rules import usable_sessions
+from iblnm.pipeline.rules.cohort import TrueDuplicateSession
+from iblnm.pipeline.rules.session import ParallelLists
+from iblnm.pipeline.rules.values import get, get_list, join
 
 
 def resolve_duplicate_group(

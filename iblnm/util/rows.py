@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
-from iblnm.validation import (
-    RULES,
-    exception_logger,
-)
-from iblnm.validation.values import bare_region, get, get_list, join, listed_categories
+from iblnm.pipeline.error_log import exception_logger
+from iblnm.pipeline.rules import RULES
+from iblnm.pipeline.rules.values import bare_region, get, get_list, join, listed_categories
 
 
 def enforce_schema(df: pd.DataFrame, schema: Any) -> pd.DataFrame:

@@ -1,157 +1,56 @@
-"""Every rule of the project: one definition, two faces.
+"""Names of rules, exceptions and validators as notebooks import them.
 
-A rule is a pure function with a typed exception (`RULES`). The library raises the exception
-(`validate_*`, `exception_logger`), the pipeline shows the `Outcome` as an asset check.
+All of them are made from the rules of `iblnm.pipeline.rules`: every exception is here under its
+own name, and ``validate_*`` holds a session, a video or a fit of performance to the rules that
+name this validator. A validator takes a row (Series, mapping, one-row frame) or a session
+object, returns it when it is valid, and collects instead of raising when it is given an
+``exlog`` list.
 """
 
-from iblnm.validation import (  # noqa: F401 their import registers the rules
-    cohort_rules,
-    dataset_rules,
-    photometry_rules,
-    session_rules,
-    side_rules,
-    trial_rules,
-    video_rules,
-)
-from iblnm.validation.cohort_rules import disqualifying_errors, duplicates, usable_sessions
-from iblnm.validation.dataset_rules import missing_modalities
-from iblnm.validation.error_log import LOG_COLUMNS, exception_logger, make_log_entry
-from iblnm.validation.exceptions import (
-    AmbiguousRegionMapping,
-    BandInversion,
-    BlockStructureBug,
-    ChoiceSign,
-    DataNotListed,
-    EarlySamples,
-    FewUniqueSamples,
-    HemisphereMismatch,
-    IncompleteEventTimes,
-    InsufficientTrials,
-    InvalidBrainRegion,
-    InvalidLine,
-    InvalidNeuromodulator,
-    InvalidSessionLength,
-    InvalidSessionType,
-    InvalidStrain,
-    InvalidSubject,
-    InvalidTargetNM,
-    IsosbesticFit,
-    MissingBlockInfo,
-    MissingBrainRegion,
-    MissingExtractedData,
-    MissingHemisphere,
-    MissingHemiSuffix,
-    MissingInsertion,
-    MissingIsosbestic,
-    MissingRawData,
-    MissingResponses,
-    MissingVideoTimestamps,
-    NegativeReactionTime,
-    ParallelLists,
-    PsychometricAtBound,
-    QCValidationError,
-    RuleError,
-    TrialsNotInPhotometryTime,
-    TrueDuplicateSession,
-    VideoDroppedFramesQCError,
-    VideoLengthError,
-    VideoPinStateQCError,
-    VideoTimestampsQCError,
-    error_types,
-)
-from iblnm.validation.outcome import Finding, Outcome
-from iblnm.validation.registry import RULES, Rule, evaluate, raise_failed, rules_for
-from iblnm.validation.rows import (
-    validate_brain_region,
-    validate_datasets,
-    validate_hemisphere,
-    validate_insertion,
-    validate_line,
-    validate_lists,
-    validate_neuromodulator,
-    validate_session_length,
-    validate_session_type,
-    validate_strain,
-    validate_subject,
-    validate_target_nm,
-    validate_video_dropped_frames_qc,
-    validate_video_length,
-    validate_video_pin_state_qc,
-    validate_video_timestamps,
-    validate_video_timestamps_qc,
-)
+from __future__ import annotations
 
-__all__ = [
-    "LOG_COLUMNS",
-    "RULES",
-    "AmbiguousRegionMapping",
-    "BandInversion",
-    "BlockStructureBug",
-    "ChoiceSign",
-    "DataNotListed",
-    "EarlySamples",
-    "FewUniqueSamples",
-    "Finding",
-    "HemisphereMismatch",
-    "IncompleteEventTimes",
-    "InsufficientTrials",
-    "InvalidBrainRegion",
-    "InvalidLine",
-    "InvalidNeuromodulator",
-    "InvalidSessionLength",
-    "InvalidSessionType",
-    "InvalidStrain",
-    "InvalidSubject",
-    "InvalidTargetNM",
-    "IsosbesticFit",
-    "MissingBlockInfo",
-    "MissingBrainRegion",
-    "MissingExtractedData",
-    "MissingHemiSuffix",
-    "MissingHemisphere",
-    "MissingInsertion",
-    "MissingIsosbestic",
-    "MissingRawData",
-    "MissingResponses",
-    "MissingVideoTimestamps",
-    "NegativeReactionTime",
-    "Outcome",
-    "ParallelLists",
-    "PsychometricAtBound",
-    "QCValidationError",
-    "Rule",
-    "RuleError",
-    "TrialsNotInPhotometryTime",
-    "TrueDuplicateSession",
-    "VideoDroppedFramesQCError",
-    "VideoLengthError",
-    "VideoPinStateQCError",
-    "VideoTimestampsQCError",
-    "disqualifying_errors",
-    "duplicates",
-    "error_types",
-    "evaluate",
-    "exception_logger",
-    "make_log_entry",
-    "missing_modalities",
-    "raise_failed",
-    "rules_for",
-    "usable_sessions",
-    "validate_brain_region",
-    "validate_datasets",
-    "validate_hemisphere",
-    "validate_insertion",
-    "validate_line",
-    "validate_lists",
-    "validate_neuromodulator",
-    "validate_session_length",
-    "validate_session_type",
-    "validate_strain",
-    "validate_subject",
-    "validate_target_nm",
-    "validate_video_dropped_frames_qc",
-    "validate_video_length",
-    "validate_video_pin_state_qc",
-    "validate_video_timestamps",
-    "validate_video_timestamps_qc",
-]
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from iblnm.config import Settings, get_settings
+from iblnm.pipeline import error_log, rules
+from iblnm.pipeline.rules import validators
+
+_ERROR_LOG = ("LOG_COLUMNS", "exception_logger", "make_log_entry")
+
+
+@functools.wraps(rules.evaluate)
+def evaluate(asset: str, settings: Settings | None = None, **inputs: Any) -> list[rules.Outcome]:
+    return rules.evaluate(asset, settings or get_settings(), **inputs)
+
+
+def _validators() -> dict[str, list[rules.Rule]]:
+    return validators.row_rules("session_row", "video", "performance")
+
+
+def _settings_of(session: Any) -> Settings:
+    return getattr(session, "settings", None) or get_settings()
+
+
+@functools.cache
+def _validator(name: str, *held: rules.Rule) -> Callable[..., Any]:
+    return validators.validator(name, list(held), _settings_of)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return __dir__()
+    if name in _ERROR_LOG:
+        return getattr(error_log, name)
+    if name in rules.__all__:
+        return getattr(rules, name)
+    if name in (known := rules.exceptions()):
+        return known[name]
+    if name in (made := _validators()):
+        return _validator(name, *made[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*_ERROR_LOG, *rules.__all__, *rules.exceptions(), *_validators()})

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
-from iblnm.validation.dataset_rules import MODALITIES
-from iblnm.validation.values import get_list, listed_categories
+from iblnm.pipeline.rules.dataset import MODALITIES
+from iblnm.pipeline.rules.values import get_list, listed_categories
 from iblnm.vis.style import FAINT, NEUTRAL, new_figure, ordered_targets, plain_axes, target_color
 
 if TYPE_CHECKING:

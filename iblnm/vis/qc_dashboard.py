@@ -23,9 +23,9 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
+from iblnm.pipeline.rules import Rule
+from iblnm.pipeline.rules.values import get, get_list
 from iblnm.storage.atomic import write_whole
-from iblnm.validation import Rule
-from iblnm.validation.values import get, get_list
 
 OUTCOME_CODES = {"pass": "p", "warn": "w", "fail": "f", "not run": "n"}
 _SCRIPTS = ("data.js", "filters.js", "table.js", "panel.js", "main.js")

@@ -20,7 +20,7 @@ def qc_dashboard(
     errors: pd.DataFrame,
     settings: ResourceParam[Settings],
 ) -> MaterializeResult:
-    from iblnm.validation import RULES
+    from iblnm.pipeline.rules import RULES
     from iblnm.vis import build_dashboard, outcome_matrix_figure, save_dashboard, thumbnail
 
     page = build_dashboard(

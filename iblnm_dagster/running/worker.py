@@ -12,7 +12,7 @@ from dagster._utils.error import SerializableErrorInfo
 from iblnm.config import Settings
 from iblnm.errors import RemoteTimeout, ServerUnreachableError
 from iblnm.pipeline.graph import checked_stages
-from iblnm.validation import RULES
+from iblnm.pipeline.rules import RULES
 from iblnm_dagster.build import build_defs
 from iblnm_dagster.failures import DATA_ERRORS, decisive_error, plain_message
 from iblnm_dagster.jobs import SESSION_JOB

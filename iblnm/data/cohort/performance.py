@@ -21,6 +21,7 @@ from iblnm.data.cohort.result import CohortResult
 from iblnm.data.cohort.session_counts import count_sessions
 from iblnm.data.recording_table import explode_sessions
 from iblnm.data.selection import select_sessions
+from iblnm.pipeline.rules import RULES
 from iblnm.schemas.behaviour import (
     LEARNING_CURVE_MEANS,
     LEARNING_CURVES,
@@ -29,7 +30,6 @@ from iblnm.schemas.behaviour import (
     TARGET_COMPARISONS,
 )
 from iblnm.schemas.responses import SESSION_SELECTION
-from iblnm.validation import RULES
 
 SCHEMAS = {
     "learning_curves": LEARNING_CURVES,

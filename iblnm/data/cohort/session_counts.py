@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from iblnm.data.cohort.result import count_units
-from iblnm.validation.values import get_list
+from iblnm.pipeline.rules.values import get_list
 
 
 def count_sessions(

@@ -8,6 +8,8 @@ import pytest
 
 import iblnm.validation as validation
 from iblnm.config import Settings, Thresholds
+from iblnm.pipeline.rules import umbrella_types
+from iblnm.pipeline.rules.registry import snake_case
 from iblnm.validation import (
     RULES,
     BandInversion,
@@ -30,8 +32,6 @@ from iblnm.validation import (
     validate_subject,
     validate_video_length,
 )
-from iblnm.validation.exceptions import umbrella_types
-from iblnm.validation.registry import snake_case
 
 SETTINGS = Settings(_env_file=None)
 

@@ -10,16 +10,19 @@ import pandas as pd
 
 from iblnm.config import Settings
 from iblnm.io.fibers import describe_fiber_table
-from iblnm.validation import exceptions as exc
-from iblnm.validation.outcome import Finding, not_evaluated
-from iblnm.validation.registry import rule
-from iblnm.validation.values import get, get_list, join
+from iblnm.pipeline.rules.outcome import Finding, not_evaluated
+from iblnm.pipeline.rules.registry import RuleError, rule
+from iblnm.pipeline.rules.values import get, get_list, join
 
 ISOSBESTIC = "Isosbestic"
 
 
+class AmbiguousRegionMapping(RuleError):
+    """A signal column maps to no region of the session, or to several."""
+
+
 @rule(
-    exc.AmbiguousRegionMapping,
+    AmbiguousRegionMapping,
     asset="photometry",
     level="recording",
     severity="BLOCK",
@@ -56,8 +59,12 @@ def _text(value: Any) -> str:
     return "" if pd.isna(value) else str(value)
 
 
+class TrialsNotInPhotometryTime(RuleError):
+    """The recording does not cover the trials."""
+
+
 @rule(
-    exc.TrialsNotInPhotometryTime,
+    TrialsNotInPhotometryTime,
     asset="photometry",
     level="photometry",
     severity="BLOCK",
@@ -81,8 +88,12 @@ def trials_not_in_photometry_time(reference: pd.DataFrame) -> Finding:
     )
 
 
+class MissingIsosbestic(RuleError):
+    """The recording has no isosbestic band."""
+
+
 @rule(
-    exc.MissingIsosbestic,
+    MissingIsosbestic,
     asset="photometry",
     level="photometry",
     severity="WARN",
@@ -115,8 +126,16 @@ def _raw_frames(qc: pd.DataFrame, column: str, words: str) -> Finding:
     return Finding(n == 0, n, f"{n:.0f} {words}; 0 are expected.")
 
 
+class QCValidationError(RuleError):
+    """Raw frames fail their quality control: band inversions, early samples, or both."""
+
+
+class BandInversion(QCValidationError):
+    """Consecutive raw frames were taken with the same LED."""
+
+
 @rule(
-    exc.BandInversion,
+    BandInversion,
     asset="photometry_qc",
     level="photometry",
     severity="BLOCK",
@@ -128,8 +147,12 @@ def band_inversion(qc: pd.DataFrame) -> Finding:
     return _raw_frames(qc, "n_band_inversions", "consecutive frames have the same LED")
 
 
+class EarlySamples(QCValidationError):
+    """Raw frames came earlier than their interval."""
+
+
 @rule(
-    exc.EarlySamples,
+    EarlySamples,
     asset="photometry_qc",
     level="photometry",
     severity="BLOCK",
@@ -143,8 +166,12 @@ def early_samples(qc: pd.DataFrame, settings: Settings) -> Finding:
     return _raw_frames(qc, "n_early_samples", words)
 
 
+class FewUniqueSamples(RuleError):
+    """A signal takes too few distinct values."""
+
+
 @rule(
-    exc.FewUniqueSamples,
+    FewUniqueSamples,
     asset="photometry_qc",
     level="photometry",
     severity="WARN",
@@ -171,8 +198,12 @@ def few_unique_samples(qc: pd.DataFrame, settings: Settings) -> Finding:
     )
 
 
+class IsosbesticFit(RuleError):
+    """The regression on the isosbestic band cannot be trusted."""
+
+
 @rule(
-    exc.IsosbesticFit,
+    IsosbesticFit,
     asset="preprocessed",
     level="photometry",
     severity="WARN",

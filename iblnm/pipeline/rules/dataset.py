@@ -9,10 +9,9 @@ that belong to no modality's own check, and leaves out those that a missing moda
 from __future__ import annotations
 
 from iblnm.config import Settings
-from iblnm.validation import exceptions as exc
-from iblnm.validation.outcome import Finding
-from iblnm.validation.registry import rule
-from iblnm.validation.values import Row, as_row, join, listed_categories
+from iblnm.pipeline.rules.outcome import Finding
+from iblnm.pipeline.rules.registry import RuleError, rule
+from iblnm.pipeline.rules.values import Row, as_row, join, listed_categories
 
 MODALITIES = {
     "trials": ("raw_task", "extracted_task"),
@@ -65,13 +64,22 @@ def _modality_finding(missing: list[str], what: str, settings: Settings, side: i
     )
 
 
+class DataNotListed(RuleError):
+    """A category of datasets is not registered."""
+
+
+class MissingRawData(DataNotListed):
+    """Raw data of a modality are not registered."""
+
+
 @rule(
-    exc.MissingRawData,
+    MissingRawData,
     asset="session",
     level="session",
     severity="ERROR",
     threshold=lambda _: 0.0,
     unit="modalities",
+    validator="datasets",
     description=(
         "The raw files of the task, the photometry and the wheel are registered; what has "
         "extracted data is processed all the same."
@@ -83,13 +91,18 @@ def missing_raw_data(session_row: Row, settings: Settings) -> Finding:
     return _modality_finding(missing, "Raw data", settings, 0)
 
 
+class MissingExtractedData(DataNotListed):
+    """A modality was recorded, but its extracted data are not registered."""
+
+
 @rule(
-    exc.MissingExtractedData,
+    MissingExtractedData,
     asset="session",
     level="session",
     severity="ERROR",
     threshold=lambda _: 0.0,
     unit="modalities",
+    validator="datasets",
     description=(
         "Every modality (trials, photometry, wheel) with raw files has its extracted files; "
         "one without them is not processed."
@@ -102,12 +115,13 @@ def missing_extracted_data(session_row: Row, settings: Settings) -> Finding:
 
 
 @rule(
-    exc.DataNotListed,
+    DataNotListed,
     asset="session",
     level="session",
     severity="WARN",
     threshold=lambda _: 0.0,
     unit="categories",
+    validator="datasets",
     description=(
         "Video, photometry channels and fibre locations are registered; the task, photometry "
         "and wheel files themselves have checks of their own."

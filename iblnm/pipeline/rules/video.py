@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from iblnm.config import Settings
-from iblnm.validation import exceptions as exc
-from iblnm.validation.outcome import Finding, not_evaluated
-from iblnm.validation.registry import rule
-from iblnm.validation.values import Row, as_row, get
+from iblnm.pipeline.rules.outcome import Finding, not_evaluated
+from iblnm.pipeline.rules.registry import RuleError, rule
+from iblnm.pipeline.rules.values import Row, as_row, get
 
 _ASSET: dict[str, Any] = {"asset": "video_qc", "level": "video", "severity": "WARN"}
 
@@ -18,8 +17,12 @@ def _loadable(row: Row) -> bool:
     return get(row, "video_length") is not None if loadable is None else bool(loadable)
 
 
+class MissingVideoTimestamps(RuleError):
+    """The frame times of the video cannot be read."""
+
+
 @rule(
-    exc.MissingVideoTimestamps,
+    MissingVideoTimestamps,
     **_ASSET,
     description="The times of the video's frames are registered and can be read.",
 )
@@ -31,8 +34,12 @@ def missing_video_timestamps(video: Row) -> Finding:
     return Finding(False, None, f"The frame times cannot be read: {reason}.")
 
 
+class VideoLengthError(RuleError):
+    """Video and session differ in length."""
+
+
 @rule(
-    exc.VideoLengthError,
+    VideoLengthError,
     **_ASSET,
     threshold=lambda s: s.thresholds.max_video_length_difference_s,
     unit="s",
@@ -68,8 +75,12 @@ def _verdict(video: Row, check: str, words: str, settings: Settings) -> Finding:
     )
 
 
+class VideoTimestampsQCError(RuleError):
+    """Alyx's verdict on the frame times is not PASS."""
+
+
 @rule(
-    exc.VideoTimestampsQCError,
+    VideoTimestampsQCError,
     **_ASSET,
     threshold=lambda s: s.qc_scores["PASS"],
     unit="score",
@@ -79,8 +90,12 @@ def video_timestamps_qc_error(video: Row, settings: Settings) -> Finding:
     return _verdict(video, "timestamps", "the frame times", settings)
 
 
+class VideoDroppedFramesQCError(RuleError):
+    """Alyx's verdict on dropped frames is not PASS."""
+
+
 @rule(
-    exc.VideoDroppedFramesQCError,
+    VideoDroppedFramesQCError,
     **_ASSET,
     threshold=lambda s: s.qc_scores["PASS"],
     unit="score",
@@ -90,8 +105,12 @@ def video_dropped_frames_qc_error(video: Row, settings: Settings) -> Finding:
     return _verdict(video, "dropped_frames", "dropped frames", settings)
 
 
+class VideoPinStateQCError(RuleError):
+    """Alyx's verdict on the synchronisation pin is not PASS."""
+
+
 @rule(
-    exc.VideoPinStateQCError,
+    VideoPinStateQCError,
     **_ASSET,
     threshold=lambda s: s.qc_scores["PASS"],
     unit="score",

@@ -8,10 +8,9 @@ import pandas as pd
 
 from iblnm.config import Settings
 from iblnm.io.fibers import describe_fiber_table
-from iblnm.validation import exceptions as exc
-from iblnm.validation.outcome import Finding, not_evaluated, number
-from iblnm.validation.registry import rule
-from iblnm.validation.values import (
+from iblnm.pipeline.rules.outcome import Finding, not_evaluated, number
+from iblnm.pipeline.rules.registry import RuleError, rule
+from iblnm.pipeline.rules.values import (
     PARALLEL_LISTS,
     Row,
     as_row,
@@ -31,8 +30,12 @@ def _one_list(value: Any, accepted: tuple[str, ...], what: str) -> Finding:
     return Finding(False, None, f"The {what} {value} is none of {join(accepted)}.")
 
 
+class InvalidSubject(RuleError):
+    """The subject is on the exclusion list."""
+
+
 @rule(
-    exc.InvalidSubject,
+    InvalidSubject,
     asset="session",
     level="session",
     severity="WARN",
@@ -50,8 +53,12 @@ def invalid_subject(session_row: Row, settings: Settings) -> Finding:
     return Finding(True, None, f"The subject {subject} is not excluded.")
 
 
+class InvalidStrain(RuleError):
+    """The strain is not an accepted one, or not recorded."""
+
+
 @rule(
-    exc.InvalidStrain,
+    InvalidStrain,
     asset="session",
     level="session",
     severity="WARN",
@@ -61,8 +68,12 @@ def invalid_strain(session_row: Row, settings: Settings) -> Finding:
     return _one_list(get(as_row(session_row), "strain"), settings.valid_strains, "strain")
 
 
+class InvalidLine(RuleError):
+    """The line is not an accepted one, or not recorded."""
+
+
 @rule(
-    exc.InvalidLine,
+    InvalidLine,
     asset="session",
     level="session",
     severity="WARN",
@@ -85,8 +96,12 @@ def _target_nms(row: Row, settings: Settings) -> dict[str, str]:
     return {name: known[name] for name in names if name in known}
 
 
+class InvalidNeuromodulator(RuleError):
+    """The neuromodulator is unknown, or disagrees with the recording targets."""
+
+
 @rule(
-    exc.InvalidNeuromodulator,
+    InvalidNeuromodulator,
     asset="session",
     level="session",
     severity="WARN",
@@ -126,8 +141,12 @@ def invalid_neuromodulator(session_row: Row, settings: Settings) -> Finding:
     return Finding(True, None, f"The neuromodulator {expressed} is accepted.")
 
 
+class MissingBrainRegion(RuleError):
+    """No source names a recording target."""
+
+
 @rule(
-    exc.MissingBrainRegion,
+    MissingBrainRegion,
     asset="session",
     level="recording",
     severity="WARN",
@@ -147,8 +166,12 @@ def missing_brain_region(session_row: Row, settings: Settings) -> Finding:
     )
 
 
+class InvalidBrainRegion(RuleError):
+    """A recording target is not one of the project."""
+
+
 @rule(
-    exc.InvalidBrainRegion,
+    InvalidBrainRegion,
     asset="session",
     level="recording",
     severity="WARN",
@@ -172,8 +195,12 @@ def invalid_brain_region(session_row: Row, settings: Settings) -> Finding:
     return Finding(True, 0.0, f"All regions are targets: {join(named)}.")
 
 
+class InvalidSessionType(RuleError):
+    """The task protocol does not name exactly one accepted session type."""
+
+
 @rule(
-    exc.InvalidSessionType,
+    InvalidSessionType,
     asset="session",
     level="session",
     severity="WARN",
@@ -210,8 +237,12 @@ def invalid_session_type(session_row: Row, settings: Settings) -> Finding:
     )
 
 
+class InvalidTargetNM(RuleError):
+    """A target-neuromodulator label is not one of the project."""
+
+
 @rule(
-    exc.InvalidTargetNM,
+    InvalidTargetNM,
     asset="session",
     level="recording",
     severity="WARN",
@@ -252,8 +283,12 @@ def invalid_target_nm(session_row: Row, settings: Settings) -> Finding:
     )
 
 
+class InvalidSessionLength(RuleError):
+    """The session ends before it starts, on another day, or at no known time."""
+
+
 @rule(
-    exc.InvalidSessionLength,
+    InvalidSessionLength,
     asset="session",
     level="session",
     severity="WARN",
@@ -283,13 +318,18 @@ def invalid_session_length(session_row: Row) -> Finding:
     return Finding(True, length, f"{message}.")
 
 
+class ParallelLists(RuleError):
+    """Region, side and target lists differ in length."""
+
+
 @rule(
-    exc.ParallelLists,
+    ParallelLists,
     asset="session",
     level="recording",
     severity="ERROR",
     threshold=lambda _: 1.0,
     unit="lengths",
+    validator="lists",
     description=(
         "Regions, sides and targets of a session are lists of the same length, with one entry "
         "for each signal column that its description lists."

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.validation import exceptions as exc
-from iblnm.validation.outcome import Finding, not_evaluated
-from iblnm.validation.registry import rule
-from iblnm.validation.values import Row, as_row, get, join
+from iblnm.pipeline.rules.outcome import Finding, Outcome, not_evaluated
+from iblnm.pipeline.rules.registry import RuleError, rule
+from iblnm.pipeline.rules.values import Row, as_row, get, join
 
 _BLOCK_TASKS = ("biased", "ephys")
 _PLAN_KEYS = ("LEN_BLOCKS", "POSITIONS")
 _UNBIASED = 0.5
 
 
+class InsufficientTrials(RuleError):
+    """Too few trials."""
+
+
 @rule(
-    exc.InsufficientTrials,
+    InsufficientTrials,
     asset="trials",
     level="trials",
     severity="BLOCK",
@@ -32,8 +36,12 @@ def insufficient_trials(trials: pd.DataFrame, settings: Settings) -> Finding:
     return Finding(n >= limit, float(n), f"{n} trials; at least {limit} are needed.")
 
 
+class ChoiceSign(RuleError):
+    """Choices do not follow the sign convention of the trials table."""
+
+
 @rule(
-    exc.ChoiceSign,
+    ChoiceSign,
     asset="trials",
     level="trials",
     severity="BLOCK",
@@ -60,8 +68,30 @@ def choice_sign(trials: pd.DataFrame) -> Finding:
     )
 
 
+class IncompleteEventTimes(RuleError):
+    """An event has no time in too many trials.
+
+    Parameters
+    ----------
+    missing_events : sequence of str
+        The events concerned.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        missing_events: Sequence[str] = (),
+        *,
+        outcome: Outcome | None = None,
+    ):
+        super().__init__(message, outcome=outcome)
+        if outcome is not None and not missing_events:
+            missing_events = outcome.metadata.get("missing_events", ())
+        self.missing_events = list(missing_events)
+
+
 @rule(
-    exc.IncompleteEventTimes,
+    IncompleteEventTimes,
     asset="trials",
     level="trials",
     severity="WARN",
@@ -140,8 +170,12 @@ def _block_fault(trials: pd.DataFrame, row: Row, settings: Settings) -> Finding:
     return Finding(bool(structure["valid"]), float(shortest), message, metadata=metadata)
 
 
+class BlockStructureBug(RuleError):
+    """The blocks of the task are not those of its protocol."""
+
+
 @rule(
-    exc.BlockStructureBug,
+    BlockStructureBug,
     asset="trials",
     level="trials",
     severity="WARN",
@@ -161,8 +195,12 @@ def block_structure_bug(trials: pd.DataFrame, session_row: Row, settings: Settin
     return not_evaluated("the blocks are broken and there is no plan, see missing_block_info")
 
 
+class MissingBlockInfo(BlockStructureBug):
+    """The blocks are broken, and the session has no plan to repair them from."""
+
+
 @rule(
-    exc.MissingBlockInfo,
+    MissingBlockInfo,
     asset="trials",
     level="trials",
     severity="WARN",
@@ -189,8 +227,12 @@ def missing_block_info(trials: pd.DataFrame, session_row: Row, settings: Setting
     )
 
 
+class NegativeReactionTime(RuleError):
+    """Too many movements begin before the stimulus."""
+
+
 @rule(
-    exc.NegativeReactionTime,
+    NegativeReactionTime,
     asset="trials",
     level="trials",
     severity="WARN",
@@ -212,8 +254,12 @@ def negative_reaction_time(trials: pd.DataFrame, settings: Settings) -> Finding:
     )
 
 
+class PsychometricAtBound(RuleError):
+    """A psychometric parameter lies on its bound."""
+
+
 @rule(
-    exc.PsychometricAtBound,
+    PsychometricAtBound,
     asset="performance",
     level="trials",
     severity="WARN",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from iblnm.validation import exceptions as exc
-from iblnm.validation.outcome import Finding, not_evaluated
-from iblnm.validation.registry import rule
-from iblnm.validation.values import Row, as_row, bare_region, get, get_list, join, lists_agree
+from iblnm.pipeline.rules.outcome import Finding, not_evaluated
+from iblnm.pipeline.rules.registry import RuleError, rule
+from iblnm.pipeline.rules.values import Row, as_row, bare_region, get, get_list, join, lists_agree
 
 SIDE_SOURCES = ("hemisphere_suffix", "hemisphere_fibers", "hemisphere_alyx")
 
@@ -56,8 +55,12 @@ def _needs_suffix(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+class MissingHemisphere(RuleError):
+    """No source knows the side of a fibre."""
+
+
 @rule(
-    exc.MissingHemisphere,
+    MissingHemisphere,
     asset="session",
     level="recording",
     severity="WARN",
@@ -97,13 +100,18 @@ def missing_hemisphere(session_row: Row, fiber_lookup: dict | None = None) -> Fi
     return Finding(True, 0.0, "The side of every fibre is known.", metadata={"sides": table})
 
 
+class MissingHemiSuffix(RuleError):
+    """Fibres of both sides share a target, and its name does not say the side."""
+
+
 @rule(
-    exc.MissingHemiSuffix,
+    MissingHemiSuffix,
     asset="session",
     level="recording",
     severity="WARN",
     threshold=lambda _: 0.0,
     unit="fibres",
+    validator="hemisphere",
     description=(
         "Where one region has a fibre on each side, the names of the regions (for example "
         "NBM-l) or another source tell the two apart."
@@ -129,13 +137,18 @@ def missing_hemi_suffix(session_row: Row, fiber_lookup: dict | None = None) -> F
     return Finding(True, 0.0, "No side depends on a suffix that is missing.")
 
 
+class HemisphereMismatch(RuleError):
+    """Two sources name different sides for one fibre."""
+
+
 @rule(
-    exc.HemisphereMismatch,
+    HemisphereMismatch,
     asset="session",
     level="recording",
     severity="WARN",
     threshold=lambda _: 0.0,
     unit="fibres",
+    validator="hemisphere",
     description=(
         "Name of the region, fibre table and Alyx name the same side for each fibre, as far "
         "as they name one."
@@ -164,8 +177,12 @@ def hemisphere_mismatch(session_row: Row, fiber_lookup: dict | None = None) -> F
     return Finding(True, 0.0, "The sources that name a side agree.", metadata={"sides": table})
 
 
+class MissingInsertion(RuleError):
+    """Alyx lists fewer fibre insertions than the session has fibres."""
+
+
 @rule(
-    exc.MissingInsertion,
+    MissingInsertion,
     asset="session",
     level="recording",
     severity="WARN",

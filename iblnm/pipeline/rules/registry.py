@@ -1,19 +1,42 @@
-"""The one registry of rules: from it come the library's validators and the asset checks."""
+"""The one registry of rules: from it come the library's validators and the asset checks.
+
+A rule is one decorated function, with its exception beside it.
+"""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from iblnm.config import Settings, get_settings
-from iblnm.validation.exceptions import RuleError
-from iblnm.validation.outcome import Finding, Outcome
+from iblnm.errors import IblnmError
+from iblnm.pipeline.rules.outcome import Finding, Outcome
 
 Level = Literal["session", "recording", "trials", "photometry", "video", "cohort"]
 Severity = Literal["BLOCK", "ERROR", "WARN"]
+
+
+class RuleError(IblnmError):
+    """A rule that data broke.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, with the value and the limit.
+    outcome : Outcome, optional
+        The evaluation that failed, where there was one.
+    """
+
+    def __init__(self, message: str = "", *, outcome: Outcome | None = None):
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class MissingResponses(RuleError):
+    """No peri-event responses are stored for the session."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +64,9 @@ class Rule:
         Pure; takes what its parameters name, and ``settings``; returns a `Finding`.
     other_limits : callable or None
         From settings to the limits that findings of the rule name instead of `threshold`.
+    validator : str
+        The library's ``validate_{validator}`` holds a row to this rule; by default the name of
+        the rule without ``invalid``, ``missing`` or ``error``.
     """
 
     name: str
@@ -53,6 +79,7 @@ class Rule:
     description: str
     function: Callable[..., Finding]
     other_limits: Callable[[Settings], tuple[float, ...]] | None = None
+    validator: str = ""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -131,6 +158,7 @@ def rule(
     threshold: Callable[[Settings], float | None] | None = None,
     other_limits: Callable[[Settings], tuple[float, ...]] | None = None,
     unit: str = "",
+    validator: str | None = None,
 ) -> Callable[[Callable[..., Finding]], Callable[..., Finding]]:
     """Register a function as the rule of an exception."""
 
@@ -149,6 +177,7 @@ def rule(
             description,
             function,
             other_limits,
+            validator or re.sub(r"^(invalid|missing)_|_error$", "", name),
         )
         return function
 
@@ -189,6 +218,52 @@ def raise_failed(*outcomes: Outcome) -> None:
     for outcome in outcomes:
         if not outcome.passed:
             raise RULES[outcome.rule].exception(outcome.message, outcome=outcome)
+
+
+def error_types(names: Iterable[str]) -> set[str]:
+    """Names of errors together with those of their special cases.
+
+    Lets a selection by an umbrella name find what is logged under the exact one.
+
+    Parameters
+    ----------
+    names : iterable of str
+
+    Returns
+    -------
+    set of str
+
+    Examples
+    --------
+    >>> sorted(error_types({"QCValidationError"}))
+    ['BandInversion', 'EarlySamples', 'QCValidationError']
+    """
+    names, known = set(names), exceptions()
+    umbrellas = tuple(known[name] for name in names & set(known))
+    return names | {name for name, kind in known.items() if issubclass(kind, umbrellas)}
+
+
+def umbrella_types(names: Iterable[str]) -> set[str]:
+    """Names of errors together with the umbrella names they fall under.
+
+    Examples
+    --------
+    >>> sorted(umbrella_types({"EarlySamples"}))
+    ['EarlySamples', 'QCValidationError']
+    """
+    known = exceptions()
+    found = set(names)
+    for name in found & set(known):
+        mro = known[name].__mro__
+        found.update(base.__name__ for base in mro[: mro.index(RuleError)])
+    return found
+
+
+def exceptions() -> dict[str, type[RuleError]]:
+    """What rules raise, and the umbrella types of these, by name."""
+    raised = [base for entry in RULES.values() for base in entry.exception.__mro__]
+    kinds = (RuleError, MissingResponses, *raised)
+    return {kind.__name__: kind for kind in kinds if issubclass(kind, RuleError)}
 
 
 def snake_case(name: str) -> str:

@@ -8,8 +8,8 @@ import traceback as tb
 from collections.abc import Callable
 from typing import Any
 
-from iblnm.validation.exceptions import RuleError
-from iblnm.validation.values import as_row, get
+from iblnm.pipeline.rules.registry import RuleError
+from iblnm.pipeline.rules.values import as_row, get
 
 LOG_COLUMNS = ["eid", "error_type", "error_message", "traceback"]
 

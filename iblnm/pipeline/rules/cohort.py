@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.validation import exceptions as exc
-from iblnm.validation.outcome import Finding
-from iblnm.validation.registry import RULES, rule
-from iblnm.validation.values import get_list, join, listed_categories
+from iblnm.pipeline.rules.outcome import Finding, Outcome
+from iblnm.pipeline.rules.registry import RULES, RuleError, error_types, rule
+from iblnm.pipeline.rules.values import get_list, join, listed_categories
 
 _NEEDED = ("extracted_task", "extracted_photometry_signal")
 
 
 def disqualifying_errors() -> set[str]:
     """Names of the errors after which a session is of no use: those of BLOCK rules."""
-    return exc.error_types(
+    return error_types(
         {entry.exception.__name__ for entry in RULES.values() if entry.severity == "BLOCK"}
         | {"MissingRawData", "MissingExtractedData", "QCValidationError"}
     )
@@ -73,8 +73,24 @@ def duplicates(sessions: pd.DataFrame, usable: np.ndarray) -> pd.DataFrame:
     return found[found.duplicated(key, keep=False) & found["day"].notna()]
 
 
+class TrueDuplicateSession(RuleError):
+    """A subject has two usable sessions on one day.
+
+    Parameters
+    ----------
+    fallback_row : Series, optional
+        The session that is kept.
+    """
+
+    def __init__(
+        self, message: str = "", fallback_row: Any = None, *, outcome: Outcome | None = None
+    ):
+        super().__init__(message, outcome=outcome)
+        self.fallback_row = fallback_row
+
+
 @rule(
-    exc.TrueDuplicateSession,
+    TrueDuplicateSession,
     asset="sessions",
     level="cohort",
     severity="WARN",
