@@ -1,4 +1,4 @@
-"""Asset checks generated from the rules of `iblnm.validation`: one check per rule and session."""
+"""Asset checks generated from `iblnm.pipeline.rules`: one check per rule and session."""
 
 from collections.abc import Iterator
 from typing import Any

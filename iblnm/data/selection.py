@@ -32,7 +32,7 @@ _CONTRAST_DECIMALS = 4
 def blocking_errors() -> set[str]:
     """Names of the errors that leave a session out by default: those of BLOCK rules.
 
-    What `iblnm.validation.disqualifying_errors` has besides concerns a single modality: a
+    What `iblnm.pipeline.rules.disqualifying_errors` has besides concerns a single modality: a
     session without raw frames, or without a wheel, has responses all the same.
     """
     names = {rule.exception.__name__ for rule in RULES.values() if rule.severity == "BLOCK"}
