@@ -6,6 +6,7 @@ import pytest
 from iblnm.archive import connect
 from iblnm.config import Settings
 from iblnm.demo import build_archive
+from iblnm.demo.defects import DEFECTS
 from iblnm.pipeline.stages import session_metadata
 from iblnm.validation import RULES, evaluate, rules_for
 
@@ -31,7 +32,9 @@ def test_each_fault_of_the_metadata_is_caught_by_the_check_meant_for_it(faulty):
         found[entry["eid"], entry["defect"]] = {o.rule for o in outcomes if not o.passed}
         expected[entry["eid"], entry["defect"]] = names & set(entry["expected_failures"])
     assert found == expected
-    assert set().union(*found.values()) == names
+    planted = {check for defect in DEFECTS for check in defect.checks}
+    assert set().union(*found.values()) == names & planted
+    assert len(planted) >= 37
 
 
 def test_the_duplicate_is_found_among_all_sessions(faulty):
