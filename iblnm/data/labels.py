@@ -2,24 +2,18 @@
 
 A verdict on a whole session (empty ``fiber_idx``) stands in the matrix of outcomes: ``keep``
 turns its warnings into passes, never a failure. ``drop``, of a session or of a fibre, leaves
-the recordings out of cohort analyses.
+the recordings out of cohort analyses. ``mask`` with a window of time makes samples missing.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 
 import pandas as pd
 
-from iblnm.errors import InvalidNameError, MalformedFileError
+from iblnm.data.label_rows import MASK, read_rows
 from iblnm.schemas import LABELS
-from iblnm.storage.names import validate_eid
-
-_REQUIRED = ("verdict", "who", "when", "why")
 
 
 def read_labels(path: Path | str) -> pd.DataFrame:
@@ -28,8 +22,7 @@ def read_labels(path: Path | str) -> pd.DataFrame:
     Parameters
     ----------
     path : Path
-        CSV with the columns of the schema `LABELS`, in any order. A file that does not exist
-        is a table without labels; lines that start with # are left out.
+        CSV with the columns of the schema `LABELS`, see `iblnm.data.label_rows.read_rows`.
 
     Returns
     -------
@@ -41,72 +34,16 @@ def read_labels(path: Path | str) -> pd.DataFrame:
     MalformedFileError
         Naming the first line at fault, what it holds and what is expected.
     """
-    path = Path(path)
-    if not path.exists():
+    rows = read_rows(path)
+    if not rows:
         return LABELS.empty()
-    rows: dict[tuple[str, int | None], dict] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        header: list[str] | None = None
-        for fields in reader:
-            fields = [field.strip() for field in fields]
-            if not any(fields) or fields[0].startswith("#"):
-                continue
-            try:
-                if header is None:
-                    header = _header(fields)
-                    continue
-                row = _row(header, fields)
-                key = (row["eid"], row["fiber_idx"])
-                if key in rows:
-                    fibre = "the session" if key[1] is None else f"fibre {key[1]}"
-                    raise ValueError(f"a second label for {fibre} of {key[0]}; keep one of them")
-            except (ValueError, InvalidNameError) as error:
-                # the line says it all; the chain would only show how it was parsed
-                raise MalformedFileError(f"line {reader.line_num}: {error}", path=path) from None
-            rows[key] = row
-    if header is None:
-        header_line = f"line 1: the header {','.join(LABELS.names)} is missing"
-        raise MalformedFileError(header_line, path=path)
-    return LABELS.validate(pd.DataFrame(list(rows.values()), columns=LABELS.names))
+    return LABELS.validate(pd.DataFrame(rows, columns=LABELS.names))
 
 
 def labels_version(path: Path | str) -> str:
     """Hash of the file, to tell when it has changed; ``none`` if it does not exist."""
     path = Path(path)
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else "none"
-
-
-def _header(fields: Sequence[str]) -> list[str]:
-    if sorted(fields) != sorted(LABELS.names):
-        raise ValueError(
-            f"the columns are {', '.join(fields)}; expected, separated by commas: "
-            f"{', '.join(LABELS.names)}"
-        )
-    return list(fields)
-
-
-def _row(header: Sequence[str], fields: Sequence[str]) -> dict[str, str | int | None]:
-    if len(fields) != len(header):
-        raise ValueError(
-            f"{len(fields)} fields, {len(header)} expected; put a text with commas in quotes"
-        )
-    row: dict[str, str | int | None] = dict(zip(header, fields, strict=True))
-    row["eid"] = validate_eid(str(row["eid"]))
-    for name in _REQUIRED:
-        if not row[name]:
-            raise ValueError(f"{name} is empty")
-    if row["verdict"] not in ("keep", "drop"):
-        raise ValueError(f"verdict is {row['verdict']!r}; keep or drop is expected")
-    fibre = str(row["fiber_idx"])
-    if fibre and not fibre.isdecimal():
-        raise ValueError(f"fiber_idx is {fibre!r}; 0, 1, ... or nothing is expected")
-    row["fiber_idx"] = int(fibre) if fibre else None
-    try:
-        date.fromisoformat(str(row["when"]))
-    except ValueError:
-        raise ValueError(f"when is {row['when']!r}; a day as 2024-05-31 is expected") from None
-    return row
 
 
 def dropped_recordings(labels: pd.DataFrame) -> set[tuple[str, int | None]]:
@@ -126,8 +63,24 @@ def dropped_recordings(labels: pd.DataFrame) -> set[tuple[str, int | None]]:
 
 def session_verdicts(labels: pd.DataFrame) -> dict[str, str]:
     """Verdicts on whole sessions, by eid."""
-    whole = labels[labels["fiber_idx"].isna()]
+    whole = labels[labels["fiber_idx"].isna() & (labels["verdict"] != MASK)]
     return dict(zip(whole["eid"].astype(str), whole["verdict"].astype(str), strict=True))
+
+
+def masked_windows(labels: pd.DataFrame, eid: str) -> dict[int | None, list[tuple[float, float]]]:
+    """Windows of time that a human marked as artefact.
+
+    Returns
+    -------
+    dict of list of (float, float)
+        By fibre, first and last time [s, session clock]; None stands for all fibres.
+    """
+    own = labels[(labels["eid"] == eid) & (labels["verdict"] == MASK)]
+    windows: dict[int | None, list[tuple[float, float]]] = {}
+    for row in own.itertuples():
+        fiber = None if pd.isna(row.fiber_idx) else int(row.fiber_idx)
+        windows.setdefault(fiber, []).append((float(row.t0), float(row.t1)))
+    return windows
 
 
 def label_sessions(sessions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:

@@ -151,11 +151,7 @@ def load_photometry(
     window = (-np.inf, np.inf)
     if restrict and not pd.isna(first["task_start_s"]):
         window = (first["task_start_s"] - padding_s, first["task_end_s"] + padding_s)
-    frames = {
-        band: _within(signal, signal.frames_of(band), window)
-        for band in signal.bands
-        if band in bands
-    }
+    frames = {band: signal.frames_within(band, window) for band in signal.bands if band in bands}
     shortest = min(map(len, frames.values()), default=0)
     if not shortest:
         empty = [band for band, index in frames.items() if not len(index)] or bands
@@ -180,14 +176,6 @@ def _band_frame(signal: SignalFile, index: np.ndarray, columns: dict[str, str]) 
         for values in data.values():
             values[invalid] = np.nan
     return pd.DataFrame(data, index=pd.Index(signal.times[index], name="times"))
-
-
-def _within(signal: SignalFile, index: np.ndarray, window: tuple[float, float]) -> np.ndarray:
-    """Indices whose times lie strictly within a window."""
-    times = signal.times[index]
-    start = np.searchsorted(times, window[0], side="right")
-    stop = np.searchsorted(times, window[1], side="left")
-    return index[start:stop]
 
 
 def _map_columns(

@@ -52,6 +52,14 @@ class SignalFile:
         """Indices of the frames of one band."""
         return np.flatnonzero(self.band == self.bands.index(band))
 
+    def frames_within(self, band: str, window: tuple[float, float]) -> np.ndarray:
+        """Indices of the frames of one band whose times lie strictly within a window [s]."""
+        index = self.frames_of(band)
+        times = self.times[index]
+        start = np.searchsorted(times, window[0], side="right")
+        stop = np.searchsorted(times, window[1], side="left")
+        return index[start:stop]
+
 
 def read_signal_file(
     path: Path | str, columns: Iterable[str] = (), *, eid: str | None = None
@@ -169,7 +177,20 @@ def _numbers(table: pa.Table, name: str) -> np.ndarray:
     kind = table.schema.field(name).type
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
         raise MalformedFileError(f"column {name} has type {kind}; numbers are expected")
-    return table.column(name).to_numpy().astype(np.float64, copy=False)
+    return _as_numpy(table.column(name).cast(pa.float64(), safe=False), np.nan)
+
+
+def _as_numpy(column: pa.ChunkedArray | pa.Array, null: float) -> np.ndarray:
+    """Values of a column, read only; pyarrow's own conversion would import pandas."""
+    import pyarrow as pa
+
+    if column.null_count:
+        column = column.fill_null(null)
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+    return np.from_dlpack(column)
 
 
 def _valid(table: pa.Table, name: str | None) -> np.ndarray:
@@ -181,7 +202,7 @@ def _valid(table: pa.Table, name: str | None) -> np.ndarray:
     if not (pa.types.is_boolean(column.type) or pa.types.is_integer(column.type)):
         raise MalformedFileError(f"column {name} has type {column.type}; booleans are expected")
     # a frame that nobody marked is not known to be valid
-    return column.cast(pa.bool_()).fill_null(False).to_numpy()[1:]
+    return _as_numpy(column.cast(pa.bool_()).cast(pa.uint8()), 0)[1:].astype(bool)
 
 
 def _bands(table: pa.Table) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -196,7 +217,7 @@ def _bands(table: pa.Table) -> tuple[np.ndarray, tuple[str, ...]]:
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise MalformedFileError(f"column name has type {kind}; text is expected")
     labels = column.dictionary.to_pylist()
-    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)[1:]
+    codes = _as_numpy(column.indices, -1)[1:]
     used, first = np.unique(codes, return_index=True)
     order = [code for code in used[np.argsort(first)] if _is_band(labels, code)]
     position = np.full(len(labels) + 1, -1)

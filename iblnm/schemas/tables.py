@@ -265,22 +265,24 @@ QC_SUMMARY = Table(
 
 LABELS = Table(
     "labels",
-    "Human verdicts on sessions and fibres: one row each",
+    "Human verdicts on sessions and fibres, and windows of artefacts: one row each",
     (
         _EID,
         Column("fiber_idx", "int", "Fibre of the session, from 0; null: all of it", ge=0),
         Column(
             "verdict",
             "str",
-            "keep: warnings do not count; drop: not used in analyses",
+            "keep: warnings do not count; drop: not used in analyses; mask: an artefact",
             nullable=False,
-            isin=("keep", "drop"),
+            isin=("keep", "drop", "mask"),
         ),
         Column("who", "str", "Who decided", nullable=False),
         Column("when", "str", "Day of the decision, ISO 8601", nullable=False),
         Column("why", "str", "Reason", nullable=False),
+        Column("t0", "float", "Start of a masked window, session clock", "s"),
+        Column("t1", "float", "End of a masked window, session clock", "s"),
     ),
-    key=("eid", "fiber_idx"),
+    key=("eid", "fiber_idx", "t0", "t1"),
 )
 
 TABLES = {

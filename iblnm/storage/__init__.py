@@ -1,32 +1,37 @@
-"""Files of the pipeline: session files, tables, names, provenance; all written whole."""
+"""Files of the pipeline: session files, tables, names, provenance; all written whole.
+
+The names below are imported at first use: names of files need no pandas.
+"""
 
 from __future__ import annotations
 
-from iblnm.storage.atomic import locked, update_whole, write_whole
-from iblnm.storage.h5 import (
-    list_groups,
-    read_group,
-    read_groups,
-    read_recordings,
-    write_groups,
-)
-from iblnm.storage.names import validate_eid, validate_name
-from iblnm.storage.parquet import read_table, write_table
-from iblnm.storage.provenance import Provenance, software_versions
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "Provenance",
-    "list_groups",
-    "locked",
-    "read_group",
-    "read_groups",
-    "read_recordings",
-    "read_table",
-    "software_versions",
-    "update_whole",
-    "validate_eid",
-    "validate_name",
-    "write_groups",
-    "write_table",
-    "write_whole",
-]
+_NAMES = {
+    "Provenance": "provenance",
+    "list_groups": "h5",
+    "locked": "atomic",
+    "read_group": "h5",
+    "read_groups": "h5",
+    "read_recordings": "h5",
+    "read_table": "parquet",
+    "software_versions": "provenance",
+    "update_whole": "atomic",
+    "validate_eid": "names",
+    "validate_name": "names",
+    "write_groups": "h5",
+    "write_table": "parquet",
+    "write_whole": "atomic",
+}
+__all__ = sorted(_NAMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        return getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_NAMES])

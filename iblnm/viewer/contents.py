@@ -1,0 +1,213 @@
+"""What there is of one session, and of what is not there, why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from iblnm.config import Settings
+from iblnm.errors import DataError
+from iblnm.storage.store import SessionStore
+from iblnm.validation import Outcome
+from iblnm.validation.values import get, get_list, listed_categories
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+ASSETS = (
+    "session",
+    "trials",
+    "photometry",
+    "photometry_qc",
+    "preprocessed",
+    "responses",
+    "performance",
+    "wheel_velocity",
+)
+_CHECKED = ("session", "trials", "photometry", "photometry_qc", "preprocessed", "performance")
+_NEEDS = {
+    "trials": ("extracted_task", "trials"),
+    "performance": ("extracted_task", "trials"),
+    "photometry": ("extracted_photometry_signal", "photometry signal"),
+    "photometry_qc": ("extracted_photometry_signal", "photometry signal"),
+    "preprocessed": ("extracted_photometry_signal", "photometry signal"),
+    "responses": ("extracted_photometry_signal", "photometry signal"),
+    "wheel_velocity": ("extracted_wheel", "wheel"),
+}
+_UPSTREAM = {
+    "performance": ("trials",),
+    "wheel_velocity": ("trials",),
+    "photometry_qc": ("photometry",),
+    "preprocessed": ("photometry_qc", "photometry"),
+    "responses": ("preprocessed", "photometry_qc", "photometry", "trials"),
+}
+
+
+class NotThereError(Exception):
+    """What a panel shows is not there; the message says why, for the person who looks."""
+
+
+@dataclass
+class Contents:
+    """Data of one session, from files or from memory.
+
+    Parameters
+    ----------
+    eid : str
+    row : mapping
+        Metadata of the session, schema `iblnm.schemas.SESSIONS`; empty if unknown.
+    values : dict
+        Value by asset of `ASSETS`, as stages return it; absent or None where there is none.
+    problems : dict of str to str
+        Why the file of an asset cannot be read.
+    checks : list of Outcome
+        Rules that were evaluated on these values.
+    bands : dict of str to DataFrame, optional
+        Raw bands; those that the asset ``photometry`` refers to by default.
+    """
+
+    eid: str
+    settings: Settings
+    row: Mapping[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    checks: list[Outcome] = field(default_factory=list)
+    bands: dict[str, pd.DataFrame] | None = None
+
+    def need(self, asset: str) -> Any:
+        """Value of an asset.
+
+        Raises
+        ------
+        NotThereError
+            If there is none, with the reason.
+        """
+        value = self.values.get(asset)
+        if value is None:
+            raise NotThereError(self.why_missing(asset))
+        return value
+
+    def need_bands(self) -> dict[str, pd.DataFrame]:
+        """Raw bands within the task: index times (s), one column per recording.
+
+        Raises
+        ------
+        NotThereError
+            If there are none, or the archive's file cannot be read.
+        """
+        if self.bands is None:
+            from iblnm.io.photometry import load_photometry
+
+            reference = self.need("photometry")
+            try:
+                self.bands = load_photometry(
+                    reference, padding_s=self.settings.signal.task_padding_s
+                )
+            except DataError as error:
+                raise NotThereError(_of_archive(error)) from error
+        return self.bands
+
+    @property
+    def trials(self) -> pd.DataFrame | None:
+        """The trials table, or None."""
+        return self.values.get("trials")
+
+    @property
+    def recordings(self) -> list[dict[str, Any]]:
+        """Name, fibre, region, side and target of every fibre that has a name."""
+        names = get_list(self.row, "recording_name") or get_list(self.row, "brain_region")
+        columns = {
+            key: get_list(self.row, key) for key in ("brain_region", "hemisphere", "target_NM")
+        }
+        known = [
+            {
+                "name": str(name),
+                "fiber_idx": i,
+                **{key: _at(values, i) for key, values in columns.items()},
+            }
+            for i, name in enumerate(names)
+            if name is not None
+        ]
+        stored: Mapping[str, xr.Dataset] = self.values.get("preprocessed") or {}
+        others = [name for name in stored if name not in {entry["name"] for entry in known}]
+        return known + [
+            {"name": name, "fiber_idx": None, **dict.fromkeys(columns)} for name in others
+        ]
+
+    def why_missing(self, asset: str) -> str:
+        """The reason in words, for a person who looks for the asset."""
+        if asset in self.problems:
+            return self.problems[asset]
+        category, what = _NEEDS.get(asset, ("", ""))
+        datasets = self.row.get("datasets")
+        if category and datasets is not None and len(datasets):
+            listed = listed_categories({"datasets": datasets}, self.settings)
+            if category not in listed:
+                return f"The archive lists no extracted {what} for this session."
+        upstream = _UPSTREAM.get(asset, ())
+        for outcome in self.checks:
+            if outcome.severity == "BLOCK" and not outcome.passed:
+                return f"Stopped by the check {outcome.rule}: {outcome.message}"
+        for name in reversed(upstream):
+            if name in self.problems:
+                return f"It is made from {name}. {self.problems[name]}"
+            if self.values.get(name) is None:
+                return f"It is made from {name}. {self.why_missing(name)}"
+        return f"{asset} was not made yet for this session."
+
+
+def read_contents(store: SessionStore, eid: str, settings: Settings) -> Contents:
+    """Everything that is stored of a session; a damaged file is named, not fatal.
+
+    Parameters
+    ----------
+    store : SessionStore
+    eid : str
+    settings : Settings
+        Limits of the checks and lists of datasets.
+    """
+    contents = Contents(eid, settings)
+    for asset in ASSETS:
+        try:
+            contents.values[asset] = store.load(asset, eid)
+        except DataError as error:
+            contents.problems[asset] = f"Its file cannot be read: {error.message}"
+    row = contents.values.get("session")
+    if row is not None and len(row):
+        contents.row = row.iloc[0].to_dict()
+    contents.checks = evaluate_contents(contents)
+    return contents
+
+
+def evaluate_contents(contents: Contents, assets: Sequence[str] = _CHECKED) -> list[Outcome]:
+    """Outcomes of the rules of all assets that are there."""
+    from iblnm.data.checking import evaluate_loaded
+
+    outcomes: list[Outcome] = []
+    for asset in assets:
+        outcomes += evaluate_loaded(asset, contents.values, contents.settings)
+    return outcomes
+
+
+def title(row: Mapping[str, Any]) -> str:
+    """Subject, day and task of a session, as far as known."""
+    parts = (get(row, "subject"), str(get(row, "start_time") or "")[:10], get(row, "session_type"))
+    return " · ".join(str(part) for part in parts if part)
+
+
+def _at(values: Sequence[Any], i: int) -> Any:
+    return values[i] if i < len(values) else None
+
+
+def _of_archive(error: DataError) -> str:
+    from iblnm.errors import MissingFileError
+
+    if isinstance(error, MissingFileError) and error.path is not None:
+        root = next((p for p in reversed(error.path.parents) if not p.exists()), error.path)
+        return (
+            f"The archive's file is not there: {error.path}. {root} does not exist; "
+            "if the archive lies on another disk, mount it."
+        )
+    return f"The archive's file cannot be read: {error}"

@@ -1,0 +1,265 @@
+"""The document of one session: all that its page shows, in compressed blocks.
+
+One block tells of the session, and one of each fibre, so that a page loads what it shows.
+The live viewer and the report draw the same document with the same script.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from iblnm.config import Settings
+from iblnm.errors import DataError
+from iblnm.storage.store import SessionStore
+from iblnm.validation import RULES
+from iblnm.viewer.contents import ASSETS, Contents, NotThereError, read_contents, title
+from iblnm.viewer.panel import Axis, Panel
+from iblnm.viewer.panels import PANELS
+from iblnm.viewer.stamp import stamp_of
+from iblnm.viewer.wire import Packer, compress, plain
+
+SESSION_BLOCK = "session"
+_EVENTS = ("stimOn_times", "firstMovement_times", "feedback_times")
+
+
+@dataclass(frozen=True)
+class Document:
+    """Compressed blocks by name.
+
+    Parameters
+    ----------
+    eid : str
+    stamp : str
+        Changes with the files that the document was made from; see `stamp_of`.
+    blocks : dict of str to bytes
+        ``session``, and ``fiber-0``, ``fiber-1``, ... in the order of the recordings.
+    """
+
+    eid: str
+    stamp: str
+    blocks: dict[str, bytes]
+
+
+def stored_document(store: SessionStore, eid: str, settings: Settings) -> Document:
+    """The document of a session from what is stored of it.
+
+    Raises
+    ------
+    InvalidNameError
+        If the eid is none.
+    """
+    stamp = stamp_of(settings.root, eid)
+    contents = read_contents(store, eid, settings)
+    return build_document(contents, provenance=_provenance(settings, eid), stamp=stamp)
+
+
+def build_document(
+    contents: Contents,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    stamp: str = "",
+    panels: Iterable[Panel] = PANELS,
+) -> Document:
+    """Put together what the pages of a session show.
+
+    Parameters
+    ----------
+    contents : Contents
+    provenance : mapping, optional
+        By asset: software, parameters, inputs.
+    stamp : str
+    panels : iterable of Panel
+    """
+    axis = time_axis(contents)
+    panels = tuple(panels)
+    blocks = {}
+    for i, recording in enumerate(contents.recordings):
+        packer = Packer()
+        drawn = _build(panels, "fiber", contents, packer, axis, recording)
+        blocks[f"fiber-{i}"] = compress(packer.pack({"panels": drawn}))
+    packer = Packer()
+    head = {
+        "eid": contents.eid,
+        "stamp": stamp,
+        "title": title(contents.row),
+        "facts": _facts(contents),
+        "axis": {"start": axis.start, "stop": axis.stop, "bins": axis.n_bins},
+        "recordings": contents.recordings,
+        "order": [
+            {"name": p.name, "stage": p.stage, "title": p.title, "kind": p.kind, "scope": p.scope}
+            for p in panels
+        ],
+        "style": _style(contents.settings),
+        "events": _events(contents, packer),
+        "trials": _trials(contents, packer),
+        "panels": _build(panels, "session", contents, packer, axis, {}),
+        "missing": {
+            asset: contents.why_missing(asset)
+            for asset in ASSETS
+            if contents.values.get(asset) is None
+        },
+        "checks": _checks(contents),
+        "provenance": provenance or {},
+        "source": _source(contents),
+    }
+    blocks[SESSION_BLOCK] = compress(packer.pack(head))
+    return Document(contents.eid, stamp, blocks)
+
+
+def time_axis(contents: Contents) -> Axis:
+    """From the first to the last sample, in whole seconds; from trials if there are none."""
+    found: list[float] = []
+    preprocessed = contents.values.get("preprocessed") or {}
+    for recording in preprocessed.values():
+        times = recording["time"].to_numpy()
+        found += [times[0], times[-1]] if len(times) else []
+    try:
+        for frame in contents.need_bands().values():
+            found += [frame.index[0], frame.index[-1]]
+    except NotThereError:
+        pass
+    if not found and contents.trials is not None and len(contents.trials):
+        times = contents.trials[[name for name in _EVENTS if name in contents.trials]].to_numpy()
+        times = times[np.isfinite(times)]
+        found += [times.min() - 5, times.max() + 5] if times.size else []
+    if not found:
+        return Axis(0.0, 1.0)
+    return Axis(float(math.floor(min(found))), float(math.ceil(max(found))))
+
+
+def _build(
+    panels: Iterable[Panel],
+    scope: str,
+    contents: Contents,
+    packer: Packer,
+    axis: Axis,
+    recording: Mapping[str, Any],
+) -> dict[str, Any]:
+    drawn = {}
+    for panel in panels:
+        if panel.scope != scope:
+            continue
+        try:
+            drawn[panel.name] = panel.build(contents, packer, axis, recording)
+        except NotThereError as error:
+            drawn[panel.name] = {"missing": str(error)}
+        except DataError as error:
+            drawn[panel.name] = {"missing": f"Cannot be shown: {error.message}"}
+    return drawn
+
+
+def _events(contents: Contents, packer: Packer) -> dict[str, Any]:
+    from iblnm.vis.panels import EVENT_LABELS
+
+    trials = contents.trials
+    if trials is None:
+        return {"missing": contents.why_missing("trials")}
+    return {
+        name: {
+            "label": EVENT_LABELS[name],
+            "times": packer.array(np.sort(trials[name].dropna().to_numpy(dtype=float)), "f8"),
+            "n_missing": int(trials[name].isna().sum()),
+        }
+        for name in _EVENTS
+        if name in trials
+    }
+
+
+def _trials(contents: Contents, packer: Packer) -> dict[str, Any]:
+    trials = contents.trials
+    if trials is None:
+        return {"n": 0}
+    columns = ("signed_contrast", "contrast", "feedbackType", "reaction_time")
+    return {
+        "n": len(trials),
+        **{
+            name: packer.array(trials[name].to_numpy(dtype=float, na_value=np.nan))
+            for name in columns
+            if name in trials
+        },
+    }
+
+
+def _facts(contents: Contents) -> dict[str, Any]:
+    keys = ("subject", "start_time", "end_time", "lab", "session_type", "NM", "line", "strain")
+    keys += ("task_protocol", "qc", "url")
+    facts = {key: plain(contents.row.get(key)) for key in keys}
+    facts["n_trials"] = None if contents.trials is None else len(contents.trials)
+    performance = contents.values.get("performance")
+    if performance is not None and len(performance):
+        facts["fraction_correct"] = float(performance["fraction_correct"].iloc[0])
+    return facts
+
+
+def _checks(contents: Contents) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": outcome.rule,
+            "asset": RULES[outcome.rule].asset,
+            "severity": outcome.severity,
+            "outcome": _outcome(outcome.passed, outcome.severity),
+            "value": outcome.value,
+            "limit": outcome.limit,
+            "unit": RULES[outcome.rule].unit,
+            "message": outcome.message,
+            "text": RULES[outcome.rule].description,
+        }
+        for outcome in contents.checks
+    ]
+
+
+def _outcome(passed: bool | None, severity: str) -> str:
+    if passed is None:
+        return "not evaluated"
+    return "pass" if passed else ("warn" if severity == "WARN" else "fail")
+
+
+def _style(settings: Settings) -> dict[str, Any]:
+    from iblnm.vis.example_session import EVENT_STYLES
+    from iblnm.vis.quality import BAND_STYLES
+
+    return {
+        "bands": {band: style["color"] for band, style in BAND_STYLES.items()},
+        "events": {name: style["color"] for name, style in EVENT_STYLES.items()},
+        "targets": dict(settings.target_colors),
+    }
+
+
+def _source(contents: Contents) -> dict[str, Any]:
+    """Where the live viewer finds the raw samples."""
+    reference = contents.values.get("photometry")
+    if reference is None or reference.empty:
+        return {}
+    first = reference.iloc[0]
+    pad = contents.settings.signal.task_padding_s
+    start, stop = plain(first["task_start_s"]), plain(first["task_end_s"])
+    mapped = reference.dropna(subset=["recording_name"])
+    return {
+        "path": str(first["signal_path"]),
+        "columns": [str(name) for name in reference["column"]],
+        "column": dict(zip(mapped["recording_name"], mapped["column"], strict=True)),
+        "window": None if start is None or stop is None else [start - pad, stop + pad],
+    }
+
+
+def _provenance(settings: Settings, eid: str) -> dict[str, Any]:
+    from iblnm.storage.h5 import list_groups, read_provenance
+    from iblnm.storage.store import H5_ASSETS
+
+    path = settings.sessions_h5_dir / f"{eid}.h5"
+    try:
+        groups = set(list_groups(path)) if path.exists() else set()
+        found = {
+            asset: read_provenance(path, group)
+            for asset, group in H5_ASSETS.items()
+            if group in groups
+        }
+    except DataError:
+        return {}
+    return {name: json.loads(origin.to_json()) for name, origin in found.items() if origin}
