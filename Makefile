@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install demo figures dev test lint coverage benchmarks reset
+.PHONY: help install demo figures dev viewer test lint coverage benchmarks reset
 
 help:
 	@echo "make demo     build the demo archive, process it, print a summary"
 	@echo "make dev      open the web page on http://127.0.0.1:3000"
+	@echo "make viewer   look at sessions on http://127.0.0.1:3001"
 	@echo "make figures  analyse the cohort, draw the figures of the paper"
 	@echo "make test     run the tests"
 	@echo "make lint     check style"
@@ -29,6 +30,9 @@ figures: install
 
 dev: install
 	$(BIN)/iblnm dev
+
+viewer: install
+	$(BIN)/iblnm viewer
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

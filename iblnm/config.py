@@ -288,6 +288,8 @@ class Settings(BaseSettings):
 
     dagster_url: str = "http://127.0.0.1:3000"
     """Address of the Dagster page, for links from other pages."""
+    viewer_url: str = "http://127.0.0.1:3001"
+    """Address of the viewer of sessions, for links; its port is the one that it is served at."""
     demo_seed: int = 0
     right_is_positive_ml: bool = True
 
@@ -318,6 +320,13 @@ class Settings(BaseSettings):
     target_colors: dict[str, str] = _TARGET_COLORS
     session_type_colors: dict[str, str] = _SESSION_TYPE_COLORS
     qc_scores: dict[str, float] = {"PASS": 1.0, "WARNING": 0.66, "CRITICAL": 0.33, "FAIL": 0.0}
+
+    @field_validator("viewer_url")
+    @classmethod
+    def _is_web_address(cls, url: str) -> str:
+        if not url.startswith(("https://", "http://")):
+            raise ValueError("an address begins with http://, like http://127.0.0.1:3001")
+        return url.rstrip("/")
 
     @field_validator("alyx_url", "data_server")
     @classmethod

@@ -272,10 +272,28 @@ def reset(yes: bool) -> None:
             path.unlink()
 
 
+@cli.command()
+@click.option("-p", "--port", type=int, help="Port.  [default: that of IBLNM_VIEWER_URL, 3001]")
+@click.option("--with-parent", is_flag=True, hidden=True, help="End with the starting process.")
+def viewer(port: int | None, with_parent: bool) -> None:
+    """Look at sessions in the browser, on 127.0.0.1."""
+    from iblnm.viewer.server import is_free, port_of, serve
+
+    settings = get_settings()
+    port = port_of(settings.viewer_url) if port is None else port
+    if not is_free(port):
+        raise click.ClickException(f"port {port} is in use; choose another with -p")
+    click.echo(f"viewer           http://127.0.0.1:{port}")
+    serve(settings, port=port, with_parent=with_parent)
+
+
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def dev(arguments: tuple[str, ...]) -> None:
-    """Open the web page on 127.0.0.1; further arguments go to `dagster dev`."""
+    """Open the web page on 127.0.0.1; further arguments go to `dagster dev`.
+
+    The viewer of sessions is started with it, at the address IBLNM_VIEWER_URL.
+    """
     from iblnm_dagster.instance import open_instance
 
     settings = get_settings()
@@ -286,6 +304,7 @@ def dev(arguments: tuple[str, ...]) -> None:
     os.environ["DAGSTER_HOME"] = str(settings.root.resolve())
     # a shell ignores it for what runs in the background, and Dagster then ignores SIGTERM too
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _start_viewer(settings)
     command = [
         sys.executable,
         "-m",
@@ -298,6 +317,24 @@ def dev(arguments: tuple[str, ...]) -> None:
         *arguments,
     ]
     os.execv(sys.executable, command)
+
+
+def _start_viewer(settings: Settings) -> None:
+    """The viewer in a process of its own, which ends with this one."""
+    import subprocess
+    from urllib.parse import urlsplit
+
+    from iblnm.viewer.server import is_free, port_of
+
+    if urlsplit(settings.viewer_url).hostname not in ("127.0.0.1", "localhost"):
+        return
+    port = port_of(settings.viewer_url)
+    if not is_free(port):
+        click.echo(f"port {port} is in use: no viewer is started (IBLNM_VIEWER_URL)", err=True)
+        return
+    click.echo(f"viewer           {settings.viewer_url}")
+    command = [sys.executable, "-m", "iblnm_dagster.cli", "viewer", "--with-parent"]
+    subprocess.Popen([*command, "-p", str(port)], stdout=subprocess.DEVNULL)
 
 
 def _batch(

@@ -164,3 +164,72 @@ def processed_root(small_archive, tmp_path_factory) -> Settings:
     write_table(sessions, settings.metadata_dir / "sessions.pqt")
     write_table(pd.DataFrame(performance), settings.data_dir / "performance.pqt", PERFORMANCE)
     return settings
+
+
+@pytest.fixture(scope="session")
+def viewed_root(small_archive, tmp_path_factory) -> Settings:
+    """Settings of a root with all stages, outcomes and the catalogue of the small archive.
+
+    Read only; `viewed_settings` is a copy.
+    """
+    from iblnm.archive import connect
+    from iblnm.data.catalog import sessions_table
+    from iblnm.data.labels import read_labels
+    from iblnm.pipeline.checking import evaluate_values
+    from iblnm.pipeline.graph import all_stages, checked_stages
+    from iblnm.pipeline.rules import RULES
+    from iblnm.schemas import ERRORS, QC_MATRIX
+    from iblnm.storage import write_groups, write_table
+    from iblnm.storage.store import SessionStore
+
+    settings = Settings(root=tmp_path_factory.mktemp("viewed"), one_cache_dir=small_archive[0])
+    one, outcomes = connect(settings), []
+    for truth in small_archive[1]["sessions"]:
+        eid, values = truth["eid"], {}
+        for stage in all_stages():
+            if stage.is_page:
+                continue
+            if any(values.get(name) is None for name in stage.inputs):
+                continue
+            result = stage.run(values, one=one, eid=eid, settings=settings)
+            values[stage.name] = result.value
+            if result.value is None:
+                continue
+            if stage.folder is not None:
+                path = settings.root / stage.folder / f"{eid}.pqt"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_table(result.value, path, stage.table)
+            if stage.h5_group is not None:
+                path = settings.sessions_h5_dir / f"{eid}.h5"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_groups(path, {stage.h5_group: result.value}, result.provenance)
+        for asset in checked_stages():
+            for outcome in evaluate_values(asset, values, settings):
+                named = "pass" if outcome.passed else "warn"
+                if not outcome.passed and outcome.severity != "WARN":
+                    named = "fail"
+                outcomes.append(
+                    {
+                        "eid": eid,
+                        "check": outcome.rule,
+                        "asset": RULES[outcome.rule].asset,
+                        "severity": outcome.severity,
+                        "outcome": named,
+                        "value": outcome.value,
+                        "limit": outcome.limit,
+                        "message": outcome.message,
+                    }
+                )
+    sessions = sessions_table(SessionStore(settings), read_labels(settings.labels_fpath))
+    write_table(sessions, settings.metadata_dir / "sessions.pqt")
+    matrix = QC_MATRIX.conform(pd.DataFrame(outcomes, columns=QC_MATRIX.names))
+    write_table(matrix, settings.metadata_dir / "qc_matrix.pqt", QC_MATRIX)
+    write_table(ERRORS.empty(), settings.metadata_dir / "errors.pqt", ERRORS)
+    return settings
+
+
+@pytest.fixture
+def viewed_settings(viewed_root, tmp_path) -> Settings:
+    """A copy of `viewed_root` that a test may change."""
+    root = Path(shutil.copytree(viewed_root.root, tmp_path / "viewed"))
+    return viewed_root.model_copy(update={"root": root})

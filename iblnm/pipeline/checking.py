@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -23,11 +23,18 @@ def evaluate_stored(
     MissingFileError
         If the asset was never stored for this session.
     """
-    inputs: dict[str, Any] = {}
+    inputs = {name: store.load(source, eid) for name, source in inputs_of_rules(asset).items()}
     for name, source in inputs_of_rules(asset).items():
-        inputs[name] = store.load(source, eid)
         if inputs[name] is None:
             raise MissingFileError(f"{source} is not stored: materialize it first", eid=eid)
+    return evaluate(asset, settings, **inputs)
+
+
+def evaluate_values(asset: str, values: Mapping[str, Any], settings: Settings) -> list[Outcome]:
+    """Outcomes of all rules of one asset, from values by stage; none where one is absent."""
+    inputs = {name: values.get(source) for name, source in inputs_of_rules(asset).items()}
+    if any(value is None for value in inputs.values()):
+        return []
     return evaluate(asset, settings, **inputs)
 
 

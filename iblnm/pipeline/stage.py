@@ -64,6 +64,9 @@ class Stage:
         Stages that must have been made before, and whose value the function does not take.
     rule_input : str
         Name under which rules take the value; that of the stage by default.
+    is_page : bool
+        Whether the value is the text of an HTML page, one ``{eid}.html`` per session in the
+        folder, which people read and no other stage.
     """
 
     name: str
@@ -74,8 +77,13 @@ class Stage:
     h5_group: str | None = None
     after: tuple[str, ...] = ()
     rule_input: str = ""
+    is_page: bool = False
 
     def __post_init__(self) -> None:
+        if self.is_page:
+            if self.table is not None or self.h5_group is not None or self.folder is None:
+                raise ValueError(f"stage {self.name}: a page has a folder, and no table or group")
+            return
         if (self.table is None) != (self.folder is None):
             raise ValueError(f"stage {self.name}: a table and its folder are declared together")
         if self.folder is None and self.h5_group is None:

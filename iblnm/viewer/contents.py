@@ -8,25 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from iblnm.config import Settings
 from iblnm.errors import DataError
+from iblnm.pipeline.checking import evaluate_values
+from iblnm.pipeline.graph import all_stages, checked_stages, find_stage, guards
+from iblnm.pipeline.rules import RULES, Outcome
+from iblnm.pipeline.rules.values import get, get_list, listed_categories
 from iblnm.storage.store import SessionStore
-from iblnm.validation import Outcome
-from iblnm.validation.values import get, get_list, listed_categories
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-ASSETS = (
-    "session",
-    "trials",
-    "photometry",
-    "photometry_qc",
-    "preprocessed",
-    "responses",
-    "performance",
-    "wheel_velocity",
-)
-_CHECKED = ("session", "trials", "photometry", "photometry_qc", "preprocessed", "performance")
 _NEEDS = {
     "trials": ("extracted_task", "trials"),
     "performance": ("extracted_task", "trials"),
@@ -35,13 +26,6 @@ _NEEDS = {
     "preprocessed": ("extracted_photometry_signal", "photometry signal"),
     "responses": ("extracted_photometry_signal", "photometry signal"),
     "wheel_velocity": ("extracted_wheel", "wheel"),
-}
-_UPSTREAM = {
-    "performance": ("trials",),
-    "wheel_velocity": ("trials",),
-    "photometry_qc": ("photometry",),
-    "preprocessed": ("photometry_qc", "photometry"),
-    "responses": ("preprocessed", "photometry_qc", "photometry", "trials"),
 }
 
 
@@ -58,8 +42,8 @@ class Contents:
     eid : str
     row : mapping
         Metadata of the session, schema `iblnm.schemas.SESSIONS`; empty if unknown.
-    values : dict
-        Value by asset of `ASSETS`, as stages return it; absent or None where there is none.
+    stored : dict
+        Value by stage, as it returns it; absent or None where there is none.
     problems : dict of str to str
         Why the file of an asset cannot be read.
     checks : list of Outcome
@@ -71,7 +55,7 @@ class Contents:
     eid: str
     settings: Settings
     row: Mapping[str, Any] = field(default_factory=dict)
-    values: dict[str, Any] = field(default_factory=dict)
+    stored: dict[str, Any] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     checks: list[Outcome] = field(default_factory=list)
     bands: dict[str, pd.DataFrame] | None = None
@@ -84,7 +68,7 @@ class Contents:
         NotThereError
             If there is none, with the reason.
         """
-        value = self.values.get(asset)
+        value = self.stored.get(asset)
         if value is None:
             raise NotThereError(self.why_missing(asset))
         return value
@@ -112,7 +96,7 @@ class Contents:
     @property
     def trials(self) -> pd.DataFrame | None:
         """The trials table, or None."""
-        return self.values.get("trials")
+        return self.stored.get("trials")
 
     @property
     def recordings(self) -> list[dict[str, Any]]:
@@ -130,7 +114,7 @@ class Contents:
             for i, name in enumerate(names)
             if name is not None
         ]
-        stored: Mapping[str, xr.Dataset] = self.values.get("preprocessed") or {}
+        stored: Mapping[str, xr.Dataset] = self.stored.get("preprocessed") or {}
         others = [name for name in stored if name not in {entry["name"] for entry in known}]
         return known + [
             {"name": name, "fiber_idx": None, **dict.fromkeys(columns)} for name in others
@@ -146,14 +130,13 @@ class Contents:
             listed = listed_categories({"datasets": datasets}, self.settings)
             if category not in listed:
                 return f"The archive lists no extracted {what} for this session."
-        upstream = _UPSTREAM.get(asset, ())
+        stopping = guards(asset)
         for outcome in self.checks:
-            if outcome.severity == "BLOCK" and not outcome.passed:
+            is_guard = RULES[outcome.rule].asset in stopping
+            if is_guard and outcome.severity == "BLOCK" and outcome.passed is False:
                 return f"Stopped by the check {outcome.rule}: {outcome.message}"
-        for name in reversed(upstream):
-            if name in self.problems:
-                return f"It is made from {name}. {self.problems[name]}"
-            if self.values.get(name) is None:
+        for name in find_stage(asset).inputs:
+            if self.stored.get(name) is None:
                 return f"It is made from {name}. {self.why_missing(name)}"
         return f"{asset} was not made yet for this session."
 
@@ -169,25 +152,28 @@ def read_contents(store: SessionStore, eid: str, settings: Settings) -> Contents
         Limits of the checks and lists of datasets.
     """
     contents = Contents(eid, settings)
-    for asset in ASSETS:
+    for asset in shown_stages():
         try:
-            contents.values[asset] = store.load(asset, eid)
+            contents.stored[asset] = store.load(asset, eid)
         except DataError as error:
             contents.problems[asset] = f"Its file cannot be read: {error.message}"
-    row = contents.values.get("session")
+    row = contents.stored.get("session")
     if row is not None and len(row):
         contents.row = row.iloc[0].to_dict()
     contents.checks = evaluate_contents(contents)
     return contents
 
 
-def evaluate_contents(contents: Contents, assets: Sequence[str] = _CHECKED) -> list[Outcome]:
-    """Outcomes of the rules of all assets that are there."""
-    from iblnm.data.checking import evaluate_loaded
+def shown_stages() -> tuple[str, ...]:
+    """Stages whose values are looked at."""
+    return tuple(stage.name for stage in all_stages() if not stage.is_page)
 
+
+def evaluate_contents(contents: Contents) -> list[Outcome]:
+    """Outcomes of the rules of all assets that are there."""
     outcomes: list[Outcome] = []
-    for asset in assets:
-        outcomes += evaluate_loaded(asset, contents.values, contents.settings)
+    for asset in checked_stages():
+        outcomes += evaluate_values(asset, contents.stored, contents.settings)
     return outcomes
 
 

@@ -16,9 +16,15 @@ import numpy as np
 
 from iblnm.config import Settings
 from iblnm.errors import DataError
+from iblnm.pipeline.rules import RULES
 from iblnm.storage.store import SessionStore
-from iblnm.validation import RULES
-from iblnm.viewer.contents import ASSETS, Contents, NotThereError, read_contents, title
+from iblnm.viewer.contents import (
+    Contents,
+    NotThereError,
+    read_contents,
+    shown_stages,
+    title,
+)
 from iblnm.viewer.panel import Axis, Panel
 from iblnm.viewer.panels import PANELS
 from iblnm.viewer.stamp import stamp_of
@@ -101,8 +107,8 @@ def build_document(
         "panels": _build(panels, "session", contents, packer, axis, {}),
         "missing": {
             asset: contents.why_missing(asset)
-            for asset in ASSETS
-            if contents.values.get(asset) is None
+            for asset in shown_stages()
+            if contents.stored.get(asset) is None
         },
         "checks": _checks(contents),
         "provenance": provenance or {},
@@ -115,7 +121,7 @@ def build_document(
 def time_axis(contents: Contents) -> Axis:
     """From the first to the last sample, in whole seconds; from trials if there are none."""
     found: list[float] = []
-    preprocessed = contents.values.get("preprocessed") or {}
+    preprocessed = contents.stored.get("preprocessed") or {}
     for recording in preprocessed.values():
         times = recording["time"].to_numpy()
         found += [times[0], times[-1]] if len(times) else []
@@ -191,7 +197,7 @@ def _facts(contents: Contents) -> dict[str, Any]:
     keys += ("task_protocol", "qc", "url")
     facts = {key: plain(contents.row.get(key)) for key in keys}
     facts["n_trials"] = None if contents.trials is None else len(contents.trials)
-    performance = contents.values.get("performance")
+    performance = contents.stored.get("performance")
     if performance is not None and len(performance):
         facts["fraction_correct"] = float(performance["fraction_correct"].iloc[0])
     return facts
@@ -233,7 +239,7 @@ def _style(settings: Settings) -> dict[str, Any]:
 
 def _source(contents: Contents) -> dict[str, Any]:
     """Where the live viewer finds the raw samples."""
-    reference = contents.values.get("photometry")
+    reference = contents.stored.get("photometry")
     if reference is None or reference.empty:
         return {}
     first = reference.iloc[0]
@@ -249,16 +255,16 @@ def _source(contents: Contents) -> dict[str, Any]:
 
 
 def _provenance(settings: Settings, eid: str) -> dict[str, Any]:
+    from iblnm.pipeline.graph import all_stages
     from iblnm.storage.h5 import list_groups, read_provenance
-    from iblnm.storage.store import H5_ASSETS
 
     path = settings.sessions_h5_dir / f"{eid}.h5"
     try:
         groups = set(list_groups(path)) if path.exists() else set()
         found = {
-            asset: read_provenance(path, group)
-            for asset, group in H5_ASSETS.items()
-            if group in groups
+            stage.name: read_provenance(path, stage.h5_group)
+            for stage in all_stages()
+            if stage.h5_group in groups
         }
     except DataError:
         return {}

@@ -6,13 +6,16 @@ import getpass
 import json
 import os
 import platform
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from datetime import date
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -60,7 +63,8 @@ def build_app(settings: Settings, *, hosts: tuple[str, ...] | None = None) -> St
         routes=[
             Route("/", pages.home),
             Route("/sessions/{eid}", pages.page),
-            Route("/reports/{eid}", pages.report),
+            Route("/figures/sessions/{eid}.html", pages.report),
+            Route("/figures/qc/dashboard.html", pages.dashboard),
             Route("/static/{name}", pages.static),
             Route("/api/sessions", pages.listing),
             Route("/api/checks/{check}", pages.outcomes),
@@ -110,6 +114,23 @@ def _give_memory_back() -> None:
 
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
+
+
+def port_of(url: str) -> int:
+    """Port of an address; that of its scheme if it names none."""
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens at a port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class _Viewer:
@@ -165,7 +186,8 @@ class _Viewer:
         has_report = report_path(self._settings.figures_dir, eid).exists()
         links = {
             "dagster": f"{self._settings.dagster_url}/assets/responses?partition={eid}",
-            "report": f"/reports/{eid}" if has_report else None,
+            "report": f"/figures/sessions/{eid}.html" if has_report else None,
+            "dashboard": "/figures/qc/dashboard.html" if self._has_dashboard() else None,
             "h5": str(self._settings.sessions_h5_dir / f"{eid}.h5"),
         }
         names = [name for name in blocks if name != "session"]
@@ -203,11 +225,11 @@ class _Viewer:
 
     async def report(self, request: Request) -> Response:
         path = report_path(self._settings.figures_dir, self._known(request))
-        if not path.exists():
-            raise HTTPException(404, "the session has no report yet")
-        # its own policy, by the hash of its script, is in the file
-        headers = {"content-security-policy": "frame-ancestors 'none'"}
-        return FileResponse(path, media_type="text/html", headers=headers)
+        return _file(path, "the session has no report yet")
+
+    async def dashboard(self, request: Request) -> Response:
+        path = self._settings.figures_dir / "qc" / "dashboard.html"
+        return _file(path, "the dashboard was not made yet")
 
     async def change_labels(self, request: Request) -> Response:
         from iblnm.data.label_rows import add_row, remove_row
@@ -227,6 +249,9 @@ class _Viewer:
             return _json({"error": str(error)}, 400)
         return _json(await run_in_threadpool(self._catalog.labels, eid))
 
+    def _has_dashboard(self) -> bool:
+        return (self._settings.figures_dir / "qc" / "dashboard.html").exists()
+
     def _known(self, request: Request) -> str:
         """The eid of the address, if the catalogue knows it."""
         try:
@@ -241,6 +266,14 @@ class _Viewer:
 def _json(value: Any, status: int = 200) -> Response:
     headers = {"cache-control": "no-store"}
     return Response(as_json(value), status, media_type="application/json", headers=headers)
+
+
+def _file(path: Path, otherwise: str) -> Response:
+    if not path.exists():
+        raise HTTPException(404, otherwise)
+    # its own policy, by the hash of its script, is in the file
+    headers = {"content-security-policy": "frame-ancestors 'none'"}
+    return FileResponse(path, media_type="text/html", headers=headers)
 
 
 async def _data_error(request: Request, error: Exception) -> Response:

@@ -76,7 +76,7 @@ const live = {
   async show(eid, base, found, head, loaded) {
     document.title = head.title || "Session";
     const checks = merged(found.checks, head.checks);
-    const extras = {checks, failures: found.failures, analyses: found.analyses, links: [["run in Dagster", found.links.dagster], ["report", found.links.report]],
+    const extras = {checks, failures: found.failures, analyses: found.analyses, links: [["run in Dagster", found.links.dagster], ["report", found.links.report], ["dashboard", found.links.dashboard]],
       files: `Files: ${found.links.h5}${head.source.path ? "; " + head.source.path : ""}`, labels: () => this.labels.root};
     const page = new SessionPage(document.getElementById("session"), {head, extras,
       fiber: async (i) => {

@@ -24,7 +24,7 @@ def psychometric_panel(
     """Share of rightward choices at every contrast, with the stored fits."""
     del packer, axis, recording
     trials = contents.need("trials")
-    performance = contents.values.get("performance")
+    performance = contents.stored.get("performance")
     row = {} if performance is None or performance.empty else performance.iloc[0].to_dict()
     blocks = [entry for name in _BLOCKS if (entry := _block(trials, row, name))]
     if not blocks:

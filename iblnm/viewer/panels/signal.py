@@ -27,7 +27,7 @@ def raw_panel(
     bands, name = contents.need_bands(), recording["name"]
     if name not in bands[SIGNAL]:
         raise NotThereError(f"The signal file has no column for {name}.")
-    stored = (contents.values.get("preprocessed") or {}).get(name)
+    stored = (contents.stored.get("preprocessed") or {}).get(name)
     signal = _signal_settings(contents, stored)
     series, trends = {}, {}
     for band, frame in bands.items():

@@ -1,0 +1,61 @@
+"""Lines of the table of labels: added and removed without touching the others."""
+
+import pytest
+
+from iblnm.data.label_rows import add_row, read_rows, remove_row
+from iblnm.errors import MalformedFileError
+
+EID = "cd9d071e-c798-4900-891f-b65640ec22b1"
+OTHER = "16aa7570-578f-4daa-8244-844716fb1320"
+OLD = f"""# verdicts of the project
+eid,fiber_idx,verdict,who,when,why
+
+{OTHER},1,drop,project,2026-11-21,"huge artefact, twice"
+# the end
+"""
+MASK = {
+    "eid": EID,
+    "fiber_idx": 0,
+    "verdict": "mask",
+    "who": "me",
+    "when": "2026-11-21",
+    "why": "cable",
+    "t0": 12.5,
+    "t1": 13,
+}
+
+
+def test_a_mask_in_a_file_without_windows_adds_the_columns_and_keeps_the_rest(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text(OLD)
+    add_row(path, MASK)
+    lines = path.read_text().splitlines()
+    assert lines[0] == "# verdicts of the project"
+    assert lines[1] == "eid,fiber_idx,verdict,who,when,why,t0,t1"
+    assert lines[4] == "# the end"
+    assert lines[5] == f"{EID},0,mask,me,2026-11-21,cable,12.5,13.0"
+    first, second = read_rows(path)
+    assert first["why"] == "huge artefact, twice"
+    assert (second["t0"], second["t1"]) == (12.5, 13.0)
+    assert remove_row(path, MASK)
+    assert [row["eid"] for row in read_rows(path)] == [OTHER]
+    assert not remove_row(path, MASK)
+
+
+def test_several_masks_of_a_fibre_and_one_verdict(tmp_path):
+    path = tmp_path / "metadata" / "labels.csv"
+    add_row(path, MASK)
+    add_row(path, {**MASK, "t0": 20, "t1": 21})
+    drop = {**MASK, "verdict": "drop", "t0": None, "t1": None}
+    add_row(path, drop)
+    add_row(path, {**drop, "verdict": "keep"})
+    assert [row["verdict"] for row in read_rows(path)] == ["mask", "mask", "keep"]
+
+
+def test_a_malformed_file_is_left_as_it_is(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("eid,verdict\n")
+    with pytest.raises(MalformedFileError, match="line 1"):
+        add_row(path, MASK)
+    assert path.read_text() == "eid,verdict\n"
+    assert not list(tmp_path.glob(".labels*"))
