@@ -18,10 +18,10 @@ from _common import cpu_seconds, row
 from discrimination_loops import pairs_by_loop, simulate_vectors, sklearn_fit, sklearn_fold
 
 from iblnm.analysis import cosine_similarity_matrix, within_between_similarity
-from iblnm.analysis.decoding import decode_target_nm, prepare_decoding
-from iblnm.analysis.decoding_folds import CS, Solver, held_out_fold, select_c
-from iblnm.analysis.decoding_inference import decoding_permutation_test
-from iblnm.analysis.l1_logistic import balanced_weights, fit_path
+from iblnm.analysis.decoding.decoder import decode_target_nm, prepare_decoding
+from iblnm.analysis.decoding.folds import CS, Solver, held_out_fold, select_c
+from iblnm.analysis.decoding.inference import decoding_permutation_test
+from iblnm.analysis.stats.l1_logistic import balanced_weights, fit_path
 
 SIZES = {50: 10, 200: 35, 500: 77}
 

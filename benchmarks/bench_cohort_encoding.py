@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from _common import cpu_seconds, row
 
-from iblnm.analysis.cca import fit_cca
-from iblnm.analysis.response_glm import TERMS, design_matrix, fit_recording_glms
-from iblnm.analysis.session_permutations import session_permutations
-from iblnm.analysis.sparse_cca import PENALTIES, fit_sparse_cca
+from iblnm.analysis.encoding.glm import TERMS, design_matrix, fit_recording_glms
+from iblnm.analysis.stats.cca import fit_cca
+from iblnm.analysis.stats.permutations import session_permutations
+from iblnm.analysis.stats.sparse_cca import PENALTIES, fit_sparse_cca
 from iblnm.demo.cohort_tables import simulate_magnitudes
 
 SIZES = (50, 200, 500)

@@ -16,8 +16,8 @@ import warnings
 import numpy as np
 from _common import cpu_seconds, row
 
-from iblnm.analysis.movement import loso_cv_movement_lmm, movement_design
-from iblnm.analysis.movement_permutation import movement_permutation_test
+from iblnm.analysis.movement.cross_validation import loso_cv_movement_lmm, movement_design
+from iblnm.analysis.movement.permutation import movement_permutation_test
 from iblnm.demo.cohort_tables import simulate_magnitudes
 
 RESPONSE, TIMING = "response_early", "reaction_time"

@@ -20,12 +20,12 @@ import pandas as pd
 from _common import cpu_seconds, row, temporary_root
 from response_loops import loop_features, loop_magnitudes, simulate
 
-from iblnm.analysis.magnitudes import magnitude_table, recording_magnitudes
-from iblnm.analysis.response_matrix import response_matrix
+from iblnm.analysis.responses.compute import collect_magnitudes
+from iblnm.analysis.responses.magnitudes import magnitude_table, recording_magnitudes
 from iblnm.analysis.trials import select_trials
+from iblnm.analysis.vectors.matrix import response_matrix
 from iblnm.config import Settings
 from iblnm.data import PhotometrySessionGroup
-from iblnm.data.cohort.responses import collect_magnitudes
 from iblnm.storage import write_groups
 
 SIZES = (50, 200, 500)

@@ -21,13 +21,13 @@ import pandas as pd
 from _common import row
 
 from iblnm.analysis import cosine_similarity_matrix, similarity_contrasts
-from iblnm.analysis.decoding import decode_target_nm
-from iblnm.analysis.decoding_inference import (
+from iblnm.analysis.decoding.decoder import decode_target_nm
+from iblnm.analysis.decoding.inference import (
     accuracy_intervals,
     decoding_permutation_test,
     shuffle_targets,
 )
-from iblnm.analysis.l1_logistic import predict_codes
+from iblnm.analysis.stats.l1_logistic import predict_codes
 
 N_TARGETS, ANIMALS, RECORDINGS, N_FEATURES = 3, 5, 3, 10
 SUBJECT_SD, SEPARATION = 0.5, 0.5

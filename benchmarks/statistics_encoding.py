@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 from _common import cpu_seconds  # noqa: F401 (sets one thread before numpy's libraries start)
 
-from iblnm.analysis.cca import fit_cca
-from iblnm.analysis.cca_compare import bootstrap_correlation
-from iblnm.analysis.learning import compare_targets
-from iblnm.analysis.response_glm import TERMS, design_matrix, fit_recording_glms
-from iblnm.analysis.sparse_cca import fit_sparse_cca, held_out_correlation
+from iblnm.analysis.encoding.cca_compare import bootstrap_correlation
+from iblnm.analysis.encoding.glm import TERMS, design_matrix, fit_recording_glms
+from iblnm.analysis.performance.learning import compare_targets
+from iblnm.analysis.stats.cca import fit_cca
+from iblnm.analysis.stats.sparse_cca import fit_sparse_cca, held_out_correlation
 from iblnm.config import get_settings
 
 LEVEL = 0.05

@@ -25,10 +25,10 @@ import numpy as np
 import pandas as pd
 from _common import row
 
-from iblnm.analysis.marginal import compute_contrast_slopes
-from iblnm.analysis.mixed_models import LMMResult, fit_best_random_effects
-from iblnm.analysis.movement_permutation import movement_permutation_test
-from iblnm.analysis.wheel_models import fit_wheel_lmm
+from iblnm.analysis.lmm.marginal import compute_contrast_slopes
+from iblnm.analysis.lmm.model import LMMResult, fit_best_random_effects
+from iblnm.analysis.movement.permutation import movement_permutation_test
+from iblnm.analysis.movement.wheel import fit_wheel_lmm
 from iblnm.demo.cohort_tables import EVENTS, planted_effects, simulate_magnitudes
 
 STIMULUS, FEEDBACK = EVENTS

@@ -17,8 +17,8 @@ from dagster import (
 
 from iblnm.config import Settings
 from iblnm.errors import IblnmError
-from iblnm_dagster.assets import COHORT_ASSETS
 from iblnm_dagster.build import build_defs
+from iblnm_dagster.cohort import ANALYSIS_GROUP, FIGURE_GROUP, cohort_names
 from iblnm_dagster.jobs import COHORT_JOB
 from iblnm_dagster.partitions import known_sessions
 from iblnm_dagster.tables import tables_exist, update_tables
@@ -27,11 +27,6 @@ if TYPE_CHECKING:
     from dagster import EventLogEntry, ExecuteInProcessResult
 
 _SHOWN = {DagsterEventType.STEP_SUCCESS: "", DagsterEventType.STEP_FAILURE: "failed: "}
-
-
-def analysis_names() -> list[str]:
-    """Names of the analyses and of their figures, as on the page."""
-    return [asset.key.to_user_string() for asset in COHORT_ASSETS]
 
 
 def analyse(
@@ -57,10 +52,10 @@ def analyse(
     IblnmError
         If there is no such analysis, or no session was ever run.
     """
-    unknown = sorted(set(names) - set(analysis_names()))
+    unknown = sorted(set(names) - set(cohort_names()))
     if unknown:
         raise IblnmError(
-            f"no such analysis: {', '.join(unknown)}; there are {', '.join(analysis_names())}"
+            f"no such analysis: {', '.join(unknown)}; there are {', '.join(cohort_names())}"
         )
     if not known_sessions(instance):
         raise IblnmError("there are no sessions to analyse: run `iblnm demo` or `iblnm batch`")
@@ -85,7 +80,7 @@ def analyse(
 
 
 def _with_inputs(names: Sequence[str], defs: Definitions) -> list[AssetKey]:
-    cohort = AssetSelection.assets(*COHORT_ASSETS)
+    cohort = AssetSelection.groups(ANALYSIS_GROUP, FIGURE_GROUP)
     wanted = AssetSelection.assets(*names).upstream() & cohort
     return sorted(wanted.resolve(defs.resolve_asset_graph()))
 

@@ -9,8 +9,9 @@ from dagster import Definitions, in_process_executor
 
 from iblnm.config import Settings, get_settings
 from iblnm.storage.store import SessionStore
-from iblnm_dagster.assets import CATALOG_ASSETS, COHORT_ASSETS
+from iblnm_dagster.assets import CATALOG_ASSETS
 from iblnm_dagster.checks import build_catalog_checks, build_session_checks
+from iblnm_dagster.cohort import cohort_assets, cohort_names
 from iblnm_dagster.io_managers import (
     CohortIOManager,
     RefusingIOManager,
@@ -61,11 +62,11 @@ def build_defs(
     settle_skipped_and_abandoned_steps()
     settings = settings or get_settings()
     return Definitions(
-        assets=[*build_session_assets(), *CATALOG_ASSETS, *COHORT_ASSETS],
+        assets=[*build_session_assets(), *CATALOG_ASSETS, *cohort_assets()],
         asset_checks=[*build_session_checks(), *build_catalog_checks()] if checks else [],
         jobs=[process_session, update_catalogue, analyse_cohort, catch_up],
         sensors=build_sensors(settings),
-        schedules=build_schedules(settings, has_cohort=bool(COHORT_ASSETS)),
+        schedules=build_schedules(settings, has_cohort=bool(cohort_names())),
         resources={**build_resources(settings), **(resources or {})},
         executor=in_process_executor,
     )

@@ -8,12 +8,12 @@ from typing import Any
 from dagster import InputContext, IOManager, MetadataValue, OutputContext, UPathIOManager
 from upath import UPath
 
+from iblnm.analysis import registry
 from iblnm.config import Settings
 from iblnm.errors import MalformedFileError, MissingFileError
 from iblnm.pipeline.graph import find_stage
 from iblnm.pipeline.stage import Stage
 from iblnm.schemas import TABLES
-from iblnm.schemas.cohort import COHORT_TABLES
 from iblnm.storage.provenance import Provenance
 
 
@@ -124,19 +124,17 @@ class TableIOManager(IOManager):
 
 
 class CohortIOManager(IOManager):
-    """The tables of a cohort result under ``results/``; its main table as input."""
+    """The tables of an analysis under ``results/``; its main table as input."""
 
     def __init__(self, settings: Settings):
-        self._root = settings.results_dir
-
-    def _path(self, context: InputContext | OutputContext) -> Path:
-        return self._root / _metadata_of(context)["file"]
+        self._root = settings.root
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
-        from iblnm.data.cohort.result import write_cohort_result
+        from iblnm.analysis.result import write_result
 
-        path = self._path(context)
-        paths = write_cohort_result(obj, path.parent)
+        declared = registry.analysis(context.asset_key.to_user_string())
+        path = self._root / declared.files[declared.main]
+        paths = write_result(obj, path.parent, declared.tables)
         files = "\n".join(f"* `{written}`" for written in paths.values())
         context.add_output_metadata(
             {
@@ -148,12 +146,13 @@ class CohortIOManager(IOManager):
     def load_input(self, context: InputContext) -> Any:
         from iblnm.storage.parquet import read_table
 
-        path = self._path(context)
+        declared = registry.analysis(context.asset_key.to_user_string())
+        path = self._root / declared.files[declared.main]
         if not path.exists():
             raise MissingFileError(
                 f"not made yet: materialize {context.asset_key.to_user_string()} first", path=path
             )
-        return COHORT_TABLES[_metadata_of(context)["table"]].restore(read_table(path))
+        return declared.tables[declared.main].restore(read_table(path))
 
 
 def _stage_of(context: InputContext | OutputContext) -> Stage:

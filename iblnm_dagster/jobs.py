@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dagster import AssetSelection, define_asset_job
 
-from iblnm_dagster.assets import CATALOG_ASSETS, COHORT_ASSETS
+from iblnm_dagster.assets import CATALOG_ASSETS
+from iblnm_dagster.cohort import ANALYSIS_GROUP, FIGURE_GROUP
 from iblnm_dagster.partitions import SESSION_PARTITIONS
 from iblnm_dagster.session import SESSION_TAG
 
@@ -27,6 +28,6 @@ update_catalogue = define_asset_job(
 )
 analyse_cohort = define_asset_job(
     COHORT_JOB,
-    selection=AssetSelection.assets(*COHORT_ASSETS),
+    selection=AssetSelection.groups(ANALYSIS_GROUP, FIGURE_GROUP),
     description="The analyses over all sessions, and their figures.",
 )

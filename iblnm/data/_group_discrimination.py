@@ -35,7 +35,7 @@ class Discrimination:
             Index and columns (eid, target_NM, fiber_idx); also in ``similarity_matrix``. The
             features are made with their defaults if they are not there.
         """
-        from iblnm.analysis.similarity import cosine_similarity_matrix
+        from iblnm.analysis.similarity.cosine import cosine_similarity_matrix
 
         self.similarity_matrix = cosine_similarity_matrix(self._features())
         return self.similarity_matrix
@@ -62,7 +62,7 @@ class Discrimination:
         TargetNMDecoder
             Fitted; also in ``decoder``.
         """
-        from iblnm.analysis.decoding import TargetNMDecoder
+        from iblnm.analysis.decoding.decoder import TargetNMDecoder
 
         features = self._features()
         features = features[features.notna().all(axis=1)]
@@ -84,14 +84,14 @@ class Discrimination:
         Parameters
         ----------
         response_col, min_subjects, min_trials
-            See `iblnm.data.cohort.discrimination.response_anova`.
+            See `iblnm.analysis.anova.compute.response_anova`.
 
         Returns
         -------
         DataFrame
-            Schema `iblnm.schemas.discrimination.RESPONSE_ANOVA`; also in ``anova_results``.
+            Schema `iblnm.analysis.anova.tables.RESPONSE_ANOVA`; also in ``anova_results``.
         """
-        from iblnm.data.cohort.discrimination import response_anova
+        from iblnm.analysis.anova.compute import response_anova
 
         result = response_anova(
             self._magnitudes(),

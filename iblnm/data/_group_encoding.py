@@ -12,8 +12,8 @@ from iblnm.errors import DataError
 from iblnm.pipeline.rules.values import as_values
 
 if TYPE_CHECKING:
-    from iblnm.analysis.cca import CCAResult
-    from iblnm.analysis.decomposition import GLMPCAResult
+    from iblnm.analysis.encoding.decomposition import GLMPCAResult
+    from iblnm.analysis.stats.cca import CCAResult
     from iblnm.config import Settings
 
 
@@ -78,7 +78,7 @@ class Encoding:
         DataFrame
             Index (eid, target_NM, fiber_idx); also in ``glm_response_features``.
         """
-        from iblnm.analysis.response_glm import features_of, fit_response_glm
+        from iblnm.analysis.encoding.glm import features_of, fit_response_glm
         from iblnm.analysis.trials import analysed_trials
 
         self._tell_if_empty()
@@ -108,14 +108,14 @@ class Encoding:
         performance_path : path, optional
             Table of performance; by default the one that is loaded, else that of the settings.
         params : sequence of str, optional
-            See `iblnm.analysis.psychometric_features.psychometric_features`.
+            See `iblnm.analysis.encoding.psychometric_features.psychometric_features`.
 
         Returns
         -------
         DataFrame
             Index (eid, target_NM, fiber_idx); also in ``psychometric_features``.
         """
-        from iblnm.analysis.psychometric_features import psychometric_features
+        from iblnm.analysis.encoding.psychometric_features import psychometric_features
 
         self._tell_if_empty()
         if performance_path is not None or self.performance is None:
@@ -131,7 +131,7 @@ class Encoding:
         self, n_components: int | None = None, cohort_weighted: bool = False
     ) -> GLMPCAResult:
         """Principal components of the coefficients; also in ``glm_pca_result``."""
-        from iblnm.analysis.decomposition import pca_glm_coefficients
+        from iblnm.analysis.encoding.decomposition import pca_glm_coefficients
 
         features = self._glm_features()
         self.glm_pca_result = pca_glm_coefficients(
@@ -149,7 +149,7 @@ class Encoding:
         seed: int | None = None,
     ) -> GLMPCAResult:
         """Independent components of the coefficients; also in ``glm_ica_result``."""
-        from iblnm.analysis.decomposition import ica_glm_coefficients
+        from iblnm.analysis.encoding.decomposition import ica_glm_coefficients
 
         features = self._glm_features()
         self.glm_ica_result = ica_glm_coefficients(
@@ -168,7 +168,7 @@ class Encoding:
 
         The intercept is left out; whole sessions are permuted. Also in ``cca_result``.
         """
-        from iblnm.analysis.cca import fit_cca
+        from iblnm.analysis.stats.cca import fit_cca
 
         encoding, behaviour = self._views(exclude_intercept=True)
         sessions = encoding.index.get_level_values("eid").to_numpy()
@@ -207,7 +207,7 @@ class Encoding:
             By target, signs aligned; also in ``cohort_cca_results``, the features of each
             target in ``cohort_cca_data``. Targets with fewer recordings are left out.
         """
-        from iblnm.analysis.cohort_cca import fit_cohort_ccas
+        from iblnm.analysis.encoding.cohort_cca import fit_cohort_ccas
 
         encoding, behaviour = self._views(exclude_intercept)
         settings = self.settings.encoding
@@ -240,7 +240,7 @@ class Encoding:
             Rows the target of the data, columns that of the weights; also in
             ``cohort_cca_cross_projections``.
         """
-        from iblnm.analysis.cca_compare import pairwise_projections
+        from iblnm.analysis.encoding.cca_compare import pairwise_projections
 
         self.cohort_cca_cross_projections = pairwise_projections(
             self._fitted(cohorts), self.cohort_cca_data
@@ -261,7 +261,7 @@ class Encoding:
             ``x`` (encoding) and ``y`` (behaviour), square; also in
             ``cohort_cca_weight_similarities``.
         """
-        from iblnm.analysis.cca_compare import pairwise_weight_similarities
+        from iblnm.analysis.encoding.cca_compare import pairwise_weight_similarities
 
         self.cohort_cca_weight_similarities = pairwise_weight_similarities(self._fitted(cohorts))
         return self.cohort_cca_weight_similarities

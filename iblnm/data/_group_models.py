@@ -10,7 +10,7 @@ from iblnm.pipeline.rules.values import as_values
 if TYPE_CHECKING:
     import pandas as pd
 
-    from iblnm.analysis.mixed_models import LMMResult
+    from iblnm.analysis.lmm.model import LMMResult
     from iblnm.config import Settings
 
 
@@ -21,14 +21,14 @@ class Models:
     ----------
     lmm_results : dict of (target, event) to LMMResult
     lmm_coefficients : DataFrame
-        Schema `iblnm.schemas.models.LMM_COEFFICIENTS`.
+        Schema `iblnm.analysis.lmm.tables.LMM_COEFFICIENTS`.
     lmm_re_formula : dict of (target, event) to str
         Random effects of each fit.
     lmm_notes : list of str
         Targets and events that could not be fitted, and why.
     wheel_lmm_results : dict of (target, contrast, variable) to dict
     wheel_lmm_summary : DataFrame
-        Schema `iblnm.schemas.models.WHEEL_MODELS`.
+        Schema `iblnm.analysis.movement.tables.WHEEL_MODELS`.
     movement_encoding, movement_tests, movement_slopes : DataFrame
         Schemas of these names.
     """
@@ -73,7 +73,7 @@ class Models:
             Also in ``lmm_results``; ``lmm_coefficients`` has their fixed effects with
             corrected p.
         """
-        from iblnm.data.cohort.models import coefficient_table, fit_responses
+        from iblnm.analysis.lmm.compute import coefficient_table, fit_responses
 
         fits, self.lmm_notes = fit_responses(
             self._selected(response_col),
@@ -101,8 +101,8 @@ class Models:
         DataFrame
             Schema `WHEEL_MODELS`; also in ``wheel_lmm_summary``.
         """
+        from iblnm.analysis.movement.compute import fit_wheel_models, with_peak_velocity
         from iblnm.constants import STIMULUS_EVENT
-        from iblnm.data.cohort.models import fit_wheel_models, with_peak_velocity
 
         trials = self._selected(response_col)
         trials = trials[trials["event"] == STIMULUS_EVENT]
@@ -128,7 +128,7 @@ class Models:
             Schema `MOVEMENT_ENCODING`; also in ``movement_encoding``, the others in
             ``movement_tests`` and ``movement_slopes``.
         """
-        from iblnm.data.cohort.models import movement_encoding
+        from iblnm.analysis.movement.compute import movement_encoding
 
         result = movement_encoding(self._magnitudes(), self.peak_velocity, self.settings)
         self.movement_encoding = result.tables["movement_encoding"]

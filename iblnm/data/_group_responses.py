@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-from iblnm.data.stored_responses import (
+from iblnm.analysis.regressors.tables import PEAK_VELOCITY
+from iblnm.analysis.responses.tables import RESPONSE_MAGNITUDES
+from iblnm.analysis.stored import (
     ResponseTraces,
     Skipped,
     iterate_sessions,
 )
+from iblnm.analysis.traces.tables import MEAN_TRACES
+from iblnm.analysis.vectors.tables import RESPONSE_MATRIX
 from iblnm.pipeline.rules.values import as_values
 from iblnm.schemas import PERFORMANCE, TRIAL_TIMING
-from iblnm.schemas.responses import (
-    MEAN_TRACES,
-    PEAK_VELOCITY,
-    RESPONSE_MAGNITUDES,
-    RESPONSE_MATRIX,
-)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -94,7 +92,7 @@ class Responses:
         DataFrame
             Schema `RESPONSE_MAGNITUDES`, all trials; also in ``response_magnitudes``.
         """
-        from iblnm.data.cohort.responses import collect_magnitudes
+        from iblnm.analysis.responses.compute import collect_magnitudes
 
         self._tell_if_empty()
         self.response_magnitudes, self.skipped = collect_magnitudes(
@@ -115,16 +113,16 @@ class Responses:
         Parameters
         ----------
         nan_handling, max_nan_rate
-            See `iblnm.analysis.response_matrix.handle_missing`.
+            See `iblnm.analysis.vectors.matrix.handle_missing`.
         min_trials, events, response_col
-            See `iblnm.analysis.response_matrix.response_matrix`.
+            See `iblnm.analysis.vectors.matrix.response_matrix`.
 
         Returns
         -------
         DataFrame
             Index (eid, target_NM, fiber_idx); also in ``response_features``.
         """
-        from iblnm.data.cohort.responses import features_of
+        from iblnm.analysis.vectors.compute import features_of
 
         self.response_features, _, _ = features_of(
             self._magnitudes(),
@@ -145,7 +143,7 @@ class Responses:
         DataFrame
             Schema `MEAN_TRACES`; also in ``mean_traces``.
         """
-        from iblnm.data.cohort.responses import collect_traces
+        from iblnm.analysis.traces.compute import collect_traces
 
         self._tell_if_empty()
         self.mean_traces, self.skipped = collect_traces(
@@ -159,9 +157,9 @@ class Responses:
         Returns
         -------
         DataFrame
-            Schema `iblnm.schemas.responses.TRIAL_REGRESSORS`; also in ``trial_regressors``.
+            Schema `TRIAL_REGRESSORS`; also in ``trial_regressors``.
         """
-        from iblnm.data.cohort.responses import collect_regressors
+        from iblnm.analysis.regressors.compute import collect_regressors
 
         self._tell_if_empty()
         self.trial_regressors, self.skipped = collect_regressors(self.sessions, self.h5_dir)
@@ -249,7 +247,7 @@ class Responses:
 
     def load_response_features(self, path: Path | str | None = None) -> pd.DataFrame:
         """Read ``response_features``; from the results of the settings by default."""
-        from iblnm.analysis.response_matrix import from_table
+        from iblnm.analysis.vectors.matrix import from_table
         from iblnm.storage.parquet import read_table
 
         path = path or self.settings.results_dir / "responses" / "response_matrix.pqt"

@@ -277,8 +277,8 @@ class Signal:
         normalize: str | None = None,
         events: Iterable[str] | None = None,
     ) -> pd.Series:
-        """Mean early response per condition; see `iblnm.data.response_vector`."""
-        from iblnm.data.response_vector import response_vector
+        """Mean early response per condition; see `iblnm.analysis.vectors.recording`."""
+        from iblnm.analysis.vectors.recording import response_vector
 
         return response_vector(
             self.responses[brain_region],

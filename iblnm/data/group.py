@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from iblnm.analysis.recordings import explode_sessions
 from iblnm.config import Settings, get_settings
 from iblnm.data._group_discrimination import Discrimination
 from iblnm.data._group_encoding import Encoding
@@ -19,7 +20,6 @@ from iblnm.data._group_process import ProcessLog, run_here, run_in_workers
 from iblnm.data._group_responses import Responses
 from iblnm.data._session_cache import STORED_GROUPS, LazyConnection, SessionCache, open_session
 from iblnm.data.group_tables import read_catalog, selection_tables
-from iblnm.data.recording_table import explode_sessions
 from iblnm.data.selection import (
     Criterion,
     account_in_words,
@@ -32,7 +32,7 @@ from iblnm.errors import DataError
 from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry
 from iblnm.pipeline.rules.cohort import TrueDuplicateSession
 from iblnm.pipeline.rules.values import as_values
-from iblnm.schemas.responses import SESSION_SELECTION
+from iblnm.schemas.selection import SESSION_SELECTION
 
 _MIXINS = (Responses, Discrimination, Models, Encoding)
 

@@ -22,7 +22,7 @@ from iblnm.pipeline.rules.values import (
     listed_categories,
     lists_agree,
 )
-from iblnm.schemas.responses import SESSION_SELECTION
+from iblnm.schemas.selection import SESSION_SELECTION
 
 Criterion = str | float | Collection | Literal[False] | None
 _NEEDED = {"extracted_task", "extracted_photometry_signal"}
@@ -101,7 +101,7 @@ def select_sessions(
     selected : DataFrame
         Rows of `sessions`, with ``label`` and ``excluded`` if labels were given.
     account : DataFrame
-        Schema `iblnm.schemas.responses.SESSION_SELECTION`: one row per criterion, in order.
+        Schema `iblnm.schemas.selection.SESSION_SELECTION`: one row per criterion, in order.
 
     Raises
     ------

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from iblnm.analysis import registry
+from iblnm.analysis.declaration import CATALOG_FILES
 from iblnm.config import Settings, get_settings
-from iblnm.vis.figure_list import FIGURES, PERFORMANCE, CohortFigure, named
 from iblnm.vis.panels import has_data, no_data_figure
 from iblnm.vis.style import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from iblnm.analysis.registry import PlacedFigure
+
 __all__ = [
-    "FIGURES",
-    "CohortFigure",
     "NotDrawn",
     "SavedFigures",
     "draw_figure",
@@ -35,7 +36,7 @@ class NotDrawn:
     Parameters
     ----------
     name : str
-        Of `FIGURES`.
+        Of the figure.
     file : str
         The file that is missing, relative to the root.
     """
@@ -70,7 +71,7 @@ class SavedFigures(dict[str, tuple["Figure", list[Path]]]):
 
 def figures_in(folder: str) -> list[str]:
     """Names of the figures that go to a folder below ``figures/``."""
-    return [name for name, figure in FIGURES.items() if figure.folder == folder]
+    return list(registry.figure_folders().get(folder, {}))
 
 
 def draw_figure(name: str, settings: Settings | None = None) -> Figure:
@@ -79,7 +80,7 @@ def draw_figure(name: str, settings: Settings | None = None) -> Figure:
     Parameters
     ----------
     name : str
-        One of `FIGURES`.
+        One of `iblnm.analysis.registry.figures`.
     settings : Settings, optional
 
     Returns
@@ -93,7 +94,7 @@ def draw_figure(name: str, settings: Settings | None = None) -> Figure:
         If there is no figure of that name.
     """
     settings = settings or get_settings()
-    figure = FIGURES[name]
+    figure = registry.figures()[name]
     missing = _missing_file(figure, settings)
     if missing:
         return no_data_figure(name.replace("_", " ").capitalize(), _no_file(missing))
@@ -108,7 +109,7 @@ def save_cohort_figures(folder: str, settings: Settings | None = None) -> SavedF
     Parameters
     ----------
     folder : str
-        One of the folders of `FIGURES`.
+        One of `iblnm.analysis.registry.figure_folders`.
     settings : Settings, optional
         File types, resolution, root.
 
@@ -121,8 +122,8 @@ def save_cohort_figures(folder: str, settings: Settings | None = None) -> SavedF
     """
     settings = settings or get_settings()
     saved = SavedFigures()
-    for name in figures_in(folder):
-        missing = _missing_file(FIGURES[name], settings)
+    for name, placed in registry.figure_folders().get(folder, {}).items():
+        missing = _missing_file(placed, settings)
         if missing:
             saved.missing.append(NotDrawn(name, missing))
             continue
@@ -133,7 +134,7 @@ def save_cohort_figures(folder: str, settings: Settings | None = None) -> SavedF
     return saved
 
 
-def _missing_file(figure: CohortFigure, settings: Settings) -> str | None:
+def _missing_file(figure: PlacedFigure, settings: Settings) -> str | None:
     """The first file that is needed and not there."""
     needed = figure.files[: figure.n_required]
     return next((file for file in needed if not (settings.root / file).exists()), None)
@@ -149,18 +150,18 @@ def _read(path: Path) -> pd.DataFrame | None:
     return read_table(path) if path.exists() else None
 
 
-def _counts(figure: CohortFigure, table: pd.DataFrame, settings: Settings) -> dict[str, int]:
+def _counts(figure: PlacedFigure, table: pd.DataFrame, settings: Settings) -> dict[str, int]:
     """Numbers that the analysis used; trials of the sessions where it does not tell any."""
     from iblnm.storage.parquet import read_provenance
 
-    if figure.count_by:
+    if figure.counter is not None:
         tables = [_read(settings.root / file) for file in figure.count_files]
         if all(found is not None for found in tables):
-            return named(figure.count_by)(*tables, settings=settings, **figure.options)
+            return figure.counter(*tables, settings=settings, **figure.options)
     origin = read_provenance(settings.root / figure.files[0])
     parameters = {} if origin is None else origin.parameters
     counts = {unit: n for unit, n in parameters.get("counts", {}).get("used", {}).items() if n}
-    performance = _read(settings.root / PERFORMANCE)
+    performance = _read(settings.root / CATALOG_FILES["performance_table"])
     if "trials" not in counts and performance is not None and "eid" in table:
         counts["trials"] = trials_of(table, performance)
     return counts

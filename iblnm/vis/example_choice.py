@@ -24,7 +24,7 @@ def choose_example(responses: pd.DataFrame, settings: Settings | None = None) ->
     Parameters
     ----------
     responses : DataFrame
-        Schema `iblnm.schemas.responses.RESPONSE_MAGNITUDES`.
+        Schema `iblnm.analysis.responses.tables.RESPONSE_MAGNITUDES`.
     settings : Settings, optional
         Order of the targets.
 
@@ -105,7 +105,7 @@ def stored_session_figure(
     Parameters
     ----------
     responses : DataFrame
-        Schema `iblnm.schemas.responses.RESPONSE_MAGNITUDES`, to choose from.
+        Schema `iblnm.analysis.responses.tables.RESPONSE_MAGNITUDES`, to choose from.
     eid : str, optional
         Session to show; see `choose_example` by default.
     fiber_idx : int

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from iblnm.analysis.quality.figures import BAND_STYLES
 from iblnm.config import Settings, get_settings
 from iblnm.vis.panels import (
     EVENT_LABELS,
@@ -20,7 +21,6 @@ from iblnm.vis.panels import (
     or_no_data,
     zero_line,
 )
-from iblnm.vis.quality import BAND_STYLES
 from iblnm.vis.style import INK, NEUTRAL, new_figure, plain_axes, target_color
 
 if TYPE_CHECKING:

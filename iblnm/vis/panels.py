@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from iblnm.analysis.result import count_units
 from iblnm.config import Settings
-from iblnm.data.cohort.result import count_units
 from iblnm.vis.style import INK, new_figure, ordered_targets, plain_axes, target_style
 
 if TYPE_CHECKING:

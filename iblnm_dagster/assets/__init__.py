@@ -9,9 +9,8 @@ from iblnm_dagster.assets import (
     figures,
     quality,
 )
-from iblnm_dagster.assets.cohort import COHORT_ASSETS
 
-__all__ = ["CATALOG_ASSETS", "COHORT_ASSETS"]
+__all__ = ["CATALOG_ASSETS"]
 
 CATALOG_ASSETS: list[AssetsDefinition] = [
     *catalog.ASSETS,

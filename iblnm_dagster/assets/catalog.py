@@ -7,14 +7,7 @@ from dagster_pandas import PandasColumn, create_dagster_pandas_dataframe_type
 from dagster_pandas.constraints import ColumnDTypeInSetConstraint
 
 from iblnm.config import Settings
-from iblnm.schemas import (
-    PERFORMANCE,
-    QC_PHOTOMETRY,
-    SESSIONS_TABLE,
-    TRIAL_TIMING,
-    VIDEO,
-    Table,
-)
+from iblnm.schemas import PERFORMANCE, QC_PHOTOMETRY, SESSIONS_TABLE, TRIAL_TIMING, VIDEO, Table
 from iblnm.storage.store import SessionStore
 from iblnm_dagster.columns import column_schema
 

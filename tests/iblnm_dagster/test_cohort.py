@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 from dagster import AssetKey, DagsterEventType
 
+from iblnm.analysis import registry
 from iblnm.config import Settings
 from iblnm.errors import IblnmError, MissingFileError
-from iblnm.schemas.cohort import COHORT_TABLES
 from iblnm.storage.parquet import read_provenance, read_table
 from iblnm.vis import FIGURES
 from iblnm_dagster.analyse import analyse, analysis_names
-from iblnm_dagster.assets.cohort.figures import producer
 from iblnm_dagster.build import build_defs
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.jobs import COHORT_JOB
@@ -77,8 +76,8 @@ def test_every_table_of_the_design_is_written_and_of_its_schema(analysed):
         metadata = graph.get(AssetKey(name)).metadata
         if "file" not in metadata:
             continue
-        path = settings.results_dir / metadata["file"]
-        table = COHORT_TABLES[metadata["table"]].validate(read_table(path))
+        path = settings.root / metadata["file"]
+        table = registry.tables()[metadata["table"]].validate(read_table(path))
         assert len(table) == made[name]["dagster/row_count"], name
     assert {
         "response_magnitudes",
@@ -159,7 +158,7 @@ def test_the_asset_that_is_named_for_a_missing_file_writes_it(analysed):
     for figure in FIGURES.values():
         for file in figure.files[: figure.n_required]:
             if file.startswith("results/"):
-                assert f"rows of {PurePosixPath(file).stem}" in made[producer(file)], file
+                assert f"rows of {PurePosixPath(file).stem}" in made[registry.producer(file)], file
 
 
 def test_an_analysis_whose_input_was_never_made_says_what_to_materialize(small_settings, instance):

@@ -87,6 +87,7 @@ COHORT_EDGES = {
 FIGURE_EDGES = {
     "responses_figures": {
         "mean_traces",
+        "response_matrix",
         "response_similarity",
         "target_decoding",
         "response_lmm",

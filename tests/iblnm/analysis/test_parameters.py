@@ -11,11 +11,12 @@ import pytest
 
 import iblnm
 from iblnm.analysis import fit_response_glm, fit_response_lmm, loso_cv_movement_lmm
-from iblnm.analysis.response_glm import TERMS, design_matrix
+from iblnm.analysis.encoding.compute import fit_all
+from iblnm.analysis.encoding.glm import TERMS, design_matrix
+from iblnm.analysis.lmm.compute import response_lmm
+from iblnm.analysis.movement.compute import movement_encoding
 from iblnm.analysis.trials import code_trials
 from iblnm.config import CohortSettings, ModelSettings, Settings
-from iblnm.data.cohort.encoding import fit_all
-from iblnm.data.cohort.models import movement_encoding, response_lmm
 from iblnm.demo.cohort_tables import simulate_magnitudes
 
 EXTREMES = (0.0, 100.0)

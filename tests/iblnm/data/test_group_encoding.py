@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from iblnm.analysis.responses.tables import RESPONSE_MAGNITUDES
 from iblnm.config import Settings
 from iblnm.data import PhotometrySessionGroup
 from iblnm.demo.cohort_tables import simulate_magnitudes
 from iblnm.errors import DataError
-from iblnm.schemas import PERFORMANCE, RESPONSE_MAGNITUDES
+from iblnm.schemas import PERFORMANCE
 
 
 @pytest.fixture(scope="module")

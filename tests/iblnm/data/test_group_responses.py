@@ -6,10 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from iblnm.analysis.regressors.tables import PEAK_VELOCITY
+from iblnm.analysis.responses.tables import RESPONSE_MAGNITUDES
+from iblnm.analysis.result import AnalysisResult, write_result
+from iblnm.analysis.traces.tables import MEAN_TRACES
+from iblnm.analysis.vectors.compute import response_matrix
 from iblnm.data import PhotometrySession, PhotometrySessionGroup
-from iblnm.data.cohort.responses import response_matrix
-from iblnm.data.cohort.result import CohortResult, write_cohort_result
-from iblnm.schemas import MEAN_TRACES, PEAK_VELOCITY, RESPONSE_MAGNITUDES, TRIAL_TIMING
+from iblnm.schemas import TRIAL_TIMING
 from iblnm.signal.perievent import mask_subsequent_events, subtract_baseline
 from iblnm.storage.h5 import read_group
 
@@ -146,7 +149,7 @@ def test_stored_tables_are_read_for_the_recordings_in_use(group, cohort, tmp_pat
         "trial_timing": group.get_trial_timing(),
         **stage.tables,
     }
-    paths = write_cohort_result(CohortResult(tables), tmp_path)
+    paths = write_result(AnalysisResult(tables), tmp_path, {})
     other = PhotometrySessionGroup(cohort.catalog, settings=cohort.settings)
     other.filter(other.recordings["target_NM"] == "SNc-DA")
     magnitudes = other.load_response_magnitudes(paths["responses"])

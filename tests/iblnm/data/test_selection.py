@@ -5,11 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from iblnm.analysis.recordings import explode_sessions
 from iblnm.config import Settings
-from iblnm.data.recording_table import explode_sessions
 from iblnm.data.selection import account_in_words, blocking_errors, select_sessions
 from iblnm.errors import DataError
-from iblnm.schemas import LABELS, SESSION_SELECTION
+from iblnm.schemas import LABELS
+from iblnm.schemas.selection import SESSION_SELECTION
 from iblnm.validation import ParallelLists
 
 DATASETS = ["alf/_ibl_trials.table.pqt", "alf/photometry/photometry.signal.pqt"]

@@ -6,9 +6,9 @@ import matplotlib
 import pandas as pd
 import pytest
 
+from iblnm.analysis import registry
+from iblnm.analysis.performance.tables import SESSIONS_TO_STAGE, TARGET_COMPARISONS
 from iblnm.config import Settings
-from iblnm.schemas.behaviour import SESSIONS_TO_STAGE, TARGET_COMPARISONS
-from iblnm.schemas.cohort import COHORT_TABLES
 from iblnm.storage.parquet import write_table
 from iblnm.storage.provenance import Provenance
 from iblnm.vis import FIGURES, draw_figure, figures_in, save_cohort_figures, thumbnail
@@ -40,17 +40,22 @@ def test_without_files_the_missing_one_is_named(name, root, reason):
 @pytest.mark.parametrize("name", list(FIGURES))
 def test_empty_tables_give_a_reason(name, root, reason):
     for file in FIGURES[name].files:
-        stem = file.rsplit("/", 1)[1].removesuffix(".pqt")
-        table = COHORT_TABLES.get({"responses": "response_magnitudes"}.get(stem, stem))
+        table = _schemas().get(file)
         write_table(pd.DataFrame() if table is None else table.empty(), root.root / file)
     assert reason(draw_figure(name, root))
 
 
 def test_files_of_the_list_are_tables_that_exist():
-    stems = {
-        file.rsplit("/", 1)[1].removesuffix(".pqt") for f in FIGURES.values() for file in f.files
+    files = {file for figure in FIGURES.values() for file in (*figure.files, *figure.count_files)}
+    assert files - set(_schemas()) == {"metadata/video.pqt", "data/performance.pqt"}
+
+
+def _schemas():
+    return {
+        file: entry.tables[stem]
+        for entry in registry.ANALYSES
+        for stem, file in entry.files.items()
     }
-    assert stems - set(COHORT_TABLES) <= {"responses", "video"}
 
 
 def test_numbers_come_from_the_analysis_and_files_are_saved(root, tmp_path):
@@ -107,7 +112,7 @@ def test_numbers_come_from_the_analysis_and_files_are_saved(root, tmp_path):
 
 
 def test_a_missing_file_leaves_the_figure_of_before_and_an_empty_one_does_not(root):
-    table = COHORT_TABLES["sessions_to_stage"].empty()
+    table = SESSIONS_TO_STAGE.empty()
     file = root.results_dir / "task_performance" / "sessions_to_stage.pqt"
     drawn = root.figures_dir / "task_performance" / "sessions_to_stage.png"
     drawn.parent.mkdir(parents=True)

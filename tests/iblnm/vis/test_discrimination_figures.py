@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iblnm.vis.decoding import (
+from iblnm.analysis.decoding.figures import (
     confusion_figure,
     contributions_figure,
     decoder_coefficients_figure,
     decoding_null_figure,
 )
-from iblnm.vis.similarity import (
+from iblnm.analysis.similarity.figures import (
     similarity_matrix_figure,
     target_similarity_figure,
 )

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iblnm.vis.canonical import (
+from iblnm.analysis.encoding.cca_figures import (
     cca_counts,
     cca_projections_figure,
     cca_targets_figure,
     cca_weights_figure,
 )
-from iblnm.vis.encoding import components_figure, glm_coefficients_figure
+from iblnm.analysis.encoding.figures import components_figure, glm_coefficients_figure
 
 STIMULUS = {"event": "stimOn_times"}
 

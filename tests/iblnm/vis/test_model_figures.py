@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iblnm.vis.mixed_models import (
+from iblnm.analysis.lmm.figures import (
     contrast_slopes_figure,
     lmm_coefficients_figure,
     marginal_means_figure,
 )
-from iblnm.vis.movement import movement_encoding_figure, movement_slopes_figure
-from iblnm.vis.wheel import wheel_models_figure
+from iblnm.analysis.movement.figures import movement_encoding_figure, movement_slopes_figure
+from iblnm.analysis.movement.wheel_figures import wheel_models_figure
 
 TARGETS = ("VTA-DA", "LC-NE")
 COUNTS = {"n_subjects": 3, "n_sessions": 6, "n_recordings": 7, "n_trials": 1500}

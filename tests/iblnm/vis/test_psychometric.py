@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from iblnm.analysis.performance.psychometric_figures import choice_fractions, psychometric_figure
 from iblnm.task.psychometric import fit_psychometric
-from iblnm.vis.psychometric import choice_fractions, psychometric_figure
 
 
 def test_fractions_and_wilson_intervals_of_known_counts():

@@ -4,15 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iblnm.schemas import VIDEO
-from iblnm.vis.quality import (
+from iblnm.analysis.quality.figures import (
     is_logarithmic,
     qc_histograms_figure,
     qc_violins_figure,
     quality_counts,
 )
-from iblnm.vis.quality_trends import qc_components_figure, qc_trend_figure
-from iblnm.vis.video import verdict_counts, video_figure
+from iblnm.analysis.quality.trend_figures import qc_components_figure, qc_trend_figure
+from iblnm.analysis.quality.video_figures import verdict_counts, video_figure
+from iblnm.schemas import VIDEO
 
 METRICS = {"ar_score": (0.5, 1.0), "median_absolute_deviance": (1e-5, 1e-2)}
 

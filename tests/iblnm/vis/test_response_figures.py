@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iblnm.vis.response_vectors import parse_features, response_vectors_figure, vector_counts
-from iblnm.vis.traces import animal_traces, mean_traces_figure
+from iblnm.analysis.traces.figures import animal_traces, mean_traces_figure
+from iblnm.analysis.vectors.compute import vector_counts
+from iblnm.analysis.vectors.figures import parse_features, response_vectors_figure
+from iblnm.config import Settings
 
 
 def test_an_animals_trace_is_the_mean_of_its_recordings_by_trials(mean_traces):
@@ -96,7 +98,7 @@ def test_vectors_without_conditions_say_so(response_matrix):
 def test_counts_are_of_the_selected_trials_of_the_recordings_with_a_prediction(magnitudes):
     recordings = magnitudes[["eid", "fiber_idx"]].drop_duplicates().reset_index(drop=True)
     recordings["predicted"] = ["LC-NE"] * (len(recordings) - 1) + [None]
-    counts = vector_counts(recordings, magnitudes)
+    counts = vector_counts(recordings, magnitudes, settings=Settings())
     own = magnitudes[magnitudes["eid"] != recordings["eid"].iloc[-1]]
     own = own[(own["probabilityLeft"] == 0.5) & (own["choice"] != 0)]
     assert counts["trials"] == len(own.drop_duplicates(["eid", "trial"]))

@@ -4,8 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iblnm.vis.learning import animal_curves, learning_curves_figure, sessions_to_stage_figure
-from iblnm.vis.trajectories import fits_on_bound, psychometric_trajectories_figure
+from iblnm.analysis.performance.figures import (
+    animal_curves,
+    learning_curves_figure,
+    sessions_to_stage_figure,
+)
+from iblnm.analysis.performance.trajectory_figures import (
+    fits_on_bound,
+    psychometric_trajectories_figure,
+)
 
 
 @pytest.fixture

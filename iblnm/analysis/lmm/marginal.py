@@ -1,0 +1,159 @@
+"""Marginal means, slopes and simple effects of a fitted mixed model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from iblnm.analysis.lmm.model import LMMResult
+from iblnm.analysis.trials import REWARD_CODES, SIDE_CODES, ContrastCoding
+
+FACTORS = ("contrast", "side", "reward")
+_INFERENCE = ["se", "df", "z", "p", "p_wald", "ci_low", "ci_high"]
+
+
+def factor_levels(lmm: LMMResult, factor: str) -> dict[str, float]:
+    """Coded value of each level of a factor.
+
+    Parameters
+    ----------
+    lmm : LMMResult
+    factor : {'contrast', 'side', 'reward'}
+        The levels of contrast are those of the trials, named by their percentage.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such factor.
+    """
+    known = {name for term in lmm.terms for name in term.split(":")} & set(FACTORS)
+    if factor not in known:
+        raise ValueError(f"factor {factor!r} is not in the model; it has {sorted(known)}")
+    if factor == "contrast":
+        coding = ContrastCoding(lmm.contrast_coding, lmm.contrast_levels)
+        coded = np.asarray(coding.encode(np.array(lmm.contrasts)), dtype=float)
+        coded = coded - lmm.contrast_center
+        return {f"{c:g}": float(x) for c, x in zip(lmm.contrasts, coded, strict=True)}
+    return dict(SIDE_CODES if factor == "side" else REWARD_CODES)
+
+
+def compute_marginal_means(lmm: LMMResult, factor: str) -> pd.DataFrame:
+    """Mean response at each level of a factor, the other factors at 0.
+
+    Parameters
+    ----------
+    lmm : LMMResult
+    factor : {'contrast', 'side', 'reward'}
+
+    Returns
+    -------
+    DataFrame
+        ``factor``, ``level``, ``coded`` (value in the model), ``mean`` [units of the
+        response], ``se``, ``df``, ``ci_low``, ``ci_high`` (95 %). At 0 of the others: midway
+        between sides and outcomes, at the mean of the coded analyzed contrasts.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such factor.
+    """
+    levels = factor_levels(lmm, factor)
+    weights = np.array([lmm.weights_at(**{factor: value}) for value in levels.values()])
+    found = lmm.combine(weights)
+    columns = ["se", "df", "ci_low", "ci_high"]
+    return pd.DataFrame(
+        {
+            "factor": factor,
+            "level": list(levels),
+            "coded": list(levels.values()),
+            "mean": found["estimate"],
+            **{name: found[name] for name in columns},
+        }
+    )
+
+
+def compute_contrast_slopes(lmm: LMMResult) -> pd.DataFrame:
+    """Slope of the response on contrast, and at each outcome and side.
+
+    Parameters
+    ----------
+    lmm : LMMResult
+
+    Returns
+    -------
+    DataFrame
+        ``factor`` ('all', 'reward' or 'side'), ``level`` ('all' or the level's name),
+        ``slope`` [units of the response per unit of coded contrast], ``se``, ``df``, ``z``,
+        ``p``, ``p_wald``, ``ci_low``, ``ci_high``. The slope at reward r is
+        β_contrast + r·β_contrast:reward; its variance has both variances and their
+        covariance. Without outcome in the model there are no rows of 'reward'.
+
+    Raises
+    ------
+    ValueError
+        If contrast is not in the model.
+    """
+    factor_levels(lmm, "contrast")
+    conditions = [("all", "all", {})]
+    for factor in ("reward", "side"):
+        if any(factor in term.split(":") for term in lmm.terms):
+            levels = factor_levels(lmm, factor)
+            conditions += [(factor, level, {factor: value}) for level, value in levels.items()]
+    weights = np.array([_effect(lmm, "contrast", 0.0, 1.0, at) for _, _, at in conditions])
+    found = lmm.combine(weights)
+    return pd.DataFrame(
+        {
+            "factor": [factor for factor, _, _ in conditions],
+            "level": [level for _, level, _ in conditions],
+            "slope": found["estimate"],
+            **{name: found[name] for name in _INFERENCE},
+        }
+    )
+
+
+def compute_interaction_effects(lmm: LMMResult, y_factor: str, x_factor: str) -> pd.DataFrame:
+    """Effect of one factor at each level of another, the third at 0.
+
+    Parameters
+    ----------
+    lmm : LMMResult
+    y_factor : {'contrast', 'side', 'reward'}
+        Factor whose effect is wanted: contra − ipsi, correct − incorrect, or the slope of
+        contrast.
+    x_factor : {'contrast', 'side', 'reward'}
+        Factor at whose levels it is wanted.
+
+    Returns
+    -------
+    DataFrame
+        ``y_factor``, ``x_factor``, ``level`` and ``coded`` of x, ``effect``, ``se``, ``df``,
+        ``z``, ``p``, ``p_wald``, ``ci_low``, ``ci_high``.
+
+    Raises
+    ------
+    ValueError
+        If the factors are the same, or one is not in the model.
+    """
+    if y_factor == x_factor:
+        raise ValueError(f"the effect of {y_factor!r} at its own levels is no interaction")
+    factor_levels(lmm, y_factor)
+    levels = factor_levels(lmm, x_factor)
+    low, high = (0.0, 1.0) if y_factor == "contrast" else (-0.5, 0.5)
+    weights = [_effect(lmm, y_factor, low, high, {x_factor: v}) for v in levels.values()]
+    found = lmm.combine(np.array(weights))
+    return pd.DataFrame(
+        {
+            "y_factor": y_factor,
+            "x_factor": x_factor,
+            "level": list(levels),
+            "coded": list(levels.values()),
+            "effect": found["estimate"],
+            **{name: found[name] for name in _INFERENCE},
+        }
+    )
+
+
+def _effect(
+    lmm: LMMResult, factor: str, low: float, high: float, at: dict[str, float]
+) -> np.ndarray:
+    return lmm.weights_at(**{**at, factor: high}) - lmm.weights_at(**{**at, factor: low})

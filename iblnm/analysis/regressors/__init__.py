@@ -1,0 +1,13 @@
+"""Task and movement variables of every trial."""
+
+from iblnm.analysis.declaration import Analysis
+from iblnm.analysis.regressors.compute import trial_regressors
+from iblnm.analysis.regressors.tables import TABLES
+
+ANALYSIS = Analysis(
+    name="trial_regressors",
+    compute=trial_regressors,
+    folder="responses",
+    tables=TABLES,
+    reads=("trials", "wheel_velocity"),
+)

@@ -1,0 +1,113 @@
+"""Analysis: the early response of every recording, event and trial."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from iblnm.analysis.responses.magnitudes import magnitude_table, recording_magnitudes
+from iblnm.analysis.result import AnalysisResult, count_units
+from iblnm.analysis.selected import eligible_recordings, notes_of_reading
+from iblnm.analysis.stored import Skipped, iterate_responses
+from iblnm.config import Settings
+from iblnm.storage.store import SessionStore
+
+
+def collect_magnitudes(
+    recordings: pd.DataFrame,
+    h5_dir: Path,
+    settings: Settings,
+    *,
+    min_coverage: float | None = None,
+) -> tuple[pd.DataFrame, Skipped]:
+    """Magnitudes of the recordings of a table, one session in memory at a time.
+
+    Parameters
+    ----------
+    recordings : DataFrame
+        One row per recording; see `iblnm.analysis.recordings.explode_sessions`.
+    h5_dir : Path
+        Folder of the session files.
+    settings : Settings
+    min_coverage : float, optional
+
+    Returns
+    -------
+    table : DataFrame
+        Schema `RESPONSE_MAGNITUDES`.
+    skipped : Skipped
+        Recordings without stored responses.
+    """
+    skipped = Skipped()
+    coverage = settings.cohort.min_coverage if min_coverage is None else min_coverage
+    parts = (
+        recording_magnitudes(
+            recording,
+            responses,
+            trials,
+            event_order=settings.response_events,
+            baseline_window=settings.signal.baseline_window,
+            window=settings.signal.early_window,
+            min_coverage=coverage,
+        )
+        for recording, responses, trials in iterate_responses(recordings, h5_dir, skipped=skipped)
+    )
+    return magnitude_table(parts), skipped
+
+
+def response_magnitudes(
+    sessions: pd.DataFrame,
+    errors: pd.DataFrame | None,
+    performance_table: pd.DataFrame | None,
+    store: SessionStore,
+    settings: Settings,
+    *,
+    labels: pd.DataFrame | None = None,
+    **criteria: Any,
+) -> AnalysisResult:
+    """Mean early response of the selected sessions, baseline subtracted, masked by the next event.
+
+    One row per recording, event and trial; by default from 0.1 to 0.35 s.
+
+    Parameters
+    ----------
+    sessions : DataFrame
+        The sessions table.
+    errors, performance_table : DataFrame or None
+        As ``errors`` and ``performance`` of `iblnm.data.selection.select_sessions`.
+    store : SessionStore
+    settings : Settings
+    labels, **criteria
+        As for `iblnm.data.selection.select_sessions`.
+
+    Returns
+    -------
+    AnalysisResult
+        Tables ``responses`` (`RESPONSE_MAGNITUDES`) and ``session_selection``.
+    """
+    selected, recordings, account, counts = eligible_recordings(
+        sessions, settings, errors, performance_table, labels, criteria
+    )
+    table, skipped = collect_magnitudes(recordings, store.h5_dir, settings)
+    counts["used"] = count_units(table)
+    signal, cohort = settings.signal, settings.cohort
+    finite = table["response_early"].notna()
+    return AnalysisResult(
+        tables={"responses": table, "session_selection": account},
+        counts=counts,
+        parameters={
+            "window": list(signal.early_window),
+            "baseline_window": list(signal.baseline_window),
+            "event_order": list(settings.response_events),
+            "min_coverage": cohort.min_coverage,
+            "selection": account["criterion"].tolist(),
+        },
+        numbers={
+            "rows": float(len(table)),
+            "share with a magnitude": float(finite.mean()) if len(table) else 0.0,
+        },
+        notes=notes_of_reading(table, selected, skipped),
+        removed=account,
+    )

@@ -1,0 +1,167 @@
+"""Mean response traces by contrast and outcome, with the spread over animals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from iblnm.config import Settings
+from iblnm.vis.panels import (
+    CONTRAST_LABEL,
+    EVENT_LABELS,
+    OUTCOME_LABELS,
+    RESPONSE_LABEL,
+    SMALL,
+    give_title,
+    label_outer,
+    mean_and_sem,
+    need_rows,
+    or_no_data,
+    panel_grid,
+    panel_title,
+    zero_line,
+)
+from iblnm.vis.style import drawing_settings, ordered_targets, target_color
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_CONDITION = ["event", "contrast", "feedbackType"]
+_SHADES = (0.8, 0.0)
+_MIXED_WITH = 0.25
+_WIDTHS = (0.8, 1.8)
+
+
+def animal_traces(traces: pd.DataFrame) -> pd.DataFrame:
+    """One trace per animal: the mean of its recordings weighted by their trials.
+
+    Parameters
+    ----------
+    traces : DataFrame
+        Schema `iblnm.analysis.traces.tables.MEAN_TRACES`.
+
+    Returns
+    -------
+    DataFrame
+        ``target_NM``, ``event``, ``contrast`` (%), ``feedbackType``, ``time`` (s),
+        ``subject``, ``response`` (z); times at which an animal has no value are left out.
+    """
+    known = traces[traces["response"].notna() & (traces["n_trials"] > 0)]
+    keys = ["target_NM", *_CONDITION, "time", "subject"]
+    weight = known["n_trials"].astype(float)
+    sums = known.assign(_sum=weight * known["response"].astype(float), _weight=weight)
+    sums = sums.groupby(keys, observed=True)[["_sum", "_weight"]].sum()
+    return (sums["_sum"] / sums["_weight"]).rename("response").reset_index()
+
+
+@or_no_data("Mean responses by contrast and outcome")
+def mean_traces_figure(
+    traces: pd.DataFrame,
+    *,
+    event: str = "feedback_times",
+    min_animals: int = 1,
+    counts: Mapping[str, int] | None = None,
+    settings: Settings | None = None,
+) -> Figure:
+    """Responses to an event: a column per target, a row per outcome, a line per contrast.
+
+    Parameters
+    ----------
+    traces : DataFrame
+        Schema `iblnm.analysis.traces.tables.MEAN_TRACES`.
+    event : str
+    min_animals : int
+        Times at which fewer animals have a value are not drawn.
+    counts : mapping, optional
+        Numbers for the title that the table does not tell.
+    settings : Settings, optional
+
+    Returns
+    -------
+    Figure
+        Lines: mean over animals (see `animal_traces`); bands: its standard error, where
+        there are two animals or more. The band is named ``band {target} {outcome}
+        {contrast}``.
+    """
+    settings = drawing_settings(settings)
+    title = f"Responses at {EVENT_LABELS.get(event, event)} by contrast and outcome"
+    traces = need_rows(traces, ("target_NM", "response"), "mean traces")
+    traces = need_rows(traces[traces["event"] == event], (), f"mean traces at {event}")
+    animals = animal_traces(traces)
+    targets = ordered_targets(animals["target_NM"], settings)
+    outcomes = sorted(animals["feedbackType"].unique(), reverse=True)
+    contrasts = sorted(animals["contrast"].unique())
+    figure, axes = panel_grid(len(outcomes), len(targets), share_y="col", extra=(1.6, 1.0))
+    groups = dict(iter(animals.groupby(["target_NM", "feedbackType"], observed=True)))
+    for i, outcome in enumerate(outcomes):
+        for j, target in enumerate(targets):
+            ax = axes[i, j]
+            zero_line(ax)
+            zero_line(ax, axis="x")
+            if (target, outcome) not in groups:
+                continue
+            group = groups[target, outcome]
+            _draw_traces(ax, group, contrasts, target_color(target, settings), min_animals)
+            if i == 0:
+                n = animals.loc[animals["target_NM"] == target, "subject"].nunique()
+                panel_title(ax, f"{target} ({n})", target_color(target, settings))
+        label = OUTCOME_LABELS.get(int(outcome), f"{outcome:g}").capitalize()
+        axes[i, 0].set_ylabel(f"{label}\n{RESPONSE_LABEL}", fontsize=8)
+    _contrast_legend(figure, contrasts)
+    label_outer(figure, f"Time from {EVENT_LABELS.get(event, event)} (s)")
+    note = "line: mean of animals (number in brackets); band: SEM over animals"
+    give_title(figure, title, traces, {**(counts or {}), "trials": _n_trials(traces)}, note)
+    return figure
+
+
+def _draw_traces(
+    ax: Axes, group: pd.DataFrame, contrasts: Sequence[float], color: str, min_animals: int
+) -> None:
+    for contrast, own in group.groupby("contrast", observed=True):
+        wide = own.pivot_table(index="subject", columns="time", values="response", observed=True)
+        enough = wide.notna().sum().to_numpy() >= min_animals
+        mean, sem = mean_and_sem(wide)
+        mean, sem = np.where(enough, mean, np.nan), np.where(enough, sem, np.nan)
+        shade, width = _shade(color, contrasts, contrast)
+        times = wide.columns.to_numpy(dtype=float)
+        ax.plot(times, mean, color=shade, linewidth=width, label=f"{contrast:g} %")
+        band = ax.fill_between(times, mean - sem, mean + sem, color=shade, alpha=0.25, linewidth=0)
+        band.set_label(f"_band {contrast:g}")
+
+
+def _shade(color: str, contrasts: Sequence[float], contrast: float) -> tuple[tuple, float]:
+    """Pale and thin to dark and thick as contrast grows, so that no hue is needed."""
+    from matplotlib.colors import to_rgb
+
+    place = list(contrasts).index(contrast) / max(len(contrasts) - 1, 1)
+    rgb = np.array(to_rgb(color))
+    pale, dark = rgb * 0.35 + 0.65 * np.ones(3) * 0.93, rgb * (1 - _MIXED_WITH)
+    return tuple(pale + place * (dark - pale)), _WIDTHS[0] + place * (_WIDTHS[1] - _WIDTHS[0])
+
+
+def _contrast_legend(figure: Figure, contrasts: Sequence[float]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for contrast in contrasts:
+        color, width = _shade("#555555", contrasts, contrast)
+        handles.append(Line2D([], [], color=color, linewidth=width, label=f"{contrast:g}"))
+    figure.legend(
+        handles=handles,
+        title=CONTRAST_LABEL,
+        title_fontsize=SMALL,
+        loc="outside right center",
+        fontsize=SMALL,
+        frameon=False,
+    )
+
+
+def _n_trials(traces: pd.DataFrame) -> int:
+    """Trials of the sessions: of each session the fibre with most, once per condition."""
+    per_fiber = traces.groupby(["eid", "fiber_idx", *_CONDITION], observed=True)["n_trials"].max()
+    per_fiber = per_fiber.groupby(["eid", "fiber_idx"]).sum()
+    return int(per_fiber.groupby("eid").max().sum())

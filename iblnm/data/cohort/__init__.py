@@ -1,1 +1,0 @@
-"""The stages of the cohort: each reads tables and session files and composes the analyses."""
