@@ -227,8 +227,8 @@ def _outcome(passed: bool | None, severity: str) -> str:
 
 
 def _style(settings: Settings) -> dict[str, Any]:
+    from iblnm.analysis.quality.figures import BAND_STYLES
     from iblnm.vis.example_session import EVENT_STYLES
-    from iblnm.vis.quality import BAND_STYLES
 
     return {
         "bands": {band: style["color"] for band, style in BAND_STYLES.items()},

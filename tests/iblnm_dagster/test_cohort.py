@@ -14,8 +14,9 @@ from iblnm.config import Settings
 from iblnm.errors import IblnmError, MissingFileError
 from iblnm.storage.parquet import read_provenance, read_table
 from iblnm.vis import FIGURES
-from iblnm_dagster.analyse import analyse, analysis_names
+from iblnm_dagster.analyse import analyse
 from iblnm_dagster.build import build_defs
+from iblnm_dagster.cohort import cohort_names
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.jobs import COHORT_JOB
 
@@ -45,7 +46,7 @@ def analysed(faulty):
     """The faulty archive with its cohort analysed."""
     settings = made_cheap(faulty.settings)
     job = build_defs(settings).resolve_job_def(COHORT_JOB)
-    tables = {name for name in analysis_names() if not name.endswith("_figures")}
+    tables = {name for name in cohort_names() if not name.endswith("_figures")}
     result = job.execute_in_process(
         instance=faulty.instance,
         raise_on_error=False,

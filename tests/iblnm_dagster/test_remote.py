@@ -15,7 +15,7 @@ import pytest
 from iblnm.config import Settings
 from iblnm.demo.alyx import AlyxServer, from_archive
 from iblnm.demo.alyx.server import USER
-from iblnm_dagster.assets import _session_asset
+from iblnm_dagster import session as session_assets
 from iblnm_dagster.failures import asset_failures
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.resources import Archive
@@ -167,7 +167,7 @@ def test_failures_are_typed(server, remote, small_archive):
     assert "also after a fresh download" in found[eids[3]].message
     assert {failure.traceback for failure in failures} == {""}
     asked = [request.path for request in server.requests if request.fault]
-    rounds = 1 + _session_asset.MAX_RETRIES
+    rounds = 1 + session_assets.MAX_RETRIES
     assert asked.count(f"/sessions/{eids[2]}") == rounds * PATIENCE["max_attempts"]
     assert asked.count(f"/sessions/{eids[1]}") == 1
 

@@ -6,7 +6,8 @@ import pytest
 
 from iblnm.data import PhotometrySessionGroup
 from iblnm.storage.parquet import read_provenance, read_table
-from iblnm_dagster.analyse import analyse, analysis_names
+from iblnm_dagster.analyse import analyse
+from iblnm_dagster.cohort import cohort_names
 from iblnm_dagster.instance import open_instance
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -48,7 +49,7 @@ def test_all_analyses_run_on_a_real_session_and_say_what_is_too_little(real_run)
             "analysis_contrasts": (50.0, 100.0),
         }
     )
-    names = [name for name in analysis_names() if not name.endswith("_figures")]
+    names = [name for name in cohort_names() if not name.endswith("_figures")]
     with open_instance(settings) as instance:
         result = analyse(settings, instance, names, report=lambda _: None)
     assert result.success

@@ -34,7 +34,7 @@ def component_tables(
     Returns
     -------
     tables : dict
-        Parts of the tables of `iblnm.schemas.components`, without the event.
+        Parts of the tables `TABLES` of the slice, without the event.
     notes : list of str
         Why there are none.
     """
