@@ -6,7 +6,11 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from iblnm.analysis import registry
+from iblnm.analysis.declaration import Analysis, Figure
+from iblnm.analysis.result import AnalysisResult, count_units
 from iblnm.config import Settings, Thresholds
 from iblnm.pipeline import graph, stages
 from iblnm.pipeline.rules import RULES, Finding, RuleError, rule
@@ -132,3 +136,115 @@ def test_a_declared_stage_is_made_judged_stored_and_guarded(
     assert refused.status == BLOCKED
     (problem,) = refused.problems
     assert problem.startswith("rewards: stopped by the check insufficient_trials of trials: ")
+
+
+# an analysis over all sessions with a table and a figure ---------------------------------------
+
+REWARD_SHARES = Table(
+    "reward_shares",
+    "Share of rewarded trials of each animal",
+    (
+        Column("subject", "str", "Mouse name", nullable=False),
+        Column("share", "float", "Rewarded share of the trials", nullable=False, ge=0, le=1),
+    ),
+    key=("subject",),
+)
+
+
+def reward_shares(response_magnitudes: pd.DataFrame, settings: Settings) -> AnalysisResult:
+    """Share of rewarded trials of each animal.
+
+    Parameters
+    ----------
+    response_magnitudes : DataFrame
+    settings : Settings
+    """
+    trials = response_magnitudes.drop_duplicates(["eid", "trial"])
+    share = (trials["feedbackType"] == 1).groupby(trials["subject"]).mean()
+    used = count_units(trials)
+    return AnalysisResult(
+        {"reward_shares": share.rename("share").reset_index()},
+        counts=dict.fromkeys(("candidate", "eligible", "used"), used),
+        parameters={"project": settings.project},
+    )
+
+
+def draw_reward_shares(shares: pd.DataFrame, *, counts, settings: Settings):
+    """The shares as bars."""
+    from iblnm.vis.style import new_figure
+
+    figure = new_figure(2, 2)
+    figure.add_subplot().bar(shares["subject"], shares["share"])
+    return figure
+
+
+@pytest.fixture
+def shares_analysis(monkeypatch) -> Analysis:
+    declared = Analysis(
+        "reward_shares",
+        reward_shares,
+        folder="rewards",
+        tables={"reward_shares": REWARD_SHARES},
+        figures=(Figure("reward_shares", draw_reward_shares, ("reward_shares",)),),
+    )
+    monkeypatch.setattr(registry, "ANALYSES", (*registry.ANALYSES, declared))
+    return declared
+
+
+def test_a_declared_analysis_is_an_asset_with_table_figure_and_help(shares_analysis, tmp_path):
+    from iblnm.vis import FIGURES, figures_in
+    from iblnm_dagster.build import build_defs
+    from iblnm_dagster.cli import cli
+    from iblnm_dagster.cohort import cohort_names
+    from iblnm_dagster.jobs import COHORT_JOB
+
+    defs = build_defs(Settings(root=tmp_path))
+    assets = defs.resolve_asset_graph()
+    node = assets.get(dg.AssetKey("reward_shares"))
+    assert {key.to_user_string() for key in node.parent_keys} == {"response_magnitudes"}
+    assert node.description == "Share of rewarded trials of each animal."
+    assert node.metadata["file"] == "results/rewards/reward_shares.pqt"
+    columns = node.metadata["dagster/column_schema"].columns
+    assert [column.name for column in columns] == ["subject", "share"]
+    drawn = assets.get(dg.AssetKey("rewards_figures"))
+    assert {key.to_user_string() for key in drawn.parent_keys} == {"reward_shares"}
+    job = defs.resolve_job_def(COHORT_JOB)
+    assert {"reward_shares", "rewards_figures"} <= {step.name for step in job.nodes}
+    assert FIGURES["reward_shares"].files == ("results/rewards/reward_shares.pqt",)
+    assert figures_in("rewards") == ["reward_shares"]
+    assert registry.tables()["reward_shares"] is REWARD_SHARES
+    assert registry.producer("results/rewards/reward_shares.pqt") == "reward_shares"
+    assert {"reward_shares", "rewards_figures"} <= set(cohort_names())
+    shown = CliRunner().invoke(cli, ["analyse", "--help"]).output
+    assert "Share of rewarded trials of each animal." in shown
+    assert "rewards_figures" in shown
+
+
+def test_a_declared_analysis_is_computed_stored_and_drawn(shares_analysis, tmp_path):
+    from iblnm.analysis.responses.tables import RESPONSE_MAGNITUDES
+    from iblnm.demo.cohort_tables import simulate_magnitudes
+    from iblnm.storage.parquet import read_provenance, read_table, write_table
+    from iblnm_dagster.build import build_defs
+    from iblnm_dagster.jobs import COHORT_JOB
+
+    settings = Settings(root=tmp_path, figures={"file_types": ("png",), "dpi": 40})
+    table = simulate_magnitudes(targets=["LC-NE"], n_subjects=2, n_trials=60, seed=3)[0]
+    path = settings.root / registry.analysis("response_magnitudes").files["responses"]
+    write_table(RESPONSE_MAGNITUDES.conform(table), path, RESPONSE_MAGNITUDES)
+    keys = [dg.AssetKey("reward_shares"), dg.AssetKey("rewards_figures")]
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = (
+            build_defs(settings)
+            .resolve_job_def(COHORT_JOB)
+            .execute_in_process(instance=instance, asset_selection=keys)
+        )
+    assert result.success
+    stored = settings.results_dir / "rewards" / "reward_shares.pqt"
+    trials = table.drop_duplicates(["eid", "trial"])
+    expected = (trials["feedbackType"] == 1).groupby(trials["subject"]).mean()
+    found = read_table(stored, REWARD_SHARES).set_index("subject")["share"]
+    assert found.to_dict() == pytest.approx(expected.to_dict())
+    origin = read_provenance(stored).parameters
+    assert origin["project"] == settings.project
+    assert origin["counts"]["used"]["subjects"] == 2
+    assert (settings.figures_dir / "rewards" / "reward_shares.png").stat().st_size > 500
