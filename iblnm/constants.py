@@ -5,5 +5,7 @@ from __future__ import annotations
 TRIAL_EVENTS = ("stimOn_times", "firstMovement_times", "feedback_times")
 """Events of a trial, in their order."""
 STIMULUS_EVENT, MOVEMENT_EVENT, FEEDBACK_EVENT = TRIAL_EVENTS
+BLOCK_TASKS = ("biased", "ephys")
+"""Session types whose trials come in blocks of unequal probability of the sides."""
 TASK_CONTRASTS = (0.0, 6.25, 12.5, 25.0, 100.0)
 """Contrasts of the trained task [%]."""

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from iblnm.pipeline.rules.values import get
+from iblnm.pipeline import steps
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from iblnm.config import Settings
 
-_BLOCK_TASKS = ("biased", "ephys")
 _BLOCK_COLUMNS = ("psych_20_", "psych_80_", "bias_shift")
 
 
@@ -37,10 +36,7 @@ class Behavior:
         DataFrame
             One row per trial; also in ``trials``.
         """
-        from iblnm.io import load_trials_table
-        from iblnm.task import add_trial_columns
-
-        self.trials = add_trial_columns(load_trials_table(self.one, self.eid))
+        self.trials = steps.read_trials(self.one, self.eid)
         return self.trials
 
     def fix_block_structure(self) -> bool:
@@ -51,17 +47,10 @@ class Behavior:
         bool
             Whether ``trials`` was changed; ``trials.attrs["block_repair"]`` says what was.
         """
-        from iblnm.archive.records import parse_json
-        from iblnm.task import repair_blocks
-
-        row = self._complete_row(("session_type", "session_json"))
-        if get(row, "session_type") not in _BLOCK_TASKS:
+        if not steps.has_blocks(self._complete_row(("session_type",))):
             return False
-        repair = repair_blocks(
-            self._loaded_trials(),
-            parse_json(get(row, "session_json")),
-            thresholds=self.settings.thresholds,
-        )
+        row = self._complete_row(("session_json",))
+        repair = steps.repair_session_blocks(self._loaded_trials(), row, self.settings)
         self.trials = repair.trials
         self.trials.attrs["block_repair"] = repair.note
         return repair.repaired
@@ -106,23 +95,21 @@ class Behavior:
         DataArray
             Dims (trial, time), rad/s, NaN after the trial's end; also in ``wheel_velocity``.
         """
-        from iblnm.signal.wheel import trial_wheel_velocity
-
         if self.wheel is None:
             raise ValueError("no wheel: call load_wheel() or assign .wheel first")
         if self._wheel_samples is not None and self._wheel_samples[0] is self.wheel:
             _, times, position = self._wheel_samples  # as recorded, not as resampled
         else:
             times, position = (self.wheel[name].to_numpy() for name in ("times", "position"))
-        self.wheel_velocity = trial_wheel_velocity(
-            times,
-            position,
-            self._loaded_trials(),
-            fs=self.settings.wheel.fs,
-            t0_event=t0_event,
-            t1_event=t1_event,
-            max_trial_s=self.settings.wheel.max_trial_s,
-        )
+        with steps.faults_of(self.eid):
+            self.wheel_velocity = steps.cut_wheel(
+                times,
+                position,
+                self._loaded_trials(),
+                self.settings,
+                t0_event=t0_event,
+                t1_event=t1_event,
+            )
         return self.wheel_velocity
 
     def basic_performance(self) -> dict[str, Any]:
@@ -135,7 +122,7 @@ class Behavior:
 
     def block_performance(self) -> dict[str, Any]:
         """Psychometric fits of the biased blocks and their shift; empty without such blocks."""
-        if self.session_type not in _BLOCK_TASKS:
+        if not steps.has_blocks(self.to_series()):
             return {}
         return {
             name: value
@@ -156,11 +143,4 @@ class Behavior:
         return fit_psychometric(self._loaded_trials(), probability_left=probability_left)
 
     def _performance(self) -> dict[str, Any]:
-        from iblnm.task import session_performance
-
-        return session_performance(
-            self._loaded_trials(),
-            session_type=self.session_type,
-            eid=self.eid,
-            thresholds=self.settings.thresholds,
-        )
+        return steps.measure_performance(self._loaded_trials(), self.to_series(), self.settings)

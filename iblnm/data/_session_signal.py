@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from iblnm.pipeline import steps
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -36,10 +38,8 @@ class Signal:
     def reference(self) -> pd.DataFrame:
         """Verified reference to the signal; see `iblnm.io.photometry_reference`."""
         if self._reference is None:
-            from iblnm.io import photometry_reference
-
             row = self._complete_row(_REFERENCE_NEEDS)
-            self._reference = photometry_reference(self.one, self.eid, row, self.settings)
+            self._reference = steps.read_reference(self.one, row, self.settings)
         return self._reference
 
     def load_photometry(self, restrict: bool = True) -> dict[str, pd.DataFrame]:
@@ -55,11 +55,7 @@ class Signal:
         dict of str to DataFrame
             ``GCaMP`` and, if it was recorded, ``Isosbestic``; also in ``photometry``.
         """
-        from iblnm.io import load_photometry
-
-        bands = load_photometry(
-            self.reference, restrict=restrict, padding_s=self.settings.signal.task_padding_s
-        )
+        bands = steps.read_bands(self.reference, self.settings, restrict=restrict)
         self.photometry = {**self.photometry, **bands}
         return self.photometry
 
@@ -77,21 +73,10 @@ class Signal:
             One row per region and band, null where raw frames are not registered; also in
             ``qc``.
         """
-        from iblnm.io import read_raw_frames
-        from iblnm.signal.qc import raw_frame_metrics
-
         wanted = _subset(raw_metrics, _RAW_METRICS)
-        path = self.reference["raw_path"].iloc[0]
-        metrics: dict[str, Any] = {}
-        if not pd.isna(path):
-            frames = read_raw_frames(path)
-            metrics = raw_frame_metrics(
-                frames["times"].to_numpy(),
-                frames["led"].to_numpy(),
-                tolerance_s=self.settings.thresholds.early_sample_tolerance_s,
-            )
-        self._raw_metrics = metrics or None
-        values = {name: float(metrics[name]) if metrics else float("nan") for name in wanted}
+        self._raw_metrics = steps.measure_raw_frames(self.reference, self.settings)
+        metrics = self._raw_metrics or {}
+        values = {name: float(metrics.get(name, "nan")) for name in wanted}
         rows = [{**key, **values} for key in self._signal_keys()]
         self._merge_qc(pd.DataFrame(rows, columns=[*_KEYS, *wanted]))
         return self.qc
@@ -135,13 +120,16 @@ class Signal:
         names = {"w_len": "qc_window_s", "step_len": "qc_step_s"}
         changes = {names.get(k, k): v for k, v in {**(sliding_kwargs or {})}.items()}
         settings = self._signal_settings({**(metrics_kwargs or {}), **changes})
-        table = qc_table(
-            self._raw_bands(signal_band, brain_region),
-            eid=self.eid,
-            fiber_idx={name: entry["fiber_idx"] for name, entry in self.recordings.items()},
-            raw=self._raw_metrics,
-            settings=settings,
-        )
+        bands = self._raw_bands(signal_band, brain_region)
+        fiber_idx = {key["brain_region"]: key["fiber_idx"] for key in self._signal_keys()}
+        with steps.faults_of(self.eid):
+            table = qc_table(
+                bands,
+                eid=self.eid,
+                fiber_idx=fiber_idx,
+                raw=self._raw_metrics,
+                settings=settings,
+            )
         if self._raw_metrics is None:
             table = table.drop(columns=[name for name in _RAW_METRICS if name in self.qc])
         if sliding_metrics is not None:
@@ -180,23 +168,23 @@ class Signal:
         DataFrame
             Index ``times`` at 30 Hz, one column per recording name; mean 0, sd 1.
         """
-        from iblnm.signal.preprocess import preprocess_recording
+        from iblnm.signal.preprocess import preprocess_photometry
 
         if regression_method != "mse":
             raise ValueError(f"regression method {regression_method!r} is unknown; only 'mse'")
         bands = self._raw_bands(None, targets)
         if signal_band not in bands:
             raise ValueError(f"no band {signal_band!r}; loaded are {list(bands)}")
-        references = bands.get(reference_band) if reference_band else None
-        correct = pipeline or preprocess_recording
-        recordings = {
-            name: correct(
-                signal,
-                None if references is None or name not in references else references[name],
+        if bands[signal_band].columns.empty:
+            return self.set_preprocessed({}, output_band)
+        with steps.faults_of(self.eid):
+            recordings = preprocess_photometry(
+                bands,
                 self.settings.signal,
+                signal_band=signal_band,
+                reference_band=reference_band,
+                correct=pipeline,
             )
-            for name, signal in bands[signal_band].items()
-        }
         return self.set_preprocessed(recordings, output_band)
 
     def set_preprocessed(
@@ -233,23 +221,15 @@ class Signal:
         dict of str to DataArray
             By recording name, dims (event, trial, time); also in ``responses``.
         """
-        from iblnm.signal.perievent import extract_responses
-
         if band not in self.photometry:
             raise ValueError(f"no band {band!r}: call preprocess() or load_h5() first")
-        frame, settings = self.photometry[band], self.settings.signal
-        self.responses = {
-            name: extract_responses(
-                frame.index.to_numpy(),
-                values.to_numpy(),
-                self._loaded_trials(),
-                events=list(events or self.settings.response_events),
-                window=window or settings.response_window,
-                fs=settings.fs,
-                region=name,
-            )
-            for name, values in frame.items()
-        }
+        self.responses = steps.cut_responses(
+            self.photometry[band],
+            self._loaded_trials(),
+            self.settings,
+            events=events or self.settings.response_events,
+            window=window,
+        )
         return self.responses
 
     def subtract_baseline(

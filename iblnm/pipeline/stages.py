@@ -7,17 +7,14 @@ the stages whose values they take.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.errors import DataError
-from iblnm.pipeline.rules.values import get, listed_categories
+from iblnm.pipeline import steps
+from iblnm.pipeline.rules.values import listed_categories
 from iblnm.pipeline.stage import Result, Stage
 from iblnm.schemas import PERFORMANCE, PHOTOMETRY_REFERENCE, QC_PHOTOMETRY, SESSIONS, VIDEO
 from iblnm.storage.provenance import Provenance
@@ -47,18 +44,11 @@ def session_metadata(one: Any, eid: str, settings: Settings) -> Result:
 
 def trials_table(one: Any, session: pd.Series, settings: Settings) -> Result:
     """Trials with sides, contrasts and times; blocks repaired where the session's JSON allows."""
-    from iblnm.archive.records import parse_json
-    from iblnm.io.trials import load_trials_table
-    from iblnm.task import add_trial_columns, repair_blocks
-
     if not has_data(session, "extracted_task", settings):
         return Result(None, note="no extracted trials are listed for the session")
-    loaded = load_trials_table(one, session.eid)
-    with _faults_of(session.eid, "_ibl_trials.table.pqt"):
-        trials = add_trial_columns(loaded)
-    note = ""
-    if get(session, "session_type") in ("biased", "ephys"):
-        repair = repair_blocks(trials, parse_json(get(session, "session_json")))
+    trials, note = steps.read_trials(one, session.eid), ""
+    if steps.has_blocks(session):
+        repair = steps.repair_session_blocks(trials, session, settings)
         trials, note = repair.trials, repair.note
     return Result(
         trials,
@@ -70,11 +60,9 @@ def trials_table(one: Any, session: pd.Series, settings: Settings) -> Result:
 
 def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Result:
     """Verified reference to the signal: files, hashes, rates, bands, regions, time windows."""
-    from iblnm.io.photometry import photometry_reference as read_reference
-
     if not has_data(session, "extracted_photometry_signal", settings):
         return Result(None, note="no extracted photometry signal is listed for the session")
-    reference = PHOTOMETRY_REFERENCE.conform(read_reference(one, session.eid, session, settings))
+    reference = steps.read_reference(one, session, settings)
     first = reference.iloc[0]
     categories = ("extracted_photometry_signal", "extracted_photometry_locations")
     return Result(
@@ -91,30 +79,15 @@ def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Re
 
 def photometry_quality(photometry: pd.DataFrame, settings: Settings) -> Result:
     """Quality metrics per region and band, from the signal and the raw frames."""
-    from iblnm.io.photometry import load_photometry, read_raw_frames
-    from iblnm.signal.qc import qc_table, raw_frame_metrics
+    from iblnm.signal.qc import qc_table
 
-    bands = load_photometry(photometry, padding_s=settings.signal.task_padding_s)
-    raw_path = photometry.raw_path.iloc[0]
-    raw = None
-    if not pd.isna(raw_path):
-        frames = read_raw_frames(raw_path, eid=str(photometry.eid.iloc[0]))
-        with _faults_of(str(photometry.eid.iloc[0]), raw_path):
-            raw = raw_frame_metrics(
-                frames["times"].to_numpy(),
-                frames["led"].to_numpy(),
-                tolerance_s=settings.thresholds.early_sample_tolerance_s,
-            )
+    bands = steps.read_bands(photometry, settings)
+    raw = steps.measure_raw_frames(photometry, settings)
+    eid = str(photometry.eid.iloc[0])
     mapped = photometry.dropna(subset=["recording_name"])
     fiber_idx = {row.recording_name: int(row.fiber_idx) for row in mapped.itertuples()}
-    with _faults_of(str(photometry.eid.iloc[0]), photometry.signal_path.iloc[0]):
-        table = qc_table(
-            bands,
-            eid=str(photometry.eid.iloc[0]),
-            fiber_idx=fiber_idx,
-            raw=raw,
-            settings=settings.signal,
-        )
+    with steps.faults_of(eid, photometry.signal_path.iloc[0]):
+        table = qc_table(bands, eid=eid, fiber_idx=fiber_idx, raw=raw, settings=settings.signal)
     table = QC_PHOTOMETRY.conform(table)
     return Result(
         table,
@@ -126,11 +99,10 @@ def photometry_quality(photometry: pd.DataFrame, settings: Settings) -> Result:
 
 def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
     """Bleach- and isosbestic-corrected signal of each fibre, at 30 Hz, z-scored last."""
-    from iblnm.io.photometry import load_photometry
     from iblnm.signal.preprocess import preprocess_photometry
 
-    bands = load_photometry(photometry, padding_s=settings.signal.task_padding_s)
-    with _faults_of(str(photometry.eid.iloc[0]), photometry.signal_path.iloc[0]):
+    bands = steps.read_bands(photometry, settings)
+    with steps.faults_of(str(photometry.eid.iloc[0]), photometry.signal_path.iloc[0]):
         recordings = preprocess_photometry(bands, settings.signal)
     first = next(iter(recordings.values()))
     return Result(
@@ -148,26 +120,14 @@ def peri_event_responses(
     preprocessed: dict[str, Any], trials: pd.DataFrame, settings: Settings
 ) -> Result:
     """Peri-event responses (event × trial × time) of every fibre, without events often missing."""
-    from iblnm.signal.perievent import extract_responses
-
     limit = settings.thresholds.min_event_completeness
     events = [event for event in settings.response_events if trials[event].notna().mean() >= limit]
     left_out = [event for event in settings.response_events if event not in events]
     note = f"left out, missing in too many trials: {', '.join(left_out)}" if left_out else ""
     if not events:
         return Result(None, note=note)
-    responses = {
-        name: extract_responses(
-            recording["time"].to_numpy(),
-            recording["signal"].to_numpy(),
-            trials,
-            events=events,
-            window=settings.signal.response_window,
-            fs=settings.signal.fs,
-            region=name,
-        )
-        for name, recording in preprocessed.items()
-    }
+    signals = {name: data["signal"].to_series() for name, data in preprocessed.items()}
+    responses = steps.cut_responses(signals, trials, settings, events=events)
     parameters = {"window": settings.signal.response_window, "fs": settings.signal.fs}
     return Result(
         responses,
@@ -179,14 +139,7 @@ def peri_event_responses(
 
 def task_performance(trials: pd.DataFrame, session: pd.Series, settings: Settings) -> Result:
     """Fractions correct and psychometric fits of one session."""
-    from iblnm.task import session_performance
-
-    row = session_performance(
-        trials,
-        session_type=get(session, "session_type"),
-        eid=session.eid,
-        thresholds=settings.thresholds,
-    )
+    row = steps.measure_performance(trials, session, settings)
     table = PERFORMANCE.conform(pd.DataFrame([row]))
     numbers = {
         name: float(row[name])
@@ -201,15 +154,12 @@ def wheel_velocity(
 ) -> Result:
     """Wheel velocity of every trial, from the stimulus to the feedback."""
     from iblnm.io.wheel import load_wheel
-    from iblnm.signal.wheel import trial_wheel_velocity
 
     if not has_data(session, "extracted_wheel", settings):
         return Result(None, note="no extracted wheel is listed for the session")
     times, position = load_wheel(one, session.eid)
-    with _faults_of(session.eid, "_ibl_wheel.timestamps.npy"):
-        velocity = trial_wheel_velocity(
-            times, position, trials, fs=settings.wheel.fs, max_trial_s=settings.wheel.max_trial_s
-        )
+    with steps.faults_of(session.eid, "_ibl_wheel.timestamps.npy"):
+        velocity = steps.cut_wheel(times, position, trials, settings)
     return Result(
         velocity,
         _provenance(session, ("extracted_wheel",), settings, settings.wheel.model_dump()),
@@ -229,17 +179,6 @@ def video_quality(one: Any, session: pd.Series, settings: Settings) -> Result:
     table = VIDEO.conform(video_qc(one, session.eid, session, settings))
     score = table.video_qc_score.iloc[0]
     return Result(table, Provenance(), {} if pd.isna(score) else {"score": float(score)})
-
-
-@contextmanager
-def _faults_of(eid: str, path: str) -> Iterator[None]:
-    """Name session and file in what the science finds wrong with the file's values."""
-    try:
-        yield
-    except DataError as error:
-        if error.path is not None:
-            raise
-        raise type(error)(error.message, eid=eid, path=Path(path)) from error
 
 
 def _provenance(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,8 @@ def preprocess_photometry(
     settings: SignalSettings | None = None,
     *,
     signal_band: str = "GCaMP",
-    reference_band: str = "Isosbestic",
+    reference_band: str | None = "Isosbestic",
+    correct: Callable[..., xr.Dataset] | None = None,
 ) -> dict[str, xr.Dataset]:
     """Preprocess every fibre of a session; see `preprocess_recording`.
 
@@ -40,6 +42,9 @@ def preprocess_photometry(
     settings : SignalSettings, optional
     signal_band, reference_band : str
         Without the reference band the signal is corrected for bleaching only.
+    correct : callable, optional
+        Takes signal, reference (or None) and settings, returns the Dataset of one recording;
+        `preprocess_recording` by default.
 
     Returns
     -------
@@ -58,10 +63,11 @@ def preprocess_photometry(
         )
     signals = bands[signal_band]
     references = bands.get(reference_band, pd.DataFrame(index=signals.index))
+    correct = correct or preprocess_recording
     recordings = {}
     for name in signals.columns:
         reference = references.get(name)
-        recording = preprocess_recording(signals[name], reference, settings)
+        recording = correct(signals[name], reference, settings)
         for key in ("task_start_s", "task_end_s"):
             if key in signals.attrs:
                 recording.attrs[key] = float(signals.attrs[key])

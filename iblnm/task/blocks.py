@@ -22,7 +22,6 @@ from iblnm.task.contrasts import compute_trial_contrasts, require_columns
 
 UNBIASED = 0.5
 BIASED_PROBABILITIES = (0.2, 0.8)
-BIASED_SESSION_TYPES = ("biased", "ephys")
 _REQUIRED_KEYS = ("LEN_BLOCKS", "POSITIONS")
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Thresholds
-from iblnm.task.blocks import BIASED_SESSION_TYPES, validate_block_structure
+from iblnm.constants import BLOCK_TASKS
+from iblnm.task.blocks import validate_block_structure
 from iblnm.task.contrasts import compute_trial_contrasts, require_columns
 from iblnm.task.psychometric import (
     BLOCKS,
@@ -109,7 +110,7 @@ def session_performance(
         "contrasts": np.unique(trials["contrast"].to_numpy(dtype=float)).tolist(),
     }
     has_blocks = (
-        session_type in BIASED_SESSION_TYPES
+        session_type in BLOCK_TASKS
         and validate_block_structure(trials, thresholds=thresholds)["valid"]
     )
     fits = {}

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
+from iblnm.constants import BLOCK_TASKS
 from iblnm.pipeline.rules.outcome import Finding, Outcome, not_evaluated
 from iblnm.pipeline.rules.registry import RuleError, rule
 from iblnm.pipeline.rules.values import Row, as_row, get, join
 
-_BLOCK_TASKS = ("biased", "ephys")
 _PLAN_KEYS = ("LEN_BLOCKS", "POSITIONS")
 _UNBIASED = 0.5
 
@@ -152,7 +152,7 @@ def _block_fault(trials: pd.DataFrame, row: Row, settings: Settings) -> Finding:
             f"than {_UNBIASED}; 0 are expected.",
             limit=0.0,
         )
-    if kind not in _BLOCK_TASKS:
+    if kind not in BLOCK_TASKS:
         return not_evaluated(f"a session of type {kind} has no blocks of its own")
     limits = settings.thresholds
     structure = validate_block_structure(trials, thresholds=limits)
@@ -190,7 +190,7 @@ class BlockStructureBug(RuleError):
 def block_structure_bug(trials: pd.DataFrame, session_row: Row, settings: Settings) -> Finding:
     row = as_row(session_row)
     finding = _block_fault(trials, row, settings)
-    if finding.passed or get(row, "session_type") not in _BLOCK_TASKS or _plan(row):
+    if finding.passed or get(row, "session_type") not in BLOCK_TASKS or _plan(row):
         return finding
     return not_evaluated("the blocks are broken and there is no plan, see missing_block_info")
 
@@ -215,7 +215,7 @@ class MissingBlockInfo(BlockStructureBug):
 def missing_block_info(trials: pd.DataFrame, session_row: Row, settings: Settings) -> Finding:
     row = as_row(session_row)
     finding = _block_fault(trials, row, settings)
-    if finding.passed or get(row, "session_type") not in _BLOCK_TASKS:
+    if finding.passed or get(row, "session_type") not in BLOCK_TASKS:
         return Finding(True, None, "No block plan is needed.")
     if _plan(row):
         return not_evaluated("there is a plan, see block_structure_bug")

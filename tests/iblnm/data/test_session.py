@@ -191,6 +191,22 @@ def test_fix_block_structure_uses_the_plan(session):
     assert session.fix_block_structure() is False
 
 
+def test_blocks_are_as_short_as_the_settings_allow(session):
+    planned = session.trials["probabilityLeft"].to_numpy().copy()
+    broken = planned.copy()
+    broken[100:104] = np.round(1 - broken[100:104], 1)
+    session.trials = session.trials.assign(probabilityLeft=broken)
+    loose = session.settings.thresholds.model_copy(update={"min_block_length": 4})
+    session.settings = session.settings.model_copy(update={"thresholds": loose})
+    assert session.fix_block_structure() is False
+    np.testing.assert_array_equal(session.trials["probabilityLeft"], broken)
+
+
+def test_a_training_session_asks_the_archive_nothing_about_blocks():
+    ps = PhotometrySession({"eid": EID, "session_type": "training"}, one=object())
+    assert ps.fix_block_structure() is False
+
+
 # quality -----------------------------------------------------------------------------------
 
 

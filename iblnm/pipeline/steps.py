@@ -1,0 +1,168 @@
+"""The computations of one session that the stages and `PhotometrySession` share.
+
+Each reads files or applies the science to what was read, for one session; what the session
+lists, what is recorded and what is stored is the callers' matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from iblnm.config import Settings
+from iblnm.constants import BLOCK_TASKS
+from iblnm.errors import DataError
+from iblnm.pipeline.rules.values import Row, get
+from iblnm.schemas import PHOTOMETRY_REFERENCE
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from iblnm.task.blocks import BlockRepair
+
+
+@contextmanager
+def faults_of(eid: str, path: Any = None) -> Iterator[None]:
+    """Name session and file in what the science finds wrong with the file's values."""
+    try:
+        yield
+    except DataError as error:
+        if error.path is not None:
+            raise
+        path = None if path is None or pd.isna(path) else Path(path)
+        raise type(error)(error.message, eid=eid, path=path) from error
+
+
+def read_trials(one: Any, eid: str) -> pd.DataFrame:
+    """The ALF table with sides, contrasts [%] and times [s]; blocks as they were recorded."""
+    from iblnm.io.trials import load_trials_table
+    from iblnm.task import add_trial_columns
+
+    loaded = load_trials_table(one, eid)
+    with faults_of(eid, "_ibl_trials.table.pqt"):
+        return add_trial_columns(loaded)
+
+
+def has_blocks(session: Row) -> bool:
+    """Whether the session's task has blocks of unequal probability."""
+    return get(session, "session_type") in BLOCK_TASKS
+
+
+def repair_session_blocks(trials: pd.DataFrame, session: Row, settings: Settings) -> BlockRepair:
+    """Blocks replaced by those of the session's plan, where it allows."""
+    from iblnm.archive.records import parse_json
+    from iblnm.task import repair_blocks
+
+    plan = parse_json(get(session, "session_json"))
+    return repair_blocks(trials, plan, thresholds=settings.thresholds)
+
+
+def read_reference(one: Any, session: Row, settings: Settings) -> pd.DataFrame:
+    """Verified reference to the signal; see `iblnm.io.photometry.photometry_reference`."""
+    from iblnm.io.photometry import photometry_reference
+
+    reference = photometry_reference(one, session["eid"], session, settings)
+    return PHOTOMETRY_REFERENCE.conform(reference)
+
+
+def read_bands(
+    photometry: pd.DataFrame, settings: Settings, *, restrict: bool = True
+) -> dict[str, pd.DataFrame]:
+    """Bands of the signal that a reference names: index times [s], a column per recording."""
+    from iblnm.io.photometry import load_photometry
+
+    return load_photometry(photometry, restrict=restrict, padding_s=settings.signal.task_padding_s)
+
+
+def measure_raw_frames(
+    photometry: pd.DataFrame, settings: Settings
+) -> dict[str, float | int] | None:
+    """Counts of early and repeated raw frames; None where raw frames are not registered."""
+    from iblnm.io.photometry import read_raw_frames
+    from iblnm.signal.qc import raw_frame_metrics
+
+    first = photometry.iloc[0]
+    if pd.isna(first["raw_path"]):
+        return None
+    frames = read_raw_frames(first["raw_path"], eid=str(first["eid"]))
+    with faults_of(str(first["eid"]), first["raw_path"]):
+        return raw_frame_metrics(
+            frames["times"].to_numpy(),
+            frames["led"].to_numpy(),
+            tolerance_s=settings.thresholds.early_sample_tolerance_s,
+        )
+
+
+def cut_responses(
+    signals: Mapping[str, pd.Series] | pd.DataFrame,
+    trials: pd.DataFrame,
+    settings: Settings,
+    *,
+    events: Iterable[str],
+    window: tuple[float, float] | None = None,
+) -> dict[str, xr.DataArray]:
+    """Peri-event responses of each recording; see `iblnm.signal.perievent.extract_responses`.
+
+    Parameters
+    ----------
+    signals : mapping of str to Series, or DataFrame
+        By recording name; index times [s].
+    trials : DataFrame
+        With the events' times [s].
+    settings : Settings
+    events : iterable of str
+    window : tuple of float, optional
+        From, to [s]; that of the settings by default.
+
+    Returns
+    -------
+    dict of str to DataArray
+        Dims (event, trial, time).
+    """
+    from iblnm.signal.perievent import extract_responses
+
+    events = list(events)
+    return {
+        name: extract_responses(
+            signal.index.to_numpy(),
+            signal.to_numpy(),
+            trials,
+            events=events,
+            window=window or settings.signal.response_window,
+            fs=settings.signal.fs,
+            region=name,
+        )
+        for name, signal in signals.items()
+    }
+
+
+def measure_performance(trials: pd.DataFrame, session: Row, settings: Settings) -> dict[str, Any]:
+    """Fractions correct and psychometric fits, as one row of the table of performance."""
+    from iblnm.task import session_performance
+
+    return session_performance(
+        trials,
+        session_type=get(session, "session_type"),
+        eid=session["eid"],
+        thresholds=settings.thresholds,
+    )
+
+
+def cut_wheel(
+    times: Any, position: Any, trials: pd.DataFrame, settings: Settings, **events: str
+) -> xr.DataArray:
+    """Velocity of the wheel in each trial; see `iblnm.signal.wheel.trial_wheel_velocity`."""
+    from iblnm.signal.wheel import trial_wheel_velocity
+
+    return trial_wheel_velocity(
+        times,
+        position,
+        trials,
+        fs=settings.wheel.fs,
+        max_trial_s=settings.wheel.max_trial_s,
+        **events,
+    )
