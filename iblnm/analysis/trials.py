@@ -377,3 +377,16 @@ def prepare_traces(
     prepared = values - baseline[..., None]
     prepared[~before_next_event(responses, trials, event_order, time)] = np.nan
     return prepared
+
+
+def prepared_traces(
+    responses: xr.DataArray, trials: pd.DataFrame, settings: Settings
+) -> xr.DataArray:
+    """`prepare_traces` with windows and order of events of the settings, coordinates kept."""
+    values = prepare_traces(
+        responses,
+        trials,
+        event_order=settings.response_events,
+        baseline_window=settings.signal.baseline_window,
+    )
+    return responses.transpose("event", "trial", "time").copy(data=values)

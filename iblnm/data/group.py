@@ -13,11 +13,8 @@ import pandas as pd
 
 from iblnm.analysis.recordings import explode_sessions
 from iblnm.config import Settings, get_settings
-from iblnm.data._group_discrimination import Discrimination
-from iblnm.data._group_encoding import Encoding
-from iblnm.data._group_models import Models
+from iblnm.data._group_analyses import GroupAnalyses
 from iblnm.data._group_process import ProcessLog, run_here, run_in_workers
-from iblnm.data._group_responses import Responses
 from iblnm.data._session_cache import STORED_GROUPS, LazyConnection, SessionCache, open_session
 from iblnm.data.group_tables import read_catalog, selection_tables
 from iblnm.data.selection import (
@@ -34,10 +31,8 @@ from iblnm.pipeline.rules.cohort import TrueDuplicateSession
 from iblnm.pipeline.rules.values import as_values
 from iblnm.schemas.selection import SESSION_SELECTION
 
-_MIXINS = (Responses, Discrimination, Models, Encoding)
 
-
-class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
+class PhotometrySessionGroup(GroupAnalyses):
     """A selection of sessions, and the analyses over their recordings.
 
     The catalogue that the group was made from stays whole; a filter changes only which of
@@ -419,11 +414,6 @@ class PhotometrySessionGroup(Responses, Discrimination, Models, Encoding):
         why = what_removed_all(self.account) or "filter() or the targets left none"
         # the analysis, and what calls it
         warnings.warn(f"the group has no recordings: {why}", stacklevel=3)
-
-    def _forget_results(self) -> None:
-        for mixin in _MIXINS:
-            for name in mixin.LAZY:
-                setattr(self, name, None)
 
 
 def _keys(recordings: pd.DataFrame) -> set[tuple[str, int]]:

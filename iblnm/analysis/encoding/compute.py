@@ -17,7 +17,12 @@ from iblnm.analysis.encoding.cohort_cca import (
     fit_cohort_ccas,
 )
 from iblnm.analysis.encoding.components import component_tables
-from iblnm.analysis.encoding.glm import fit_recording_glms, wide_coefficients
+from iblnm.analysis.encoding.glm import (
+    features_of,
+    fit_recording_glms,
+    fit_response_glm,
+    wide_coefficients,
+)
 from iblnm.analysis.encoding.psychometric_features import psychometric_features
 from iblnm.analysis.encoding.tables import (
     CCA_RESULTS,
@@ -129,6 +134,54 @@ def fit_all(selected: pd.DataFrame, recordings: pd.DataFrame, settings: Settings
     fits = fits.merge(recordings, on=["eid", "fiber_idx", "target_NM"], how="left")
     corrected = correct_p(fits, "p", ["event", "term"], encoding.correction)
     return GLM_COEFFICIENTS.conform(corrected)
+
+
+def recording_features(
+    magnitudes: pd.DataFrame,
+    event_name: str,
+    settings: Settings,
+    *,
+    weight_by_se: bool = False,
+    min_trials: int | None = None,
+    contrast_coding: str | None = None,
+) -> pd.DataFrame:
+    """Coefficients of the regressions of one event as features of the recordings.
+
+    Parameters
+    ----------
+    magnitudes : DataFrame
+        Schema `RESPONSE_MAGNITUDES`, all trials.
+    event_name : str
+    settings : Settings
+    weight_by_se : bool
+        Divide every coefficient by its standard error.
+    min_trials, contrast_coding
+        See `iblnm.analysis.fit_response_glm`; those of the settings by default.
+
+    Returns
+    -------
+    DataFrame
+        Index (eid, target_NM, fiber_idx).
+    """
+    encoding = settings.encoding
+    coefficients, errors = fit_response_glm(
+        analysed_trials(magnitudes, settings)[0],
+        event_name,
+        min_trials=encoding.min_trials if min_trials is None else min_trials,
+        contrast_coding=contrast_coding or encoding.contrast_coding,
+        contrasts=settings.analysis_contrasts,
+    )
+    return features_of(coefficients, errors if weight_by_se else None)
+
+
+def common_views(
+    encoding: pd.DataFrame, behavior: pd.DataFrame, exclude_intercept: bool = True
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Features of encoding and of behavior of the recordings that have both, in one order."""
+    if exclude_intercept:
+        encoding = encoding.drop(columns="intercept", errors="ignore")
+    common = encoding.index.intersection(behavior.index).sort_values()
+    return encoding.loc[common], behavior.loc[common]
 
 
 def not_fitted(glm: pd.DataFrame) -> list[str]:

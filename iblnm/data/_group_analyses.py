@@ -1,60 +1,209 @@
-"""A group's regression per recording, decomposition, canonical correlation."""
+"""A group's analyses: calls of the slices of `iblnm.analysis`, whose results the group keeps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from iblnm.data._group_tables import GroupTables
 from iblnm.errors import DataError
 from iblnm.pipeline.rules.values import as_values
 
 if TYPE_CHECKING:
     from iblnm.analysis.encoding.decomposition import GLMPCAResult
+    from iblnm.analysis.lmm.model import LMMResult
     from iblnm.analysis.stats.cca import CCAResult
-    from iblnm.config import Settings
 
 
-class Encoding:
-    """Methods of a group; results are None until a method fills them.
+class GroupAnalyses(GroupTables):
+    """Analyses of a group; what they return stays as an attribute, None until then.
 
     Attributes
     ----------
-    glm_response_features : DataFrame
-        Coefficients by recording, index (eid, target_NM, fiber_idx).
-    psychometric_features : DataFrame
-        Lateralised psychometric parameters, same index.
-    glm_pca_result, glm_ica_result : GLMPCAResult
-    cca_result : CCAResult
-        All recordings together.
+    response_magnitudes : DataFrame
+        One row per recording, event and trial; also ``events``.
+    response_features : DataFrame
+        One row per recording, index (eid, target_NM, fiber_idx).
+    mean_traces, trial_timing, peak_velocity, performance : DataFrame
+        Schemas `MEAN_TRACES`, `TRIAL_TIMING`, `PEAK_VELOCITY`, `PERFORMANCE`.
+    response_traces : mapping
+        By (eid, fiber_idx), see `load_response_traces`; ``response_traces_tpts`` its times.
+    skipped : Skipped
+        What the last method that read session files could not use.
+    lmm_results : dict of (target, event) to LMMResult
+        ``lmm_re_formula`` their random effects, ``lmm_notes`` what could not be fitted.
+    wheel_lmm_results : dict of (target, contrast, variable) to dict
     cohort_cca_results : dict of str to CCAResult
         By target, signs aligned; ``cohort_cca_data`` the features of each.
-    cohort_cca_cross_projections : DataFrame
-    cohort_cca_weight_similarities : dict of str to DataFrame
-        ``x`` (encoding) and ``y`` (behaviour).
     """
 
-    LAZY: ClassVar[tuple[str, ...]] = (
-        "glm_response_features",
-        "psychometric_features",
-        "glm_pca_result",
-        "glm_ica_result",
-        "cca_result",
-        "cohort_cca_results",
-        "cohort_cca_data",
-        "cohort_cca_cross_projections",
-        "cohort_cca_weight_similarities",
-    )
+    def response_similarity_matrix(self) -> pd.DataFrame:
+        """Cosine similarity of the response vectors of every two recordings.
 
-    settings: Settings
-    recordings: pd.DataFrame
-    response_magnitudes: pd.DataFrame | None
-    performance: pd.DataFrame | None
-    get_response_magnitudes: Any
-    load_performance: Any
-    _tell_if_empty: Any
+        Returns
+        -------
+        DataFrame
+            Index and columns (eid, target_NM, fiber_idx); also in ``similarity_matrix``. The
+            features are made with their defaults if they are not there.
+        """
+        from iblnm.analysis.similarity.cosine import cosine_similarity_matrix
+
+        self.similarity_matrix = cosine_similarity_matrix(self._features())
+        return self.similarity_matrix
+
+    def decode_target(
+        self,
+        normalize: bool = True,
+        C: float | None = None,
+        Cs: Sequence[float] | None = None,
+        *,
+        contributions: bool = True,
+    ) -> Any:
+        """Decode the target of every recording from animals that the decoder has not seen.
+
+        Parameters
+        ----------
+        normalize, C, Cs
+            See `iblnm.analysis.decode_target_nm`.
+        contributions : bool
+            Whether the contribution of each feature is computed too.
+
+        Returns
+        -------
+        TargetNMDecoder
+            Fitted; also in ``decoder``.
+        """
+        from iblnm.analysis.decoding.decoder import TargetNMDecoder
+
+        features = self._features()
+        features = features[features.notna().all(axis=1)]
+        labels = features.index.get_level_values("target_NM")
+        self.decoder = TargetNMDecoder(features, labels, self._subjects(features), normalize)
+        self.decoder.fit(C=C, Cs=Cs)
+        if contributions:
+            self.decoder.unique_contribution()
+        return self.decoder
+
+    def anova_response_magnitudes(
+        self,
+        response_col: str = "response_early",
+        min_subjects: int | None = None,
+        min_trials: int | None = None,
+    ) -> pd.DataFrame:
+        """Repeated-measures ANOVA per target and event.
+
+        Parameters
+        ----------
+        response_col, min_subjects, min_trials
+            See `iblnm.analysis.anova.compute.response_anova`.
+
+        Returns
+        -------
+        DataFrame
+            Schema `iblnm.analysis.anova.tables.RESPONSE_ANOVA`; also in ``anova_results``.
+        """
+        from iblnm.analysis.anova.compute import response_anova
+
+        result = response_anova(
+            self._magnitudes(),
+            self.settings,
+            response_col=response_col,
+            min_subjects=min_subjects,
+            min_trials=min_trials,
+        )
+        self.anova_results = result.tables["response_anova"]
+        return self.anova_results
+
+    def fit_lmm(
+        self,
+        response_col: str = "response_early",
+        min_subjects: int = 2,
+        re_formulas: Sequence[str] | None = None,
+        contrast_coding: str = "log",
+    ) -> dict[tuple[str, str], LMMResult]:
+        """Fit the mixed model of every target and event.
+
+        Parameters
+        ----------
+        response_col : str
+        min_subjects : int
+        re_formulas : sequence of str, optional
+            Random effects in order of preference; those of the settings by default.
+        contrast_coding : {'log', 'linear', 'rank'}
+
+        Returns
+        -------
+        dict of (target, event) to LMMResult
+            Also in ``lmm_results``; ``lmm_coefficients`` has their fixed effects with
+            corrected p.
+        """
+        from iblnm.analysis.lmm.compute import coefficient_table, fit_responses
+        from iblnm.analysis.trials import analysed_trials
+
+        fits, self.lmm_notes = fit_responses(
+            analysed_trials(self._magnitudes(), self.settings, response_col)[0],
+            self.settings,
+            response_col=response_col,
+            min_subjects=min_subjects,
+            re_formulas=None if re_formulas is None else as_values(re_formulas),
+            contrast_coding=contrast_coding,
+        )
+        self.lmm_results = fits
+        self.lmm_coefficients = coefficient_table(fits, self.settings.models.correction)
+        self.lmm_re_formula = {key: fit.re_formula for key, fit in fits.items()}
+        return fits
+
+    def fit_wheel_lmm(
+        self, response_col: str = "response_early", min_subjects: int = 2
+    ) -> pd.DataFrame:
+        """Fit the wheel models of every target, contrast and variable.
+
+        Peak velocities are those of ``peak_velocity``; without them (see
+        `enrich_peak_velocity`) that variable is left out.
+
+        Returns
+        -------
+        DataFrame
+            Schema `WHEEL_MODELS`; also in ``wheel_lmm_summary``.
+        """
+        from iblnm.analysis.movement.compute import fit_wheel_models, with_peak_velocity
+        from iblnm.analysis.trials import analysed_trials
+        from iblnm.constants import STIMULUS_EVENT
+
+        trials, _ = analysed_trials(self._magnitudes(), self.settings, response_col)
+        trials = trials[trials["event"] == STIMULUS_EVENT]
+        summary = fit_wheel_models(
+            with_peak_velocity(trials, self.peak_velocity),
+            self.settings,
+            response_col=response_col,
+            min_subjects=min_subjects,
+        )
+        self.wheel_lmm_summary = summary
+        self.wheel_lmm_results = {
+            (row["target_NM"], row["contrast"], row["dv"]): row
+            for row in summary.to_dict("records")
+        }
+        return summary
+
+    def fit_movement_encoding(self) -> pd.DataFrame:
+        """Cross-validated ΔR² of contrast and timing, its test, and slopes per contrast.
+
+        Returns
+        -------
+        DataFrame
+            Schema `MOVEMENT_ENCODING`; also in ``movement_encoding``, the others in
+            ``movement_tests`` and ``movement_slopes``.
+        """
+        from iblnm.analysis.movement.compute import movement_encoding
+
+        result = movement_encoding(self._magnitudes(), self.peak_velocity, self.settings)
+        self.movement_encoding = result.tables["movement_encoding"]
+        self.movement_tests = result.tables["movement_tests"]
+        self.movement_slopes = result.tables["movement_slopes"]
+        return self.movement_encoding
 
     def get_glm_response_features(
         self,
@@ -78,22 +227,16 @@ class Encoding:
         DataFrame
             Index (eid, target_NM, fiber_idx); also in ``glm_response_features``.
         """
-        from iblnm.analysis.encoding.glm import features_of, fit_response_glm
-        from iblnm.analysis.trials import analysed_trials
+        from iblnm.analysis.encoding.compute import recording_features
 
-        self._tell_if_empty()
-        if self.response_magnitudes is None:
-            self.get_response_magnitudes()
-        encoding = self.settings.encoding
-        trials, _ = analysed_trials(self.response_magnitudes, self.settings)
-        coefficients, errors = fit_response_glm(
-            trials,
+        self.glm_response_features = recording_features(
+            self._magnitudes(),
             event_name,
-            min_trials=encoding.min_trials if min_trials is None else min_trials,
-            contrast_coding=contrast_coding or encoding.contrast_coding,
-            contrasts=self.settings.analysis_contrasts,
+            self.settings,
+            weight_by_se=weight_by_se,
+            min_trials=min_trials,
+            contrast_coding=contrast_coding,
         )
-        self.glm_response_features = features_of(coefficients, errors if weight_by_se else None)
         return self.glm_response_features
 
     def get_psychometric_features(
@@ -119,7 +262,7 @@ class Encoding:
 
         self._tell_if_empty()
         if performance_path is not None or self.performance is None:
-            self.load_performance(performance_path or self.settings.data_dir / "performance.pqt")
+            self.load_performance(performance_path)
         self.psychometric_features = psychometric_features(
             self.recordings,
             self.performance,
@@ -266,19 +409,23 @@ class Encoding:
         self.cohort_cca_weight_similarities = pairwise_weight_similarities(self._fitted(cohorts))
         return self.cohort_cca_weight_similarities
 
+    def _features(self) -> pd.DataFrame:
+        if self.response_features is None:
+            self.get_response_features()
+        return self.response_features
+
     def _glm_features(self) -> pd.DataFrame:
         if self.glm_response_features is None:
             self.get_glm_response_features()
         return self.glm_response_features
 
     def _views(self, exclude_intercept: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+        from iblnm.analysis.encoding.compute import common_views
+
         encoding = self._glm_features()
         if self.psychometric_features is None:
             self.get_psychometric_features()
-        if exclude_intercept:
-            encoding = encoding.drop(columns="intercept", errors="ignore")
-        common = encoding.index.intersection(self.psychometric_features.index).sort_values()
-        return encoding.loc[common], self.psychometric_features.loc[common]
+        return common_views(encoding, self.psychometric_features, exclude_intercept)
 
     def _subject_of_session(self) -> dict[str, str]:
         return dict(zip(self.recordings["eid"], self.recordings["subject"], strict=True))

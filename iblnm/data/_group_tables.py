@@ -1,4 +1,4 @@
-"""A group's trial-level responses and the features made of them."""
+"""The tables and results that a group keeps, and how they follow its recordings."""
 
 from __future__ import annotations
 
@@ -10,60 +10,67 @@ import pandas as pd
 
 from iblnm.analysis.regressors.tables import PEAK_VELOCITY
 from iblnm.analysis.responses.tables import RESPONSE_MAGNITUDES
-from iblnm.analysis.stored import (
-    ResponseTraces,
-    Skipped,
-    iterate_sessions,
-)
 from iblnm.analysis.traces.tables import MEAN_TRACES
 from iblnm.analysis.vectors.tables import RESPONSE_MATRIX
 from iblnm.pipeline.rules.values import as_values
 from iblnm.schemas import PERFORMANCE, TRIAL_TIMING
 
 if TYPE_CHECKING:
-    import xarray as xr
-
+    from iblnm.analysis.stored import ResponseTraces, Skipped
     from iblnm.config import Settings
 
+# name: schema, file below the root
+_STORED = {
+    "response_magnitudes": (RESPONSE_MAGNITUDES, "results/responses/responses.pqt"),
+    "mean_traces": (MEAN_TRACES, "results/responses/mean_traces.pqt"),
+    "peak_velocity": (PEAK_VELOCITY, "results/responses/trial_regressors.pqt"),
+    "trial_timing": (TRIAL_TIMING, "data/trial_timing.pqt"),
+    "performance": (PERFORMANCE, "data/performance.pqt"),
+}
 
-class Responses:
-    """Responses of a group; every table is None until a method fills it.
 
-    Attributes
-    ----------
-    response_magnitudes : DataFrame
-        One row per recording, event and trial; also ``events``.
-    response_features : DataFrame
-        One row per recording, index (eid, target_NM, fiber_idx).
-    mean_traces, trial_timing, peak_velocity, performance : DataFrame
-        Schemas `MEAN_TRACES`, `TRIAL_TIMING`, `PEAK_VELOCITY`, `PERFORMANCE`.
-    response_traces : mapping
-        By (eid, fiber_idx), see `load_response_traces`; ``response_traces_tpts`` its times.
-    skipped : Skipped
-        What the last method that read session files could not use.
+class GroupTables:
+    """Tables by recording, tables by session and results of a group; None until they are made.
+
+    When the recordings in use become fewer, the tables are cut to them and the results are
+    forgotten.
     """
 
-    LAZY: ClassVar[tuple[str, ...]] = (
+    BY_RECORDING: ClassVar[tuple[str, ...]] = (
         "response_magnitudes",
         "response_features",
+        "mean_traces",
+    )
+    BY_SESSION: ClassVar[tuple[str, ...]] = (
+        "trial_timing",
+        "trial_regressors",
+        "peak_velocity",
+        "performance",
+    )
+    RESULTS: ClassVar[tuple[str, ...]] = (
         "response_traces",
         "response_traces_tpts",
-        "mean_traces",
-        "trial_timing",
-        "trial_regressors",
-        "peak_velocity",
-        "performance",
-    )
-    _BY_RECORDING: ClassVar[tuple[str, ...]] = (
-        "response_magnitudes",
-        "response_features",
-        "mean_traces",
-    )
-    _BY_SESSION: ClassVar[tuple[str, ...]] = (
-        "trial_timing",
-        "trial_regressors",
-        "peak_velocity",
-        "performance",
+        "similarity_matrix",
+        "decoder",
+        "anova_results",
+        "lmm_results",
+        "lmm_coefficients",
+        "lmm_re_formula",
+        "lmm_notes",
+        "wheel_lmm_results",
+        "wheel_lmm_summary",
+        "movement_encoding",
+        "movement_tests",
+        "movement_slopes",
+        "glm_response_features",
+        "psychometric_features",
+        "glm_pca_result",
+        "glm_ica_result",
+        "cca_result",
+        "cohort_cca_results",
+        "cohort_cca_data",
+        "cohort_cca_cross_projections",
+        "cohort_cca_weight_similarities",
     )
 
     settings: Settings
@@ -167,6 +174,7 @@ class Responses:
 
     def get_trial_timing(self) -> pd.DataFrame:
         """Conditions and times of every trial; also in ``trial_timing``."""
+        from iblnm.analysis.stored import Skipped, iterate_sessions
         from iblnm.data.catalog import stack_timing
 
         self._tell_if_empty()
@@ -186,14 +194,16 @@ class Responses:
             Schema `PEAK_VELOCITY`; also in ``peak_velocity``, and as a column of
             ``response_magnitudes`` and ``trial_timing`` if they are there.
         """
+        from iblnm.analysis.movement.compute import with_peak_velocity
+        from iblnm.analysis.regressors.tables import PEAK_VELOCITY
+
         if self.peak_velocity is None:
             self.peak_velocity = self.get_trial_regressors()[PEAK_VELOCITY.names]
         for name in ("response_magnitudes", "trial_timing"):
             table = getattr(self, name)
             if table is not None:
                 table = table.drop(columns="peak_velocity", errors="ignore")
-                enriched = table.merge(self.peak_velocity, on=["eid", "trial"], how="left")
-                setattr(self, name, enriched)
+                setattr(self, name, with_peak_velocity(table, self.peak_velocity))
         return self.peak_velocity
 
     def load_response_traces(self) -> ResponseTraces:
@@ -205,6 +215,10 @@ class Responses:
             Read from the session file at first use; as many sessions as the settings allow
             stay in memory. Also in ``response_traces``.
         """
+        from functools import partial
+
+        from iblnm.analysis.stored import ResponseTraces
+        from iblnm.analysis.trials import prepared_traces
         from iblnm.signal.perievent import relative_times
 
         self._tell_if_empty()
@@ -212,7 +226,7 @@ class Responses:
         self.response_traces = ResponseTraces(
             self.recordings,
             self.h5_dir,
-            self._prepare_traces,
+            partial(prepared_traces, settings=self.settings),
             self.settings.cohort.max_cached_sessions,
         )
         self.response_traces_tpts = relative_times(signal.response_window, signal.fs)
@@ -225,24 +239,22 @@ class Responses:
 
     def load_response_magnitudes(self, path: Path | str | None = None) -> pd.DataFrame:
         """Read ``response_magnitudes``; from the results of the settings by default."""
-        return self._load("response_magnitudes", path, "responses/responses.pqt")
+        return self._load("response_magnitudes", path)
 
     def load_mean_traces(self, path: Path | str | None = None) -> pd.DataFrame:
         """Read ``mean_traces``; from the results of the settings by default."""
-        return self._load("mean_traces", path, "responses/mean_traces.pqt")
+        return self._load("mean_traces", path)
 
     def load_peak_velocity(self, path: Path | str | None = None) -> pd.DataFrame:
         """Read ``peak_velocity``; from the trial regressors of the settings by default."""
-        return self._load("peak_velocity", path, "responses/trial_regressors.pqt")
+        return self._load("peak_velocity", path)
 
     def load_trial_timing(self, path: Path | str | None = None) -> pd.DataFrame:
         """Read ``trial_timing``; from the table of the settings by default."""
-        path = self.settings.data_dir / "trial_timing.pqt" if path is None else path
         return self._load("trial_timing", path)
 
     def load_performance(self, path: Path | str | None = None) -> pd.DataFrame:
         """Read ``performance``; from the table of the settings by default."""
-        path = self.settings.data_dir / "performance.pqt" if path is None else path
         return self._load("performance", path)
 
     def load_response_features(self, path: Path | str | None = None) -> pd.DataFrame:
@@ -255,35 +267,20 @@ class Responses:
         self.response_features = self._of_recordings(matrix)
         return self.response_features
 
-    # inside --------------------------------------------------------------------------------
-
     def _magnitudes(self) -> pd.DataFrame:
         self._tell_if_empty()
         if self.response_magnitudes is None:
             self.get_response_magnitudes()
         return self.response_magnitudes
 
-    def _prepare_traces(self, responses: xr.DataArray, trials: pd.DataFrame) -> xr.DataArray:
-        from iblnm.analysis.trials import prepare_traces
-
-        values = prepare_traces(
-            responses,
-            trials,
-            event_order=self.settings.response_events,
-            baseline_window=self.settings.signal.baseline_window,
-        )
-        return responses.transpose("event", "trial", "time").copy(data=values)
-
-    def _load(self, name: str, path: Path | str | None, default: str = "") -> pd.DataFrame:
+    def _load(self, name: str, path: Path | str | None) -> pd.DataFrame:
         from iblnm.storage.parquet import read_table
 
-        schema = _SCHEMAS[name]
-        table = read_table(self.settings.results_dir / default if path is None else path)
-        table = schema.conform(table)
-        by_recording = name in self._BY_RECORDING
-        table = self._of_recordings(table) if by_recording else self._of_sessions(table)
-        setattr(self, name, table)
-        return table
+        schema, default = _STORED[name]
+        table = schema.conform(read_table(self.settings.root / default if path is None else path))
+        of = self._of_recordings if name in self.BY_RECORDING else self._of_sessions
+        setattr(self, name, of(table))
+        return getattr(self, name)
 
     def _of_sessions(self, table: pd.DataFrame) -> pd.DataFrame:
         return table[table["eid"].isin(self.recordings["eid"])].reset_index(drop=True)
@@ -301,21 +298,13 @@ class Responses:
         """The tables that are there, cut to the recordings in use."""
         cut: dict[str, Any] = {}
         for names, of in (
-            (self._BY_RECORDING, self._of_recordings),
-            (self._BY_SESSION, self._of_sessions),
+            (self.BY_RECORDING, self._of_recordings),
+            (self.BY_SESSION, self._of_sessions),
         ):
-            cut.update({name: of(getattr(self, name)) for name in names if _there(self, name)})
+            there = {name: getattr(self, name) for name in names}
+            cut |= {name: of(table) for name, table in there.items() if table is not None}
         return cut
 
-
-_SCHEMAS = {
-    "response_magnitudes": RESPONSE_MAGNITUDES,
-    "mean_traces": MEAN_TRACES,
-    "peak_velocity": PEAK_VELOCITY,
-    "trial_timing": TRIAL_TIMING,
-    "performance": PERFORMANCE,
-}
-
-
-def _there(group: Responses, name: str) -> bool:
-    return getattr(group, name) is not None
+    def _forget_results(self) -> None:
+        for name in (*self.BY_RECORDING, *self.BY_SESSION, *self.RESULTS):
+            setattr(self, name, None)
