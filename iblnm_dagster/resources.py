@@ -26,7 +26,7 @@ class Archive:
         with self._connecting:
             if self._one is None:
                 from iblnm.archive.connection import connect
-                from iblnm.storage.identity import claim_root
+                from iblnm.archive.identity import claim_root
 
                 claim_root(self.settings)
                 self._one = connect(self.settings)

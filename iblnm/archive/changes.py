@@ -1,29 +1,19 @@
-"""What has changed on Alyx: listings by windows that fit one answer, content of one session.
-
-Alyx orders lists by start time alone, so a page boundary between equal start times loses rows:
-a ``next`` is never followed. A list that does not fit into one answer is asked for again in two
-halves by start time. (Halves by a dataset's time would not be disjoint: each condition on the
-datasets of a session may hold for another dataset.)
-"""
+"""What has changed on Alyx: lists of what was saved, and the content of one session."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
+from iblnm.archive.listing import MAX_ROWS, exact_text, list_remote_sessions
 from iblnm.archive.remote import rest
 from iblnm.archive.sync_state import Listed
-from iblnm.errors import NotFoundError, ServerError
+from iblnm.errors import NotFoundError
 
-MAX_ROWS = 1000
-FIRST_START = "1990-01-01T00:00:00"
-LAST_START = "2100-01-01T00:00:00"
-_SMALLEST_WINDOW = timedelta(microseconds=2)
 _STAMPS = {
     "sessions": "auto_datetime",
     "datasets": "data_dataset_session_related__auto_datetime",
@@ -43,7 +33,6 @@ _FIELDS = (
     "json",
 )
 _DATASET_FIELDS = ("collection", "name", "revision", "file_size", "hash", "default_revision")
-_LISTED_FIELDS = ("subject", "start_time", "number", "lab", "projects", "task_protocol")
 
 
 @dataclass(frozen=True)
@@ -84,7 +73,7 @@ class RemoteChanges:
     def __init__(self, one: Any, project: str, *, max_total_s: float | None = None):
         self._one = one
         self._project = project
-        self._max_total_s = max_total_s
+        self._patience = {} if max_total_s is None else {"max_total_s": max_total_s}
 
     def changed_since(self, clock: str, stamp: str) -> list[Listed]:
         """Sessions that were saved, or a dataset of which was saved, at this time or later.
@@ -95,21 +84,22 @@ class RemoteChanges:
         stamp : str
             Time of the server's clock.
         """
-        return list(self._unique(self._window(f"{_STAMPS[clock]}__gte,{stamp}", None, None)))
+        return self._list(condition=f"{_STAMPS[clock]}__gte,{stamp}")
 
     def started_between(self, start: str, end: str) -> list[Listed]:
         """Sessions with start <= start_time < end."""
-        return list(self._unique(self._window("", start, end)))
+        return self._list(start=start, end=end)
 
     def newest_dataset_stamp(self, stamp: str) -> str | None:
         """A late save of any dataset at this time or later; the latest of one answer."""
-        found = self._list("datasets", f"auto_datetime__gte,{stamp}")
+        query = f"auto_datetime__gte,{stamp}"
+        found = rest(self._one, "datasets", "list", django=query, limit=MAX_ROWS, **self._patience)
         return max((exact_stamp(row["auto_datetime"]) for row in found), default=None)
 
     def look(self, eid: str) -> Sight | None:
         """Content of a session; None if it is not there or not in the project any more."""
         try:
-            record = rest(self._one, "sessions", "read", eid, **self._patience())
+            record = rest(self._one, "sessions", "read", eid, **self._patience)
         except NotFoundError:
             return None
         if self._project not in (record.get("projects") or []):
@@ -121,40 +111,9 @@ class RemoteChanges:
             exact_stamp(stamp) if stamp else None,
         )
 
-    def _window(self, condition: str, start: str | None, end: str | None) -> list[dict[str, Any]]:
-        parts = [f"projects__name,{self._project}", condition]
-        if start is not None:
-            parts.append(f"start_time__gte,{start},start_time__lt,{end}")
-        found = self._list("sessions", ",".join(part for part in parts if part))
-        if found.count <= MAX_ROWS:
-            if len(found) < found.count:
-                raise ServerError(f"a list of {found.count} sessions came with {len(found)} rows")
-            return list(found)
-        first = datetime.fromisoformat(start or FIRST_START)
-        last = datetime.fromisoformat(end or LAST_START)
-        if last - first < _SMALLEST_WINDOW:
-            raise ServerError(
-                f"{found.count} sessions start at {first}: more than the {MAX_ROWS} of one answer"
-            )
-        middle = first + (last - first) / 2
-        edges = [_text(first), _text(middle), _text(last)]
-        return [row for pair in pairwise(edges) for row in self._window(condition, *pair)]
-
-    def _list(self, endpoint: str, query: str) -> Any:
-        return rest(self._one, endpoint, "list", django=query, limit=MAX_ROWS, **self._patience())
-
-    def _patience(self) -> dict[str, float]:
-        return {} if self._max_total_s is None else {"max_total_s": self._max_total_s}
-
-    @staticmethod
-    def _unique(rows: Iterable[Mapping[str, Any]]) -> Iterator[Listed]:
-        seen = set()
-        for row in rows:
-            eid = str(row.get("id") or str(row["url"]).rstrip("/").split("/")[-1])
-            if eid not in seen:
-                seen.add(eid)
-                listing = digest([_plain(name, row.get(name)) for name in _LISTED_FIELDS])
-                yield Listed(eid, str(row["start_time"]), listing)
+    def _list(self, **window: str) -> list[Listed]:
+        rows = list_remote_sessions(self._one, self._project, **window, **self._patience)
+        return [Listed(eid, str(row["start_time"])) for eid, row in rows.items()]
 
 
 def record_fingerprint(record: Mapping[str, Any]) -> str:
@@ -202,7 +161,7 @@ def exact_stamp(text: str) -> str:
     >>> exact_stamp("2025-06-01T12:00:00")
     '2025-06-01T12:00:00.000000'
     """
-    return _text(datetime.fromisoformat(text).replace(tzinfo=None))
+    return exact_text(datetime.fromisoformat(text).replace(tzinfo=None))
 
 
 def later(stamp: str, seconds: float) -> str:
@@ -213,11 +172,7 @@ def later(stamp: str, seconds: float) -> str:
     >>> later("2025-06-01T12:00:00.000000", -7200)
     '2025-06-01T10:00:00.000000'
     """
-    return _text(datetime.fromisoformat(stamp) + timedelta(seconds=seconds))
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds")
+    return exact_text(datetime.fromisoformat(stamp) + timedelta(seconds=seconds))
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -49,9 +49,11 @@ class LocalChanges:
         self._records = LocalRecords(cache_dir / ".alyx")
         self._loaded: list[tuple[int, int]] = []
         self._sessions: dict[str, _Session] = {}
+        self._listed: dict[str, str] = {}
+        self._noted: dict[str, str] = {}
 
-    def list_all(self) -> list[Listed]:
-        """All sessions of the project.
+    def list_all(self) -> tuple[list[Listed], list[str]]:
+        """All sessions of the project, and those that look other than in the list noted before.
 
         Raises
         ------
@@ -59,14 +61,16 @@ class LocalChanges:
             If a table of ONE is missing or damaged.
         """
         self._load()
-        return [
-            Listed(
-                eid,
-                _start(session),
-                digest([session.static, *map(_mtime, session.folders), _stat(self._record(eid))]),
-            )
+        self._listed = {
+            eid: digest([session.static, *map(_mtime, session.folders), _stat(self._record(eid))])
             for eid, session in self._sessions.items()
-        ]
+        }
+        rows = [Listed(eid, _start(session)) for eid, session in self._sessions.items()]
+        return rows, [eid for eid, found in self._listed.items() if self._noted.get(eid) != found]
+
+    def noted(self) -> None:
+        """The list has been taken in; the next tells what differs from it."""
+        self._noted = self._listed
 
     def look(self, eid: str) -> Sight | None:
         """Content of a session: table rows, record, sizes on disk; None if there is none.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from iblnm.archive.datasets import list_session_datasets
+from iblnm.archive.listing import list_remote_sessions
 from iblnm.archive.records import is_remote, records_of
-from iblnm.archive.remote import rest
 from iblnm.errors import DataError, UnknownSessionError
 from iblnm.io import regions
 from iblnm.io.fibers import subject_fibers
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
     from iblnm.config import Settings
 
-# Alyx never gives more rows than this in one answer, and loses rows between pages
-_ALYX_MAX_ROWS = 1000
-_FIRST_DAY = "2000-01-01"
-_LAST_DAY = "2100-01-01"
 _ZYGOSITY = {0: "-/-", 1: "+/-", 2: "+/+", 3: "+"}  # as Alyx numbers and writes them
 
 
@@ -246,32 +242,15 @@ def _local_rows(one: Any, project: str | None) -> Iterator[dict[str, Any]]:
 
 
 def _remote_rows(one: Any, project: str | None) -> Iterator[dict[str, Any]]:
-    seen = set()
-    for record in _window(one, project, _FIRST_DAY, _LAST_DAY):
-        eid = str(record.get("id") or str(record["url"]).rstrip("/").split("/")[-1])
-        if eid not in seen:
-            seen.add(eid)
-            yield {
-                "eid": eid,
-                "subject": record["subject"],
-                "start_time": record["start_time"],
-                "date": record["start_time"][:10],
-                "number": int(record["number"]),
-                "lab": _text(record.get("lab")),
-            }
-
-
-def _window(one: Any, project: str | None, start: str, end: str) -> list[dict[str, Any]]:
-    """Sessions with start <= start_time < end, by windows small enough for one answer."""
-    query = f"start_time__gte,{start},start_time__lt,{end}"
-    if project:
-        query = f"projects__name,{project},{query}"
-    answer = rest(one, "sessions", "list", django=query, limit=_ALYX_MAX_ROWS)
-    days = (pd.Timestamp(end) - pd.Timestamp(start)).days
-    if answer.count <= _ALYX_MAX_ROWS or days <= 1:
-        return list(answer)
-    middle = str((pd.Timestamp(start) + pd.Timedelta(days=days // 2)).date())
-    return [*_window(one, project, start, middle), *_window(one, project, middle, end)]
+    for eid, record in list_remote_sessions(one, project).items():
+        yield {
+            "eid": eid,
+            "subject": record["subject"],
+            "start_time": record["start_time"],
+            "date": record["start_time"][:10],
+            "number": int(record["number"]),
+            "lab": _text(record.get("lab")),
+        }
 
 
 def _text(value: Any) -> str | None:

@@ -1,25 +1,59 @@
 """What is known of the archive's sessions: content seen, content handled, what is to be done.
 
+Of a session four facts count: its eid, the fingerprint of the content that was seen, the
+fingerprint of the content that has had its run, and whether it was withdrawn. A session whose
+two fingerprints differ gets one run. The other columns say when to look at it next.
+
 One SQLite file, ``metadata/sync.sqlite``. Every method is one transaction, so a process that is
 killed leaves the table as it was before or as it is after, and several processes may share it.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from iblnm.archive import _sync_rows
 from iblnm.config import Settings
 from iblnm.errors import TransientError, UnreadableFileError
 
 BUSY_TIMEOUT_S = 30.0
 FIRST_RETRY_S = 60.0
 LONGEST_RETRY_S = 6 * 3600.0
+_VERSION = 2
+# a session is due for a look if it was named after the last look, or that much earlier than now;
+# never looked at is -1, and that is before everything
+_SCHEMA = """
+CREATE TABLE sessions (
+    eid TEXT PRIMARY KEY,
+    start_time TEXT NOT NULL,
+    seen TEXT,
+    since REAL,
+    handled TEXT,
+    withdrawn TEXT,
+    named REAL NOT NULL DEFAULT 0,
+    looked REAL NOT NULL DEFAULT -1,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    retry_at REAL NOT NULL DEFAULT 0,
+    owner TEXT
+);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+_FROM_FIRST_VERSION = f"""
+ALTER TABLE sessions RENAME TO first_version;
+{_SCHEMA}
+INSERT INTO sessions (eid, start_time, seen, since, handled, withdrawn, looked)
+    SELECT eid, start_time, fingerprint, since, iif(handled IS version, fingerprint, NULL),
+    withdrawn, iif(look, -1, looked) FROM first_version;
+DROP TABLE first_version;
+DROP TABLE versions;
+DELETE FROM facts WHERE name = 'listing';
+"""
 
 
 @dataclass(frozen=True)
@@ -31,13 +65,10 @@ class Listed:
     eid : str
     start_time : str
         ISO 8601.
-    listing : str
-        Digest of what the list tells; another one is a reason for a look at the session.
     """
 
     eid: str
     start_time: str
-    listing: str
 
 
 @dataclass(frozen=True)
@@ -49,10 +80,10 @@ class Look:
     eid : str
     fingerprint : str or None
         Digest of its content; None if the archive has no such session (any more).
-    start_time : str, optional
-        As it is now.
     time : float
         When the look began [s since 1970]: a run created later reads this content or newer.
+    start_time : str, optional
+        As it is now.
     changed : float, optional
         When the content last changed, where that is known [s since 1970].
     """
@@ -66,27 +97,26 @@ class Look:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A content version that no run has taken in yet.
+    """A content that no run has taken in yet.
 
     Parameters
     ----------
     eid : str
     start_time : str
-    version : str
-        Fingerprint; with ``:2`` and so on if the content has come back to an earlier state.
+    fingerprint : str
     since : float
         When it was first seen [s since 1970]: a run created later has read it.
     """
 
     eid: str
     start_time: str
-    version: str
+    fingerprint: str
     since: float
 
     @property
     def run_key(self) -> str:
-        """Key of the one run that may be asked for it."""
-        return f"{self.eid}:{self.version}"
+        """Key of the one run that may be asked for it; a content may come back later."""
+        return f"{self.eid}:{self.fingerprint}@{self.since:.6f}"
 
 
 def open_state(settings: Settings) -> SyncState:
@@ -118,12 +148,9 @@ class SyncState:
             with closing(
                 sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             ) as connection:
-                if not connection.execute("PRAGMA user_version").fetchone()[0]:
-                    connection.executescript(
-                        f"BEGIN;{_sync_rows.SCHEMA}PRAGMA user_version = 1;COMMIT"
-                    )
                 connection.execute("BEGIN IMMEDIATE")
                 with connection:
+                    _bring_up_to_date(connection)
                     yield connection
         except sqlite3.OperationalError as error:
             raise TransientError(f"{self._path.name}: {error}") from error
@@ -139,39 +166,35 @@ class SyncState:
     def fact(self, name: str, default: Any = None) -> Any:
         """A value by name."""
         with self._transaction() as db:
-            return _sync_rows.fact(db, name, default)
+            row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return default if row is None else json.loads(row[0])
 
     def set_facts(self, **values: Any) -> None:
         """Store values by name, together."""
         with self._transaction() as db:
-            _sync_rows.set_facts(db, values)
+            _set_facts(db, values)
 
     # what is listed ---------------------------------------------------------------------------
 
     def note(
         self,
         rows: Iterable[Listed],
-        now: float,
         *,
-        look: bool = False,
-        unless_awaited: bool = False,
-        epoch: int | None = None,
-        **facts: Any,
+        named: float | None = None,
+        awaited_s: float = 0.0,
+        **facts,
     ) -> list[str]:
-        """Take in a list; a session that is new, or looks different, is due for a look.
+        """Take in a list of sessions; a new one is due for a look.
 
         Parameters
         ----------
         rows : iterable of Listed
-        now : float
-            After the list was made [s since 1970].
-        look : bool
-            Every session of the list is due, whatever it looks like, and again later: it is
-            known to have changed, and what changed with it may show late.
-        unless_awaited : bool
-            But not those that will be looked at again anyway.
-        epoch : int, optional
-            Number of the full listing that the list is part of.
+        named : float, optional
+            Every session of the list is known to have changed: it is due, and again later,
+            since what changed with it may show late. The time is after the list was made
+            [s since 1970].
+        awaited_s : float
+            But not those that were named less than that before: they are looked at anyway [s].
         **facts
             Stored in the same transaction.
 
@@ -180,96 +203,104 @@ class SyncState:
         list of str
             Sessions that were not known.
         """
-        new = []
+        rows = list(rows)
         with self._transaction() as db:
-            known = {
-                eid: (listing, looks_left != "[]")
-                for eid, listing, looks_left in db.execute(
-                    "SELECT eid, listing, looks_left FROM sessions"
+            new = _insert(db, rows)
+            if named is not None:
+                db.executemany(
+                    "UPDATE sessions SET named = ?1 WHERE eid = ?2 AND named + ?3 <= ?1",
+                    [(named, row.eid, awaited_s) for row in rows],
                 )
-            }
-            for row in rows:
-                listing, awaited = known.get(row.eid, (None, False))
-                changed = look and not (unless_awaited and awaited)
-                reason = _sync_rows.CHANGED if changed else _sync_rows.UNSEEN
-                if listing is None:
-                    new.append(row.eid)
-                    db.execute(
-                        "INSERT INTO sessions (eid, start_time, listing) VALUES (?, ?, ?)",
-                        (row.eid, row.start_time, row.listing),
-                    )
-                if changed or listing != row.listing:
-                    db.execute(
-                        "UPDATE sessions SET look = max(look, ?), flagged = ?, listing = ?"
-                        " WHERE eid = ?",
-                        (reason, now, row.listing, row.eid),
-                    )
-                known[row.eid] = (row.listing, awaited)
-                if epoch is not None:
-                    db.execute(
-                        "UPDATE sessions SET listed_in = ?1, look = max(look, withdrawn NOT NULL),"
-                        " flagged = iif(withdrawn NOT NULL, ?2, flagged) WHERE eid = ?3",
-                        (epoch, now, row.eid),
-                    )
-            _sync_rows.set_facts(db, facts)
+            _set_facts(db, facts)
         return new
 
-    def miss(self, number: int, **facts: Any) -> None:
-        """Sessions that the full listing of this number did not show are due for a look."""
-        with self._transaction() as db:
-            db.execute(
-                "UPDATE sessions SET look = max(look, 1)"
-                " WHERE listed_in < ? AND withdrawn IS NULL",
-                (number,),
-            )
-            _sync_rows.set_facts(db, facts)
+    def note_all(
+        self, rows: Iterable[Listed], start: str = "", end: str | None = None, **facts: Any
+    ) -> list[str]:
+        """Take in the list of all sessions that start in a window.
 
-    def look_at_all(self, **facts: Any) -> None:
-        """Every session is due for a look."""
+        A known one that is not in it is due for a look, and so is a withdrawn one that is.
+
+        Parameters
+        ----------
+        rows : iterable of Listed
+        start, end : str
+            ``start <= start_time < end``; by default there are no limits.
+        **facts
+            Stored in the same transaction.
+
+        Returns
+        -------
+        list of str
+            Sessions that were not known.
+        """
+        rows = list(rows)
+        listed = {row.eid for row in rows}
         with self._transaction() as db:
-            db.execute("UPDATE sessions SET look = max(look, 1) WHERE withdrawn IS NULL")
-            _sync_rows.set_facts(db, facts)
+            new = _insert(db, rows)
+            known = db.execute(
+                "SELECT eid, withdrawn IS NULL,"
+                " start_time >= ?1 AND (?2 IS NULL OR start_time < ?2) FROM sessions",
+                (start, end),
+            ).fetchall()
+            _look_at(
+                db,
+                [
+                    eid
+                    for eid, is_there, is_within in known
+                    if (is_within and is_there and eid not in listed)
+                    or (not is_there and eid in listed)
+                ],
+            )
+            _set_facts(db, facts)
+        return new
+
+    def look_at(self, eids: Iterable[str] | None = None, **facts: Any) -> None:
+        """These sessions are due for a look; by default, all that are there."""
+        with self._transaction() as db:
+            if eids is None:
+                db.execute("UPDATE sessions SET looked = -1 WHERE withdrawn IS NULL")
+            else:
+                _look_at(db, eids)
+            _set_facts(db, facts)
 
     def look_at_oldest(self, before: float) -> None:
         """The session that was looked at longest ago is due, if that was before this time."""
         with self._transaction() as db:
             db.execute(
-                "UPDATE sessions SET look = 1 WHERE eid = (SELECT eid FROM sessions"
-                " WHERE look = 0 AND withdrawn IS NULL AND looked < ? ORDER BY looked LIMIT 1)",
+                "UPDATE sessions SET looked = -1 WHERE eid = (SELECT eid FROM sessions"
+                " WHERE looked >= 0 AND looked < ? AND withdrawn IS NULL ORDER BY looked LIMIT 1)",
                 (before,),
             )
 
     # looks ------------------------------------------------------------------------------------
 
-    def due(self, now: float) -> list[str]:
-        """Sessions to look at, in order of start time, those that failed before last."""
-        with self._transaction() as db:
-            rows = db.execute(
-                "SELECT eid, look AND look_at <= ?, looks_left FROM sessions"
-                " WHERE look OR looks_left != '[]' ORDER BY attempts, start_time, eid",
-                (now,),
-            ).fetchall()
-        return [eid for eid, flagged, left in rows if flagged or _sync_rows.is_due(left, now)]
-
-    def looked(self, looks: Sequence[Look], again_s: Sequence[float] = (), **facts: Any) -> None:
-        """Take in what looks found.
+    def due(self, now: float, again_s: Sequence[float] = ()) -> list[str]:
+        """Sessions to look at, in order of start time, those that failed before last.
 
         Parameters
         ----------
-        looks : sequence of Look
+        now : float
         again_s : sequence of float
-            How much later to look again at a session that a clock named [s].
-        **facts
-            Stored in the same transaction.
+            How much later a session that was named is looked at once more [s].
         """
+        times = (0.0, *again_s)
+        is_due = " OR ".join(["(looked < named + ? AND named + ? <= ?)"] * len(times))
+        values = [value for seconds in times for value in (seconds, seconds, now)]
+        with self._transaction() as db:
+            rows = db.execute(
+                f"SELECT eid FROM sessions WHERE ({is_due}) AND retry_at <= ?"
+                " ORDER BY attempts, start_time, eid",
+                (*values, now),
+            ).fetchall()
+        return [eid for (eid,) in rows]
+
+    def looked(self, looks: Iterable[Look], **facts: Any) -> None:
+        """Take in what looks found, and store these facts with it."""
         with self._transaction() as db:
             for look in looks:
-                _sync_rows.unflag(db, look, again_s)
-                if look.fingerprint is None:
-                    _sync_rows.withdraw(db, look)
-                else:
-                    _sync_rows.take_in(db, look)
-            _sync_rows.set_facts(db, facts)
+                _take_in(db, look)
+            _set_facts(db, facts)
 
     def failed(self, eid: str, now: float) -> None:
         """Put a look that failed off, longer each time."""
@@ -277,17 +308,16 @@ class SyncState:
             (attempts,) = db.execute(
                 "SELECT attempts FROM sessions WHERE eid = ?", (eid,)
             ).fetchone()
-            wait = min(FIRST_RETRY_S * 2**attempts, LONGEST_RETRY_S)
+            wait_s = min(FIRST_RETRY_S * 2**attempts, LONGEST_RETRY_S)
             db.execute(
-                "UPDATE sessions SET look = max(look, 1), looks_left = '[]', attempts = ?,"
-                " look_at = ? WHERE eid = ?",
-                (attempts + 1, now + wait, eid),
+                "UPDATE sessions SET looked = -1, attempts = ?, retry_at = ? WHERE eid = ?",
+                (attempts + 1, now + wait_s, eid),
             )
 
     # what waits for a run ---------------------------------------------------------------------
 
     def waiting(self, is_alive: Callable[[str], bool] = lambda owner: True) -> list[Waiting]:
-        """Versions that no run has taken in, in order of start time.
+        """Contents that no run has taken in, in order of start time.
 
         Parameters
         ----------
@@ -296,12 +326,32 @@ class SyncState:
         """
         with self._transaction() as db:
             rows = db.execute(
-                "SELECT eid, start_time, version, since, owner FROM sessions"
-                " WHERE version IS NOT NULL AND version IS NOT handled AND withdrawn IS NULL"
-                " ORDER BY start_time, eid"
+                "SELECT eid, start_time, seen, since, owner FROM sessions"
+                " WHERE seen IS NOT handled AND withdrawn IS NULL ORDER BY start_time, eid"
             ).fetchall()
         alive = {owner: is_alive(owner) for owner in {row[4] for row in rows} if owner}
         return [Waiting(*row[:4]) for row in rows if not alive.get(row[4], False)]
+
+    def settle(self, handled: Iterable[Waiting]) -> None:
+        """These contents have had their run."""
+        with self._transaction() as db:
+            db.executemany(
+                "UPDATE sessions SET handled = ? WHERE eid = ?",
+                [(waiting.fingerprint, waiting.eid) for waiting in handled],
+            )
+
+    def claim(self, eids: Iterable[str], owner: str) -> dict[str, Waiting]:
+        """Say that a process is about to run these sessions; what is known of them now."""
+        with self._transaction() as db:
+            db.executemany(
+                "UPDATE sessions SET owner = ? WHERE eid = ?", [(owner, eid) for eid in eids]
+            )
+            rows = db.execute(
+                "SELECT eid, start_time, seen, since FROM sessions"
+                " WHERE owner = ? AND seen IS NOT NULL",
+                (owner,),
+            )
+            return {row[0]: Waiting(*row) for row in rows}
 
     def claimed(self, is_alive: Callable[[str], bool]) -> set[str]:
         """Sessions that a process is about to run."""
@@ -310,60 +360,30 @@ class SyncState:
         alive = {owner: is_alive(owner) for owner in {owner for _, owner in rows}}
         return {eid for eid, owner in rows if alive[owner]}
 
-    def claim(self, eids: Iterable[str], owner: str) -> None:
-        """Say that a process is about to run these sessions, with the content known now."""
-        with self._transaction() as db:
-            db.executemany(
-                "UPDATE sessions SET owner = ?, claimed = version WHERE eid = ?",
-                [(owner, eid) for eid in eids],
-            )
-
-    def settle_claim(self, eid: str, owner: str) -> None:
-        """The session has been run by the owner: what it had claimed is handled."""
-        with self._transaction() as db:
-            db.execute(
-                "UPDATE sessions SET handled = claimed, owner = NULL, claimed = NULL"
-                " WHERE eid = ? AND owner = ? AND claimed IS NOT NULL",
-                (eid, owner),
-            )
-
     def release(self, owner: str) -> None:
-        """Give up what the owner has claimed and not run."""
+        """Give up what the owner has claimed."""
         with self._transaction() as db:
-            db.execute(
-                "UPDATE sessions SET owner = NULL, claimed = NULL WHERE owner = ?", (owner,)
-            )
-
-    def settle(self, handled: Iterable[Waiting]) -> None:
-        """These versions have their run."""
-        with self._transaction() as db:
-            db.executemany(
-                "UPDATE sessions SET handled = ? WHERE eid = ?",
-                [(waiting.version, waiting.eid) for waiting in handled],
-            )
+            db.execute("UPDATE sessions SET owner = NULL WHERE owner = ?", (owner,))
 
     # what there is ----------------------------------------------------------------------------
 
     def known(self) -> list[str]:
         """Sessions of the archive in order of start time, withdrawn ones left out."""
         with self._transaction() as db:
-            return [
-                eid
-                for (eid,) in db.execute(
-                    "SELECT eid FROM sessions WHERE withdrawn IS NULL ORDER BY start_time, eid"
-                )
-            ]
+            rows = db.execute(
+                "SELECT eid FROM sessions WHERE withdrawn IS NULL ORDER BY start_time, eid"
+            )
+            return [eid for (eid,) in rows]
 
-    def listings(self) -> dict[str, str]:
-        """Digest of what the last list told, by session; withdrawn ones left out."""
+    def start_after(self, start: str, n: int) -> str | None:
+        """Start time of the n-th known session that starts later; None if there are fewer."""
         with self._transaction() as db:
-            return dict(db.execute("SELECT eid, listing FROM sessions WHERE withdrawn IS NULL"))
-
-    def start_times(self) -> list[str]:
-        """Start times of all known sessions, sorted."""
-        with self._transaction() as db:
-            rows = db.execute("SELECT start_time FROM sessions ORDER BY start_time")
-            return [start for (start,) in rows]
+            row = db.execute(
+                "SELECT start_time FROM sessions WHERE start_time > ?"
+                " ORDER BY start_time LIMIT 1 OFFSET ?",
+                (start, n - 1),
+            ).fetchone()
+        return None if row is None else row[0]
 
     def withdrawn(self) -> dict[str, str]:
         """When a session was found to be gone from the archive (ISO 8601, UTC), by eid."""
@@ -378,11 +398,64 @@ class SyncState:
         """Sessions: known, to be looked at, waiting for a run, withdrawn."""
         names = {
             "known": "withdrawn IS NULL",
-            "unseen": "look",
-            "waiting": "version IS NOT NULL AND version IS NOT handled AND withdrawn IS NULL",
+            "unseen": "looked < named",
+            "waiting": "seen IS NOT handled AND withdrawn IS NULL",
             "withdrawn": "withdrawn IS NOT NULL",
         }
         sums = ", ".join(f"total({condition})" for condition in names.values())
         with self._transaction() as db:
             row = db.execute(f"SELECT {sums} FROM sessions").fetchone()
         return dict(zip(names, map(int, row), strict=True))
+
+
+def _bring_up_to_date(db: sqlite3.Connection) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version == _VERSION:
+        return
+    for statement in (_FROM_FIRST_VERSION if version else _SCHEMA).split(";"):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _set_facts(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
+    db.executemany(
+        "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)",
+        [(name, json.dumps(value)) for name, value in values.items()],
+    )
+
+
+def _insert(db: sqlite3.Connection, rows: Iterable[Listed]) -> list[str]:
+    sql = "INSERT OR IGNORE INTO sessions (eid, start_time) VALUES (?, ?)"
+    return [row.eid for row in rows if db.execute(sql, (row.eid, row.start_time)).rowcount]
+
+
+def _look_at(db: sqlite3.Connection, eids: Iterable[str]) -> None:
+    db.executemany("UPDATE sessions SET looked = -1 WHERE eid = ?", [(eid,) for eid in eids])
+
+
+def _take_in(db: sqlite3.Connection, look: Look) -> None:
+    seen, handled, withdrawn = db.execute(
+        "SELECT seen, handled, withdrawn FROM sessions WHERE eid = ?", (look.eid,)
+    ).fetchone()
+    db.execute(
+        "UPDATE sessions SET looked = ?, attempts = 0, retry_at = 0 WHERE eid = ?",
+        (look.time, look.eid),
+    )
+    if (look.fingerprint is None) != (withdrawn is not None):
+        stamp = datetime.fromtimestamp(look.time, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        gone = stamp if look.fingerprint is None else None
+        db.execute("UPDATE sessions SET withdrawn = ? WHERE eid = ?", (gone, look.eid))
+        _set_facts(db, {"withdrawn_changed": look.time})
+    if look.start_time:
+        db.execute("UPDATE sessions SET start_time = ? WHERE eid = ?", (look.start_time, look.eid))
+    if look.fingerprint in (None, seen):
+        return
+    # a run for what was seen may be under way: even if the handled content is back, it is not
+    # what the outputs will hold
+    handled = handled if seen == handled else None
+    was_there = seen is None and look.changed is not None
+    since = min(look.changed, look.time) if was_there else look.time
+    db.execute(
+        "UPDATE sessions SET seen = ?, since = ?, handled = ? WHERE eid = ?",
+        (look.fingerprint, since, handled, look.eid),
+    )

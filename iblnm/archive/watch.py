@@ -1,12 +1,14 @@
 """Keeping the table of known sessions up to date with the archive.
 
-Three clocks tell of changes on Alyx: sessions saved since the newest stamp seen, sessions a
-dataset of which was saved since then, and every some hours the list of all sessions. Stamps are
-the server's own, so neither its time zone nor a wrong clock matters. A transaction may become
-visible after a later stamp was seen: for some time after the newest stamp moved, what was
-stamped up to two hours before it is asked for again, and what has just been looked at is looked
-at again. Every step is stored before the next relies on it: a process that dies repeats a step,
-and skips none.
+The contract: a session whose content differs from the one that had its run gets one run, soon
+after the change, and at the latest after the next list of all sessions.
+
+Three lists tell of changes on Alyx: sessions saved since the newest stamp seen, sessions a
+dataset of which was saved since then, and every some hours all sessions. Stamps are the server's
+own, so neither its time zone nor a wrong clock matters. A transaction may become visible after a
+later stamp was seen: for some time after the newest stamp moved, what was stamped up to two
+hours before it is asked for again, and what has just been looked at is looked at again. Every
+step is stored before the next relies on it: a process that dies repeats a step, and skips none.
 """
 
 from __future__ import annotations
@@ -15,25 +17,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
-from iblnm.archive.changes import (
-    FIRST_START,
-    LAST_START,
-    MAX_ROWS,
-    RemoteChanges,
-    Sight,
-    exact_stamp,
-    later,
-)
+from iblnm.archive.changes import RemoteChanges, Sight, exact_stamp, later
+from iblnm.archive.listing import FIRST_START, LAST_START, MAX_ROWS
 from iblnm.archive.sync_state import Look, SyncState
 from iblnm.config import Settings, SyncSettings
 from iblnm.errors import AuthenticationError, IblnmError, TransientError
 
 CLOCKS = ("sessions", "datasets")
-_LOOKS_PER_TRANSACTION = 50
-_LOOKS_SECONDS_PER_TRANSACTION = 2.0
+_SECONDS_PER_TRANSACTION = 1.0
 _FAILURES_IN_A_ROW = 2
 # further ahead of or behind UTC no clock is, whatever its time zone
 _TIME_ZONES = timedelta(hours=24)
@@ -65,14 +58,6 @@ class Observation:
     error: IblnmError | None = None
 
 
-class Source(Protocol):
-    """Anything that can show the content of a session."""
-
-    def look(self, eid: str) -> Sight | None:
-        """Content of a session; None if there is none."""
-        ...
-
-
 def open_source(settings: Settings, *, max_total_s: float | None = None) -> Any:
     """The archive of the settings, as a source of changes.
 
@@ -86,7 +71,7 @@ def open_source(settings: Settings, *, max_total_s: float | None = None) -> Any:
     -------
     RemoteChanges or LocalChanges
     """
-    from iblnm.storage.identity import claim_root
+    from iblnm.archive.identity import claim_root
 
     claim_root(settings)
     if settings.one_mode == "remote":
@@ -146,8 +131,8 @@ def observe(
     round_ = _Round(source, state, settings, budget_s, now)
     try:
         if isinstance(source, RemoteChanges):
-            round_.run_clocks()
-            round_.list_all(full)
+            round_.ask_clocks()
+            round_.list_remote(full)
         else:
             round_.list_local(full)
     except TransientError as error:
@@ -179,15 +164,15 @@ class _Round:
     def _is_over(self) -> bool:
         return self._end is not None and time.monotonic() > self._end
 
-    def run_clocks(self) -> None:
+    def ask_clocks(self) -> None:
         """Sessions and datasets saved since the newest stamp, and late ones before it."""
         cursor = self._cursor()
+        since = later(cursor, 1e-6)
         for clock in CLOCKS:
-            rows = self._source.changed_since(clock, later(cursor, 1e-6))
-            self._note(rows, look=True)
+            rows = self._source.changed_since(clock, since)
+            self.found.new += self._state.note(rows, named=self._now())
             if rows and clock == "datasets":
-                newest = self._source.newest_dataset_stamp(later(cursor, 1e-6))
-                self._state.set_facts(**self._moved(newest))
+                self._state.set_facts(**self._moved(self._source.newest_dataset_stamp(since)))
         self._ask_again(cursor)
 
     def _ask_again(self, cursor: str) -> None:
@@ -202,11 +187,10 @@ class _Round:
         # one a round, in turn: late rows are rare, and a quiet round costs three requests
         clock = min(due, key=lambda clock: asked[clock][0])
         # since then the stamp may have moved by more than the overlap, if a round took long
-        now = [self._now(), cursor]
-        since = later(asked[clock][1], -self._settings.overlap_s)
-        rows = self._source.changed_since(clock, since)
-        facts = {"asked_again": {**asked, clock: now}}
-        self._note(rows, look=True, unless_awaited=True, **facts)
+        facts = {"asked_again": {**asked, clock: [self._now(), cursor]}}
+        rows = self._source.changed_since(clock, later(asked[clock][1], -self._settings.overlap_s))
+        awaited_s = max(self._settings.look_again_s, default=0.0)
+        self.found.new += self._state.note(rows, named=self._now(), awaited_s=awaited_s, **facts)
 
     def _cursor(self) -> str:
         cursor = self._state.fact("cursor")
@@ -218,68 +202,56 @@ class _Round:
         return cursor
 
     def _moved(self, *stamps: str | None) -> dict[str, Any]:
-        cursor = self._state.fact("cursor")
         newest = max((stamp for stamp in stamps if stamp), default="")
-        if cursor is None or newest <= cursor:
+        if newest <= self._state.fact("cursor", newest):
             return {}
         return {"cursor": newest, "moved_at": self._now()}
 
-    def list_all(self, full: bool) -> None:
+    def list_remote(self, full: bool) -> None:
         """All sessions, window by window; goes on where a killed process was."""
         listing = self._state.fact("listing")
         if listing is None:
-            began = self._now()
-            last = self._state.fact("listed_at", 0.0)
-            if not full and began - last < self._settings.reconcile_s:
+            if not full and not self._is_due:
                 return
-            edges = self._edges()
-            listing = {
-                "epoch": self._state.fact("epoch", 0) + 1,
-                "began": began,
-                "windows": list(pairwise(edges)),
-            }
-            self._state.set_facts(listing=listing, epoch=listing["epoch"])
-        while listing["windows"]:
+            listing = {"began": self._now(), "start": FIRST_START}
+        while listing["start"] < LAST_START:
             if self._is_over:
                 self.found.complete = False
                 return
-            rows = self._source.started_between(*listing["windows"][0])
-            listing = {**listing, "windows": listing["windows"][1:]}
-            self._note(rows, epoch=listing["epoch"], listing=listing)
-        self._state.miss(listing["epoch"], listing=None, listed_at=listing["began"])
-
-    def _edges(self) -> list[str]:
-        known = self._state.start_times()[:: int(MAX_ROWS * _WINDOW_FILL)]
-        return [FIRST_START, *sorted(set(known[1:])), LAST_START]
+            start = listing["start"]
+            end = self._state.start_after(start, int(MAX_ROWS * _WINDOW_FILL)) or LAST_START
+            rows = self._source.started_between(start, end)
+            listing = {**listing, "start": end}
+            self.found.new += self._state.note_all(rows, start, end, listing=listing)
+        self._state.set_facts(listing=None, listed_at=listing["began"])
 
     def list_local(self, full: bool) -> None:
         """All sessions of a local archive; now and then, every one is looked at."""
         began = self._now()
-        epoch = self._state.fact("epoch", 0) + 1
-        rows = self._source.list_all()
-        known = self._state.listings()
-        if {row.eid: row.listing for row in rows} != known:
-            self._note(rows, epoch=epoch)
-            self._state.miss(epoch, epoch=epoch)
-        if full or began - self._state.fact("listed_at", 0.0) >= self._settings.reconcile_s:
-            self._state.look_at_all(listed_at=began)
+        rows, changed = self._source.list_all()
+        self.found.new += self._state.note_all(rows)
+        if full or self._is_due:
+            self._state.look_at(listed_at=began)
+        elif changed:
+            self._state.look_at(changed)
+        self._source.noted()
 
-    def _note(self, rows: list, **options: Any) -> None:
-        self.found.new += self._state.note(rows, self._now(), **options)
+    @property
+    def _is_due(self) -> bool:
+        return self._now() - self._state.fact("listed_at", 0.0) >= self._settings.reconcile_s
 
     def look(self) -> None:
         """Look at the sessions that are due, in order of their start."""
-        looks: list[Look] = []
-        stamps: list[str | None] = []
+        sights: dict[str, tuple[float, Sight | None]] = {}
         stored = time.monotonic()
         failures = 0
-        for eid in self._state.due(self._now()):
+        for eid in self._state.due(self._now(), self._settings.look_again_s):
             if self._is_over or failures >= _FAILURES_IN_A_ROW:
                 self.found.complete = False
                 break
             began = self._now()
             try:
-                sight = self._source.look(eid)
+                sights[eid] = began, self._source.look(eid)
             except AuthenticationError:
                 raise
             except IblnmError as error:
@@ -289,23 +261,18 @@ class _Round:
                 failures += 1
                 continue
             failures = 0
-            looks.append(_look(eid, sight, began))
-            stamps.append(None if sight is None else sight.stamp)
-            waited = time.monotonic() - stored
-            full = len(looks) >= _LOOKS_PER_TRANSACTION
-            if full or waited > _LOOKS_SECONDS_PER_TRANSACTION:
-                self._store(looks, stamps)
-                looks, stamps, stored = [], [], time.monotonic()
-        self._store(looks, stamps)
+            if time.monotonic() - stored > _SECONDS_PER_TRANSACTION:
+                self._store(sights)
+                sights, stored = {}, time.monotonic()
+        self._store(sights)
 
-    def _store(self, looks: list[Look], stamps: list[str | None]) -> None:
-        if looks:
-            self.found.looks += len(looks)
-            facts = self._moved(*stamps)
-            self._state.looked(looks, self._settings.look_again_s, **facts)
-
-
-def _look(eid: str, sight: Sight | None, began: float) -> Look:
-    if sight is None:
-        return Look(eid, None, began)
-    return Look(eid, sight.fingerprint, began, sight.start_time, sight.changed)
+    def _store(self, sights: dict[str, tuple[float, Sight | None]]) -> None:
+        looks = [
+            Look(eid, None, began)
+            if sight is None
+            else Look(eid, sight.fingerprint, began, sight.start_time, sight.changed)
+            for eid, (began, sight) in sights.items()
+        ]
+        self.found.looks += len(looks)
+        stamps = [sight.stamp for _, sight in sights.values() if sight is not None]
+        self._state.looked(looks, **self._moved(*stamps))

@@ -1,7 +1,7 @@
 """A backlog of sessions in one run: warm workers instead of a run of its own for each."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterInstance, OpExecutionContext, ResourceParam, job, op
@@ -11,8 +11,6 @@ from iblnm.config import Settings
 from iblnm.errors import ServerUnreachableError, TransientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from iblnm.archive.sync_state import SyncState
     from iblnm_dagster.running.batch import BatchReport
     from iblnm_dagster.running.worker import SessionOutcome
@@ -117,19 +115,13 @@ def run_claimed(
     from iblnm_dagster.selection import worker_tag
 
     owner = worker_tag()
+    contents = state.claim(eids, owner)
 
     def settle(outcome: "SessionOutcome") -> None:
-        if outcome.status != SKIPPED:
-            state.settle_claim(outcome.eid, owner)
+        if outcome.status != SKIPPED and outcome.eid in contents:
+            state.settle([contents[outcome.eid]])
 
-    with _claimed(state, eids, owner):
-        return run_batch(settings, eids, on_outcome=settle, **options)
-
-
-@contextmanager
-def _claimed(state: "SyncState", eids: Sequence[str], owner: str) -> "Iterator[None]":
-    state.claim(eids, owner)
     try:
-        yield
+        return run_batch(settings, eids, on_outcome=settle, **options)
     finally:
         state.release(owner)

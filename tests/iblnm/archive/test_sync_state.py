@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -18,8 +20,8 @@ def state(tmp_path) -> SyncState:
     return SyncState(tmp_path / "metadata" / "sync.sqlite")
 
 
-def _listed(*eids: str, listing: str = "a") -> list[Listed]:
-    return [Listed(eid, f"2024-01-0{9 - i}T10:00:00", listing) for i, eid in enumerate(eids)]
+def _listed(*eids: str) -> list[Listed]:
+    return [Listed(eid, f"2024-01-0{9 - i}T10:00:00") for i, eid in enumerate(eids)]
 
 
 def _see(state: SyncState, eid: str, content: str, time: float, **known) -> None:
@@ -27,43 +29,58 @@ def _see(state: SyncState, eid: str, content: str, time: float, **known) -> None
 
 
 def test_new_and_changed_sessions_are_due_in_order_of_their_start(state):
-    assert state.note(_listed("x", "y", "z"), 1.0) == ["x", "y", "z"]
+    assert state.note(_listed("x", "y", "z")) == ["x", "y", "z"]
     assert state.due(1.0) == ["z", "y", "x"]
     for eid in "xyz":
         _see(state, eid, "content", 2.0)
     assert state.due(3.0) == []
-    assert state.note(_listed("x", "y", "z"), 3.0) == []
+    assert state.note(_listed("x", "y", "z")) == []
     assert state.due(3.0) == []
-    state.note(_listed("x", listing="b"), 4.0)
+    state.note(_listed("x"), named=4.0)
     assert state.due(4.0) == ["x"]
 
 
 def test_only_another_content_waits_for_a_run(state):
-    state.note(_listed("x"), 1.0)
+    state.note(_listed("x"))
     _see(state, "x", "one", 2.0)
     (waiting,) = state.waiting()
-    assert (waiting.run_key, waiting.since) == ("x:one", 2.0)
+    assert (waiting.fingerprint, waiting.since) == ("one", 2.0)
     state.settle([waiting])
     assert state.waiting() == []
-    state.note(_listed("x"), 3.0, look=True)
+    state.note(_listed("x"), named=3.0)
     _see(state, "x", "one", 4.0)
     assert state.waiting() == []
     _see(state, "x", "two", 5.0)
-    assert [item.run_key for item in state.waiting()] == ["x:two"]
+    assert [item.fingerprint for item in state.waiting()] == ["two"]
 
 
-def test_content_that_comes_back_is_a_version_of_its_own(state):
-    state.note(_listed("x"), 1.0)
+def test_content_that_comes_back_gets_a_run_of_its_own(state):
+    state.note(_listed("x"))
     keys = []
-    for content in ("one", "two", "one", "one", "two"):
-        _see(state, "x", content, 2.0)
+    for time, content in enumerate(("one", "two", "one", "one", "two")):
+        _see(state, "x", content, float(time))
         keys += [item.run_key for item in state.waiting()]
         state.settle(state.waiting())
-    assert keys == ["x:one", "x:two", "x:one:2", "x:two:2"]
+    assert [key.partition(":")[2].partition("@")[0] for key in keys] == [
+        "one",
+        "two",
+        "one",
+        "two",
+    ]
+    assert len(set(keys)) == 4
+
+
+def test_content_that_is_back_before_the_run_of_another_has_ended_gets_a_run(state):
+    state.note(_listed("x"))
+    _see(state, "x", "one", 1.0)
+    state.settle(state.waiting())
+    _see(state, "x", "two", 2.0)  # a run is asked for
+    _see(state, "x", "one", 3.0)  # and writes the outputs of "two" meanwhile
+    assert [item.fingerprint for item in state.waiting()] == ["one"]
 
 
 def test_a_version_older_than_the_first_look_counts_from_its_change(state):
-    state.note(_listed("x", "y"), 1.0)
+    state.note(_listed("x", "y"))
     _see(state, "x", "one", 100.0, changed=50.0)
     _see(state, "y", "one", 100.0)
     assert {item.eid: item.since for item in state.waiting()} == {"x": 50.0, "y": 100.0}
@@ -72,26 +89,30 @@ def test_a_version_older_than_the_first_look_counts_from_its_change(state):
 
 
 def test_what_a_clock_named_is_looked_at_again(state):
-    state.note(_listed("x", "y"), 1.0)
+    again_s = (10.0, 100.0)
+    state.note(_listed("x", "y"))
     for eid in "xy":
-        state.looked([Look(eid, "one", 1.0)], again_s=(10.0, 100.0))
-    state.note(_listed("x"), 2.0, look=True)
-    assert state.due(2.0) == ["x"]
-    state.looked([Look("x", "one", 3.0)], again_s=(10.0, 100.0))
+        _see(state, eid, "one", 1e9 + 1.0)
+    assert state.due(2e9, again_s) == []
+    state.note(_listed("x"), named=1e9 + 2.0)
+    assert state.due(1e9 + 2.0, again_s) == ["x"]
+    _see(state, "x", "one", 1e9 + 3.0)
     # listed once more while it is awaited: nothing to do now
-    state.note(_listed("x"), 4.0, look=True, unless_awaited=True)
-    assert state.due(12.9) == []
-    assert state.due(13.0) == ["x"]
-    state.looked([Look("x", "one", 14.0)], again_s=(10.0, 100.0))
-    assert state.due(102.9) == []
-    assert state.due(103.0) == ["x"]
-    state.looked([Look("x", "one", 103.0)], again_s=(10.0, 100.0))
-    assert state.due(1e9) == []
+    state.note(_listed("x"), named=1e9 + 4.0, awaited_s=100.0)
+    assert state.due(1e9 + 11.9, again_s) == []
+    assert state.due(1e9 + 12.0, again_s) == ["x"]
+    _see(state, "x", "one", 1e9 + 14.0)
+    assert state.due(1e9 + 101.9, again_s) == []
+    assert state.due(1e9 + 102.0, again_s) == ["x"]
+    _see(state, "x", "one", 1e9 + 103.0)
+    assert state.due(2e9, again_s) == []
+    state.note(_listed("x"), named=1e9 + 200.0, awaited_s=100.0)
+    assert state.due(1e9 + 200.0, again_s) == ["x"]
 
 
 def test_a_change_learnt_of_during_a_look_is_not_forgotten(state):
-    state.note(_listed("x"), 1.0)
-    state.note(_listed("x"), 5.0, look=True)
+    state.note(_listed("x"))
+    state.note(_listed("x"), named=5.0)
     _see(state, "x", "one", 4.0)  # began before the second list was made
     assert state.due(6.0) == ["x"]
     _see(state, "x", "two", 6.0)
@@ -99,7 +120,7 @@ def test_a_change_learnt_of_during_a_look_is_not_forgotten(state):
 
 
 def test_a_look_that_fails_waits_longer_each_time_and_holds_up_no_other(state):
-    state.note(_listed("x", "y"), 0.0)
+    state.note(_listed("x", "y"))
     state.failed("y", 0.0)
     assert state.due(FIRST_RETRY_S - 1) == ["x"]
     assert state.due(FIRST_RETRY_S) == ["x", "y"]
@@ -107,23 +128,22 @@ def test_a_look_that_fails_waits_longer_each_time_and_holds_up_no_other(state):
     assert "y" not in state.due(100.0 + 2 * FIRST_RETRY_S - 1)
     assert "y" in state.due(100.0 + 2 * FIRST_RETRY_S)
     _see(state, "y", "one", 300.0)
-    state.note(_listed("x", "y", listing="b"), 300.0)
-    assert state.due(300.0) == ["y", "x"]
+    state.note(_listed("x", "y"), named=301.0)
+    assert state.due(301.0) == ["y", "x"]
 
 
 def test_a_session_that_is_gone_is_marked_and_comes_back(state):
-    state.note(_listed("x", "y"), 1.0, epoch=1)
+    state.note_all(_listed("x", "y"))
     for eid in "xy":
         _see(state, eid, "one", 2.0)
     state.settle(state.waiting())
-    state.note(_listed("x"), 3.0, epoch=2)
-    state.miss(2)
+    state.note_all(_listed("x"))
     assert state.due(3.0) == ["y"]
     _see(state, "y", None, 86400.0)
     assert state.withdrawn() == {"y": "1970-01-02T00:00:00"}
     assert state.known() == ["x"]
     assert state.fact("withdrawn_changed") == 86400.0
-    state.note(_listed("x", "y"), 90000.0, epoch=3)
+    state.note_all(_listed("x", "y"))
     assert state.due(90000.0) == ["y"]
     _see(state, "y", "one", 90001.0)
     assert state.withdrawn() == {}
@@ -132,7 +152,7 @@ def test_a_session_that_is_gone_is_marked_and_comes_back(state):
 
 
 def test_the_session_looked_at_longest_ago_is_looked_at_anew(state):
-    state.note(_listed("x", "y"), 1.0)
+    state.note(_listed("x", "y"))
     _see(state, "x", "one", 10.0)
     _see(state, "y", "one", 20.0)
     state.look_at_oldest(10.0)
@@ -141,27 +161,69 @@ def test_the_session_looked_at_longest_ago_is_looked_at_anew(state):
     assert state.due(30.0) == ["x"]
 
 
+def test_a_list_of_a_window_misses_only_what_starts_in_it(state):
+    state.note(_listed("x", "y", "z"))  # on the 9th, the 8th and the 7th
+    for eid in "xyz":
+        _see(state, eid, "one", 2.0)
+    assert state.note_all([], "2024-01-08", "2024-01-09") == []
+    assert state.due(3.0) == ["y"]
+    assert state.note_all([Listed("new", "2024-01-09T00:00:00")], "2024-01-09") == ["new"]
+    assert state.due(3.0) == ["y", "new", "x"]
+    assert state.start_after("2024-01-07T10:00:00", 2) == "2024-01-09T00:00:00"
+    assert state.start_after("2024-01-07T10:00:00", 4) is None
+
+
 def test_claimed_sessions_wait_only_if_their_owner_is_dead(state):
-    state.note(_listed("x", "y"), 1.0)
+    state.note(_listed("x", "y"))
     for eid in "xy":
         _see(state, eid, "one", 2.0)
-    state.claim(["x", "y"], "host:1")
+    contents = state.claim(["x", "y"], "host:1")
     assert state.waiting() == []
     assert state.claimed(lambda owner: True) == {"x", "y"}
     assert [item.eid for item in state.waiting(lambda owner: False)] == ["y", "x"]
     _see(state, "x", "two", 3.0)  # changes while it is run
-    state.settle_claim("x", "host:1")
-    state.settle_claim("y", "host:2")  # not its owner
-    assert [item.run_key for item in state.waiting()] == ["x:two"]
+    state.settle([contents["x"]])
+    assert state.waiting() == []
+    state.release("host:2")  # not the owner
+    assert state.waiting() == []
     state.release("host:1")
-    assert [item.run_key for item in state.waiting()] == ["y:one", "x:two"]
+    assert [(item.eid, item.fingerprint) for item in state.waiting()] == [
+        ("y", "one"),
+        ("x", "two"),
+    ]
 
 
 def test_counts(state):
-    state.note(_listed("x", "y", "z"), 1.0)
+    state.note(_listed("x", "y", "z"))
     _see(state, "x", "one", 2.0)
     _see(state, "y", None, 2.0)
     assert state.counts() == {"known": 2, "unseen": 1, "waiting": 1, "withdrawn": 1}
+
+
+def test_a_table_of_the_first_version_is_taken_over(state, tmp_path):
+    path = tmp_path / "metadata" / "sync.sqlite"
+    path.parent.mkdir()
+    columns = "eid, start_time, listing, look, looked, fingerprint, version, since, handled"
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute(f"CREATE TABLE sessions ({columns}, withdrawn)")
+        old.execute("CREATE TABLE versions (eid)")
+        old.execute("CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        old.execute("""INSERT INTO facts VALUES ('cursor', '"2025"'), ('listing', '{}')""")
+        old.executemany(
+            "INSERT INTO sessions VALUES (?, ?, 'a', ?, 5.0, ?, ?, 3.0, ?, ?)",
+            [
+                ("done", "2024-01-01", 0, "one", "one:2", "one:2", None),
+                ("open", "2024-01-02", 0, "two", "two", "one", None),
+                ("due", "2024-01-03", 1, None, None, None, None),
+                ("gone", "2024-01-04", 0, "one", "one", "one", "2024-02-01T00:00:00"),
+            ],
+        )
+        old.execute("PRAGMA user_version = 1")
+    assert state.known() == ["done", "open", "due"]
+    assert [(item.eid, item.fingerprint) for item in state.waiting()] == [("open", "two")]
+    assert state.due(10.0) == ["due"]
+    assert list(state.withdrawn()) == ["gone"]
+    assert (state.fact("cursor"), state.fact("listing")) == ("2025", None)
 
 
 def test_a_damaged_table_says_what_to_do(state, tmp_path):
@@ -182,8 +244,8 @@ def test_a_killed_writer_leaves_whole_transactions(state, tmp_path):
         "from iblnm.archive.sync_state import Listed, SyncState\n"
         "state = SyncState(sys.argv[1])\n"
         "for i in itertools.count():\n"
-        "    rows = [Listed(f'{i}-{k}', '2024', 'a') for k in range(50)]\n"
-        "    state.note(rows, 0.0, last=i)\n"
+        "    rows = [Listed(f'{i}-{k}', '2024') for k in range(50)]\n"
+        "    state.note(rows, last=i)\n"
         "    print(i, flush=True)\n"
     )
     path = tmp_path / "metadata" / "sync.sqlite"

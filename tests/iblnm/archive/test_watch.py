@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from iblnm.archive import changes
+from iblnm.archive import listing
 from iblnm.archive.changes import RemoteChanges, record_fingerprint
 from iblnm.archive.sync_state import SyncState
 from iblnm.archive.watch import Observation, observe, open_source
@@ -313,7 +313,7 @@ def test_a_round_out_of_time_is_gone_on_with(watched):
 
 
 def test_lists_longer_than_an_answer_are_split_and_lose_no_tie(watched, monkeypatch):
-    monkeypatch.setattr(changes, "MAX_ROWS", 40)
+    monkeypatch.setattr(listing, "MAX_ROWS", 40)
     monkeypatch.setattr("iblnm.archive.watch.MAX_ROWS", 40)
     ties = [NOW - timedelta(days=200 + i) for i in range(8)]
     for i in range(300):
@@ -330,7 +330,7 @@ def test_lists_longer_than_an_answer_are_split_and_lose_no_tie(watched, monkeypa
 
 
 def test_more_equal_starts_than_an_answer_holds_is_an_error(watched, monkeypatch):
-    monkeypatch.setattr(changes, "MAX_ROWS", 5)
+    monkeypatch.setattr(listing, "MAX_ROWS", 5)
     for _ in range(6):
         watched.model.register_session(start_time=NOW)
     assert "more than the 5 of one answer" in str(watched.observe().error)
