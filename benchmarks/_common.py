@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# servers, planted cohorts and slow references are those of the tests
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 
 @contextmanager

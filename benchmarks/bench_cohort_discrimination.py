@@ -15,7 +15,7 @@ import argparse
 
 import numpy as np
 from _common import cpu_seconds, row
-from discrimination_loops import pairs_by_loop, simulate_vectors, sklearn_fit, sklearn_fold
+from bench.discrimination_loops import pairs_by_loop, simulate_vectors, sklearn_fit, sklearn_fold
 
 from iblnm.analysis import cosine_similarity_matrix, within_between_similarity
 from iblnm.analysis.decoding.decoder import decode_target_nm, prepare_decoding

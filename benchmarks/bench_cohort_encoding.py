@@ -14,12 +14,12 @@ import warnings
 import numpy as np
 import pandas as pd
 from _common import cpu_seconds, row
+from bench.cohort_tables import simulate_magnitudes
 
 from iblnm.analysis.encoding.glm import TERMS, design_matrix, fit_recording_glms
 from iblnm.analysis.stats.cca import fit_cca
 from iblnm.analysis.stats.permutations import session_permutations
 from iblnm.analysis.stats.sparse_cca import PENALTIES, fit_sparse_cca
-from iblnm.demo.cohort_tables import simulate_magnitudes
 
 SIZES = (50, 200, 500)
 EVENT = "feedback_times"

@@ -15,10 +15,10 @@ import warnings
 
 import numpy as np
 from _common import cpu_seconds, row
+from bench.cohort_tables import simulate_magnitudes
 
 from iblnm.analysis.movement.cross_validation import loso_cv_movement_lmm, movement_design
 from iblnm.analysis.movement.permutation import movement_permutation_test
-from iblnm.demo.cohort_tables import simulate_magnitudes
 
 RESPONSE, TIMING = "response_early", "reaction_time"
 MODELS = {"r2_full": [0, 1, 2, 3], "r2_drop_contrast": [0, 2, 3], "r2_drop_timing": [0, 1, 2]}

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _common import cpu_seconds, row, temporary_root
-from response_loops import loop_features, loop_magnitudes, simulate
+from bench.response_loops import loop_features, loop_magnitudes, simulate
 
 from iblnm.analysis.responses.compute import collect_magnitudes
 from iblnm.analysis.responses.magnitudes import magnitude_table, recording_magnitudes

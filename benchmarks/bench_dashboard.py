@@ -42,7 +42,8 @@ FLAGS = (
 
 def page_cost(folder: Path, n_sessions: int) -> Path:
     """Seconds to build the page and its size; where it was written."""
-    from iblnm.demo.outcomes import simulate_outcomes
+    from bench.outcomes import simulate_outcomes
+
     from iblnm.validation import RULES
     from iblnm.vis import build_dashboard, save_dashboard
 
@@ -58,7 +59,8 @@ def page_cost(folder: Path, n_sessions: int) -> Path:
 
 def figure_cost(folder: Path, n_sessions: int) -> None:
     """Seconds to draw and write all figures of the overview."""
-    from iblnm.demo.outcomes import simulate_outcomes
+    from bench.outcomes import simulate_outcomes
+
     from iblnm.vis import overview_figures, save_figure
 
     matrix, sessions = simulate_outcomes(n_sessions)

@@ -37,7 +37,8 @@ def thread_seconds(function: Callable[[], object], repeats: int = 5) -> float:
 
 def bench_remote_tick(root: Path) -> None:
     """A tick over known sessions of a server, nothing new."""
-    from iblnm.demo.alyx import AlyxServer, synthetic
+    from bench.alyx import AlyxServer, synthetic
+
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.sensors import SessionWatch
 
@@ -123,7 +124,7 @@ def bench_following(root: Path) -> None:
 
 def simulate(n_sessions: int, n_changes: int, n_kills: int, seed: int) -> None:
     """The proof."""
-    from sync_simulation import simulate as run
+    from bench.sync_simulation import simulate as run
 
     with temporary_root() as root:
         began = time.perf_counter()

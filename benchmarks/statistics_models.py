@@ -1,7 +1,7 @@
 """Whether intervals cover the truth and tests keep their level, over simulated cohorts.
 
 Run: python benchmarks/statistics_models.py [n_cohorts]
-200 cohorts of one target by default (`iblnm.demo.cohort_tables.simulate_magnitudes`; seeds from
+200 cohorts of one target by default (`bench.cohort_tables.simulate_magnitudes`; seeds from
 0 for coverage, from 10,000 without effects, from 20,000 for shuffled responses), about four
 minutes of CPU. Each line has the rate, the number of tests, its 95 % binomial interval (Clopper &
 Pearson) and whether that holds the nominal rate; of many lines some 5 % are expected not to.
@@ -24,12 +24,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from _common import row
+from bench.cohort_tables import EVENTS, planted_effects, simulate_magnitudes
 
 from iblnm.analysis.lmm.marginal import compute_contrast_slopes
 from iblnm.analysis.lmm.model import LMMResult, fit_best_random_effects
 from iblnm.analysis.movement.permutation import movement_permutation_test
 from iblnm.analysis.movement.wheel import fit_wheel_lmm
-from iblnm.demo.cohort_tables import EVENTS, planted_effects, simulate_magnitudes
 
 STIMULUS, FEEDBACK = EVENTS
 TARGET, RESPONSE = "VTA-DA", "response_early"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -83,7 +82,7 @@ def own_home(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def alyx_server(small_archive):
     """The small archive behind an Alyx server; may be changed, belongs to the test."""
-    from iblnm.demo.alyx import AlyxServer, from_archive
+    from bench.alyx import AlyxServer, from_archive
 
     with AlyxServer(from_archive(small_archive[0]), small_archive[0]) as server:
         yield server
@@ -114,12 +113,10 @@ def open_client(own_home, tmp_path):
 
 @pytest.fixture(scope="session")
 def loops():
-    """Responses and features trial by trial: the module `benchmarks/response_loops.py`."""
-    path = REPOSITORY / "benchmarks" / "response_loops.py"
-    spec = importlib.util.spec_from_file_location("response_loops", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """Responses and features trial by trial: the module `bench.response_loops`."""
+    from bench import response_loops
+
+    return response_loops
 
 
 @pytest.fixture(scope="session")

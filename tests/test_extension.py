@@ -221,8 +221,9 @@ def test_a_declared_analysis_is_an_asset_with_table_figure_and_help(shares_analy
 
 
 def test_a_declared_analysis_is_computed_stored_and_drawn(shares_analysis, tmp_path):
+    from bench.cohort_tables import simulate_magnitudes
+
     from iblnm.analysis.responses.tables import RESPONSE_MAGNITUDES
-    from iblnm.demo.cohort_tables import simulate_magnitudes
     from iblnm.storage.parquet import read_provenance, read_table, write_table
     from iblnm_dagster.build import build_defs
     from iblnm_dagster.jobs import COHORT_JOB

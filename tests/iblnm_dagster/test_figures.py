@@ -1,10 +1,10 @@
 """The figure assets: files, and what the page shows of them."""
 
 import pytest
+from bench.outcomes import simulate_outcomes
 from dagster import AssetKey, DagsterInstance
 
 from iblnm.config import Settings
-from iblnm.demo.outcomes import simulate_outcomes
 from iblnm.schemas import ERRORS, QC_MATRIX, SESSIONS_TABLE
 from iblnm.storage.parquet import write_table
 from iblnm_dagster.build import build_defs

@@ -14,10 +14,10 @@ from typing import NoReturn
 
 import pandas as pd
 import pytest
+from bench.alyx import AlyxServer, from_archive
 
 from iblnm.archive import connect, dataset_path
 from iblnm.config import Settings, get_settings
-from iblnm.demo.alyx import AlyxServer, from_archive
 from iblnm_dagster.cli import main
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.selection import changed_sessions, failed_sessions, missing_sessions

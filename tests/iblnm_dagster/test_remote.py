@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from bench.alyx import AlyxServer, from_archive
 
 from iblnm.config import Settings
-from iblnm.demo.alyx import AlyxServer, from_archive
 from iblnm.demo.alyx.server import USER
 from iblnm_dagster import session as session_assets
 from iblnm_dagster.failures import asset_failures

@@ -5,17 +5,12 @@ The large version is ``python benchmarks/bench_sensor.py --simulate 5000``.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
-def test_every_session_is_in_exactly_once_per_content(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(REPOSITORY / "benchmarks"))
-    from sync_simulation import simulate
+def test_every_session_is_in_exactly_once_per_content(tmp_path):
+    from bench.sync_simulation import simulate
 
     found = simulate(tmp_path, n_sessions=100, n_changes=24, n_kills=2, seed=5)
     assert found.wrong == {}

@@ -6,9 +6,9 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pytest
+from bench.outcomes import simulate_outcomes
 
 from iblnm.data.qc_catalog import STANDINGS, pass_share, session_standings
-from iblnm.demo.outcomes import simulate_outcomes
 from iblnm.validation import RULES
 from iblnm.vis.qc_dashboard import build_dashboard
 

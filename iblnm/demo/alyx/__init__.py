@@ -1,6 +1,6 @@
-"""A server that answers as Alyx does, from memory, with faults on demand.
+"""A server that answers as Alyx does, from memory.
 
-For tests, and to try the remote mode without a database: ``python -m iblnm.demo.alyx``.
+It is the way to try the remote mode without a database: ``python -m iblnm.demo.alyx``.
 The real ONE client talks to it; what it answers follows Alyx 3.6, the paging that loses rows
 between equal start times included.
 """
@@ -12,15 +12,11 @@ from typing import Any
 
 _PLACES = {
     "AlyxModel": "model",
-    "Dataset": "model",
-    "Session": "model",
     "from_archive": "build",
-    "synthetic": "build",
     "AlyxServer": "server",
-    "Faults": "faults",
 }
 
-__all__ = ["AlyxModel", "AlyxServer", "Dataset", "Faults", "Session", "from_archive", "synthetic"]
+__all__ = ["AlyxModel", "AlyxServer", "from_archive"]
 
 
 def __getattr__(name: str) -> Any:

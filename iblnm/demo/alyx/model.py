@@ -104,7 +104,7 @@ class AlyxModel:
     seed : int
         Of the identifiers, and of the order among equal start times.
     clock : callable, optional
-        Gives the server's time, naive as on Alyx; `set_time` replaces it by a fixed one.
+        Gives the server's time, naive as on Alyx.
     """
 
     def __init__(self, *, seed: int = 0, clock: Callable[[], datetime] = datetime.now):
@@ -123,28 +123,10 @@ class AlyxModel:
         """Time of the server, naive."""
         return self._clock()
 
-    def set_time(self, now: datetime) -> None:
-        """Stop the clock at a time."""
-        self._clock = lambda: now
-
-    def advance(self, seconds: float) -> datetime:
-        """Move a stopped clock; the new time."""
-        self.set_time(self.now() + timedelta(seconds=seconds))
-        return self.now()
-
     def new_id(self) -> str:
         """A new identifier, from the seed."""
         with self.lock:
             return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
-
-    def eids(self, project: str | None = None) -> list[str]:
-        """Identifiers of the sessions, of one project (exact name) if given."""
-        with self.lock:
-            return [
-                eid
-                for eid, session in self.sessions.items()
-                if project is None or project in session.fields["projects"]
-            ]
 
     def register_session(
         self,
@@ -208,36 +190,6 @@ class AlyxModel:
             self.subjects.setdefault(subject, _subject(subject, lab, names))
             return eid
 
-    def late_commit(self, delay_s: float, **fields: Any) -> str:
-        """Register a session whose stamp is already `delay_s` old when it becomes visible."""
-        return self.register_session(
-            auto_datetime=self.now() - timedelta(seconds=delay_s), **fields
-        )
-
-    def update_session(self, eid: str, **fields: Any) -> None:
-        """Change fields of a session; its stamp moves."""
-        with self.lock:
-            session = self.sessions[eid]
-            session.fields.update(fields)
-            session.listed = None
-            session.stamp = self.now()
-
-    def touch_session(self, eid: str) -> None:
-        """Save a session without a change: only its stamp moves."""
-        self.update_session(eid)
-
-    def delete_session(self, eid: str) -> None:
-        """Delete a session with its datasets and insertions."""
-        with self.lock:
-            for dataset in self.sessions.pop(eid).datasets:
-                del self.datasets[dataset.id]
-            gone = {key for key, row in self.insertions.items() if row["session"] == eid}
-            for key in gone:
-                del self.insertions[key]
-            for key, row in list(self.trajectories.items()):
-                if row["probe_insertion"] in gone:
-                    del self.trajectories[key]
-
     def add_dataset(
         self,
         eid: str,
@@ -294,21 +246,6 @@ class AlyxModel:
             session.datasets.append(dataset)
             self.datasets[dataset.id] = dataset
             return dataset.id
-
-    def replace_dataset(self, dataset_id: str, content: bytes) -> None:
-        """Give a dataset other content under the same id; its stamp moves."""
-        with self.lock:
-            dataset = self.datasets[dataset_id]
-            dataset.content = content
-            dataset.size = len(content)
-            dataset.hash = hashlib.md5(content, usedforsecurity=False).hexdigest()
-            dataset.stamp = self.now()
-
-    def delete_dataset(self, dataset_id: str) -> None:
-        """Delete a dataset; no stamp tells of it."""
-        with self.lock:
-            dataset = self.datasets.pop(dataset_id)
-            self.sessions[dataset.eid].datasets.remove(dataset)
 
 
 def _subject(nickname: str, lab: str, projects: list[str]) -> dict[str, Any]:

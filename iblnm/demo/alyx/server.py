@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
-import socket
-import struct
 import threading
-import time
 import urllib.parse
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -19,47 +14,16 @@ from typing import Any
 
 from iblnm.demo.alyx import schema
 from iblnm.demo.alyx.endpoints import ENDPOINTS
-from iblnm.demo.alyx.faults import Fault, Faults
 from iblnm.demo.alyx.model import AlyxModel
 from iblnm.demo.alyx.pages import page
 from iblnm.demo.alyx.query import QueryError
 
 USER = "demo"
 PASSWORD = "demo-password"
-_LOGGED = 100_000
 _UUID_LENGTH = 36
 
-
-@dataclass(frozen=True)
-class Request:
-    """One request that the server has seen.
-
-    Parameters
-    ----------
-    method, path : str
-    params : dict
-        Query parameters.
-    time : float
-        Seconds of `time.monotonic`.
-    status : int
-        Status of the answer; 0 if a fault left none.
-    fault : int, str or None
-        Kind of the fault shown.
-    """
-
-    method: str
-    path: str
-    params: dict[str, str]
-    time: float
-    status: int
-    fault: int | str | None
-
-
-class _Log(deque[Request]):
-    """Requests, which can be gone through while others come in."""
-
-    def __iter__(self) -> Iterator[Request]:
-        return iter(list(super().__iter__()))
+Answer = tuple[int, bytes, str]
+"""Status, content, media type."""
 
 
 class AlyxServer:
@@ -79,9 +43,6 @@ class AlyxServer:
     ----------
     url : str
         Address of the REST; files are below ``<url>/data``.
-    faults : Faults
-    requests : deque of Request
-        The latest 100,000.
 
     Examples
     --------
@@ -90,6 +51,8 @@ class AlyxServer:
     ...     server.url.startswith("http://127.0.0.1:")
     True
     """
+
+    handler: type[Handler]
 
     def __init__(
         self,
@@ -101,12 +64,10 @@ class AlyxServer:
     ):
         self.model = model
         self.files_dir = None if files_dir is None else Path(files_dir)
-        self.faults = Faults()
-        self.requests = _Log(maxlen=_LOGGED)
         self.closing = threading.Event()
         self.password = password
         self._tokens: set[str] = set()
-        self._http = _Http(("127.0.0.1", port), _Handler)
+        self._http = _Http(("127.0.0.1", port), self.handler)
         self._http.alyx = self
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self._thread = threading.Thread(
@@ -132,10 +93,6 @@ class AlyxServer:
         token = secrets.token_hex(20)
         self._tokens.add(token)
         return token
-
-    def revoke_tokens(self) -> None:
-        """Let all tokens be invalid, as if they had expired."""
-        self._tokens.clear()
 
     def is_valid(self, authorization: str | None) -> bool:
         """Whether a header ``Authorization`` is accepted."""
@@ -169,55 +126,62 @@ class _Refused(Exception):
         self.status = status
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Answers one request."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Http
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Requests are kept by the server, not printed."""
+        """Nothing is printed of a request."""
 
     def do_GET(self) -> None:
-        self._serve()
+        self.serve()
 
     def do_POST(self) -> None:
-        self._serve()
+        self.serve()
 
     def do_PATCH(self) -> None:
-        self._serve()
+        self.serve()
 
-    def _serve(self) -> None:
-        alyx = self.server.alyx
+    def serve(self) -> None:
+        """Answer the request."""
+        self.send(*self.answer())
+
+    def answer(self) -> Answer:
+        """Status, content and media type of the answer."""
         split = urllib.parse.urlsplit(self.path)
-        path = urllib.parse.unquote(split.path)
         params = dict(urllib.parse.parse_qsl(split.query))
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        words = urllib.parse.unquote(self.path)
-        fault = alyx.faults.of(f"{self.command} {words}")
-        status, content, kind = self._planned(fault)
-        if fault is None or status == 0:
-            try:
-                with alyx.model.lock:
-                    status, content, kind = self._answer(path, params, body)
-            except _Refused as refusal:
-                status, content, kind = _failure(refusal.status, str(refusal))
-            except QueryError as error:
-                status, content, kind = _failure(500, str(error))
-        shown = None if fault is None else fault.kind
-        silent = shown in ("hang", "reset")
-        alyx.requests.append(
-            Request(self.command, path, params, time.monotonic(), 0 if silent else status, shown)
-        )
-        self._send(status, content, kind, fault)
+        try:
+            with self.server.alyx.model.lock:
+                return self._answer(urllib.parse.unquote(split.path), params, body)
+        except _Refused as refusal:
+            return failure(refusal.status, str(refusal))
+        except QueryError as error:
+            return failure(500, str(error))
 
-    def _planned(self, fault: Fault | None) -> tuple[int, bytes, str]:
-        if fault is not None and isinstance(fault.kind, int):
-            return _failure(fault.kind, "a fault on demand")
-        if fault is not None and fault.kind == "html":
-            return 200, b"<html><body>Please sign in</body></html>", "text/html"
-        return 0, b"", ""
+    def send(
+        self, status: int, content: bytes, kind: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send an answer, with its length as that of the content."""
+        length = {"Content-Type": kind, "Content-Length": str(len(content))}
+        self.send_head(status, {**length, **(headers or {})})
+        # one packet: a second small one would wait for the client's acknowledgement
+        head = b"".join(self._headers_buffer) + b"\r\n"
+        self._headers_buffer = []
+        self.wfile.write(head + content)
 
-    def _answer(self, path: str, params: dict[str, str], body: bytes) -> tuple[int, bytes, str]:
+    def send_head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Prepare the head of an answer."""
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if status in (401, 403):
+            self.send_header("WWW-Authenticate", "Token")
+
+    def _answer(self, path: str, params: dict[str, str], body: bytes) -> Answer:
         alyx = self.server.alyx
         if path == "/auth-token":
             return self._log_in(body)
@@ -241,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(404, "Not found.")
         return _json(endpoint.detail(alyx.model, item, alyx.url))
 
-    def _log_in(self, body: bytes) -> tuple[int, bytes, str]:
+    def _log_in(self, body: bytes) -> Answer:
         text = body.decode()
         given = json.loads(text) if text.startswith("{") else dict(urllib.parse.parse_qsl(text))
         if (given.get("username"), given.get("password")) != (USER, self.server.alyx.password):
@@ -264,56 +228,15 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(404, "Not found.")
         return on_disk.read_bytes()
 
-    def _send(self, status: int, content: bytes, kind: str, fault: Fault | None) -> None:
-        shown = None if fault is None else fault.kind
-        if shown == "hang":
-            self.server.alyx.closing.wait()
-            self.close_connection = True
-            return
-        if shown == "reset":
-            # closing with this option sends a reset instead of an orderly end
-            self.connection.setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-            )
-            self.close_connection = True
-            self.connection.close()
-            return
-        if shown == "wrong_hash":
-            content = content[:-1] + bytes([content[-1] ^ 1]) if content else content
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        if fault is not None and status in (429, 503):
-            self.send_header("Retry-After", f"{fault.retry_after:g}")
-        if status in (401, 403):
-            self.send_header("WWW-Authenticate", "Token")
-        if shown == "truncated":
-            content = content[: len(content) // 2]
-            self.close_connection = True
-        if shown == "drip":
-            self.end_headers()
-            self._drip(content, fault.delay_s if fault else 0.0)
-            return
-        self._headers_buffer.append(b"\r\n")
-        # one packet: a second small one would wait for the client's acknowledgement
-        head = b"".join(self._headers_buffer)
-        self._headers_buffer = []
-        self.wfile.write(head + content)
 
-    def _drip(self, content: bytes, delay_s: float) -> None:
-        for i in range(len(content)):
-            if self.server.alyx.closing.wait(delay_s):
-                self.close_connection = True
-                return
-            self.wfile.write(content[i : i + 1])
+AlyxServer.handler = Handler
 
 
-def _json(value: Any) -> tuple[int, bytes, str]:
+def _json(value: Any) -> Answer:
     return 200, json.dumps(value).encode(), "application/json"
 
 
-def _failure(status: int, detail: str) -> tuple[int, bytes, str]:
-    if status == 401 or (status == 403 and detail == "a fault on demand"):
-        detail = "You do not have permission to perform this action."
+def failure(status: int, detail: str) -> Answer:
+    """The answer to a request that is refused."""
     body = {"detail": detail, "status_code": status}
     return status, json.dumps(body).encode(), "application/json"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bench.cohort_tables import simulate_magnitudes
 
 import iblnm
 from iblnm.analysis import fit_response_glm, fit_response_lmm, loso_cv_movement_lmm
@@ -17,7 +18,6 @@ from iblnm.analysis.lmm.compute import response_lmm
 from iblnm.analysis.movement.compute import movement_encoding
 from iblnm.analysis.trials import code_trials
 from iblnm.config import CohortSettings, ModelSettings, Settings
-from iblnm.demo.cohort_tables import simulate_magnitudes
 
 EXTREMES = (0.0, 100.0)
 PURE = ("analysis", "signal", "task", "storage", "schemas")

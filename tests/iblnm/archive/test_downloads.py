@@ -6,13 +6,13 @@ import os
 from datetime import date
 
 import pytest
+from bench.alyx import AlyxModel, AlyxServer
 
 from iblnm.archive import hashes
 from iblnm.archive.connection import connect
 from iblnm.archive.datasets import dataset_path, list_session_datasets
 from iblnm.archive.sessions import fetch_session
 from iblnm.config import Settings
-from iblnm.demo.alyx import AlyxModel, AlyxServer
 from iblnm.demo.alyx.server import USER
 from iblnm.errors import (
     AuthenticationError,

@@ -378,7 +378,7 @@ def test_a_record_that_would_leave_the_archive_is_refused(one, alyx_server, tmp_
 
 
 def test_a_mirror_is_not_mixed_with_another_archive(one, alyx_server, tmp_path, small_archive):
-    from iblnm.demo.alyx import AlyxModel, AlyxServer
+    from bench.alyx import AlyxModel, AlyxServer
 
     with pytest.raises(ArchiveMismatchError, match="simulated"):
         mirror_sessions(one, [], small_archive[0])

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from bench.alyx import AlyxServer, synthetic
 
 from iblnm.archive.connection import connect
 from iblnm.archive.records import records_of
@@ -16,7 +17,6 @@ from iblnm.archive.remote import rest
 from iblnm.archive.sessions import list_sessions
 from iblnm.archive.transient import is_transient
 from iblnm.config import Settings
-from iblnm.demo.alyx import AlyxServer, synthetic
 from iblnm.demo.alyx.server import USER
 from iblnm.errors import (
     AuthenticationError,

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pytest
+from bench.alyx import AlyxModel, AlyxServer
 
 from iblnm.archive import listing
 from iblnm.archive.changes import RemoteChanges, record_fingerprint
 from iblnm.archive.sync_state import SyncState
 from iblnm.archive.watch import Observation, observe, open_source
 from iblnm.config import Settings, SyncSettings
-from iblnm.demo.alyx import AlyxModel, AlyxServer
 from iblnm.errors import (
     AuthenticationError,
     MissingFileError,

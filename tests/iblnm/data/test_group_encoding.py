@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from bench.cohort_tables import simulate_magnitudes
 
 from iblnm.analysis.responses.tables import RESPONSE_MAGNITUDES
 from iblnm.config import Settings
 from iblnm.data import PhotometrySessionGroup
-from iblnm.demo.cohort_tables import simulate_magnitudes
 from iblnm.errors import DataError
 from iblnm.schemas import PERFORMANCE
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from bench.alyx import AlyxModel, AlyxServer, from_archive, synthetic
 
-from iblnm.demo.alyx import AlyxModel, AlyxServer, from_archive, synthetic
 from iblnm.demo.alyx.query import QueryError, parse
 
 PROJECT = "ibl_fibrephotometry"

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-
-from iblnm.demo.cohort_tables import EVENTS, TERMS, planted_effects, simulate_magnitudes
+from bench.cohort_tables import EVENTS, TERMS, planted_effects, simulate_magnitudes
 
 
 def design(table: pd.DataFrame, center: float) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from bench.cohort_tables import simulate_magnitudes
 
 from iblnm.config import Settings
-from iblnm.demo.cohort_tables import simulate_magnitudes
 
 TIMES = np.arange(-30, 30) / 30
 

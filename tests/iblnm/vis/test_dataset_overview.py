@@ -5,9 +5,9 @@ import base64
 import numpy as np
 import pandas as pd
 import pytest
+from bench.outcomes import simulate_outcomes
 
 from iblnm.config import Settings
-from iblnm.demo.outcomes import simulate_outcomes
 from iblnm.validation import RULES
 from iblnm.vis import (
     outcome_matrix_figure,

@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from bench.outcomes import simulate_outcomes
 
-from iblnm.demo.outcomes import simulate_outcomes
 from iblnm.schemas import ERRORS, QC_MATRIX, SESSIONS_TABLE
 from iblnm.validation import RULES
 from iblnm.vis.qc_dashboard import build_dashboard

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +29,10 @@ ROOT = Path(__file__).resolve().parents[4]
 
 @pytest.fixture(scope="module")
 def oracle():
-    """Loops and refits of `benchmarks/discrimination_loops.py`."""
-    path = ROOT / "benchmarks" / "discrimination_loops.py"
-    spec = importlib.util.spec_from_file_location("discrimination_loops", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """Loops and refits."""
+    from bench import discrimination_loops
+
+    return discrimination_loops
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from bench.cohort_tables import simulate_magnitudes
 
 from iblnm.analysis import registry
 from iblnm.analysis.anova.compute import response_anova
@@ -15,7 +16,6 @@ from iblnm.analysis.vectors.compute import response_matrix
 from iblnm.analysis.vectors.matrix import from_table
 from iblnm.config import Settings
 from iblnm.data import PhotometrySessionGroup
-from iblnm.demo.cohort_tables import simulate_magnitudes
 from iblnm.storage.parquet import read_provenance, read_table
 
 DISCRIMINATION = {"n_permutations": 19, "n_similarity_permutations": 49, "n_bootstrap": 200}

@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from bench.cohort_tables import planted_effects, simulate_magnitudes
 
 from iblnm.analysis.encoding.compute import task_encoding
 from iblnm.analysis.encoding.tables import TABLES
 from iblnm.analysis.responses.tables import RESPONSE_MAGNITUDES
 from iblnm.analysis.result import write_result
 from iblnm.config import Settings
-from iblnm.demo.cohort_tables import planted_effects, simulate_magnitudes
 from iblnm.schemas import PERFORMANCE
 from iblnm.storage.parquet import read_provenance, read_table
 

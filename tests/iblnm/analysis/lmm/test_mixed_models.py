@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from bench.cohort_tables import EVENTS, simulate_magnitudes
 
 from iblnm.analysis import (
     compute_contrast_slopes,
@@ -13,7 +14,6 @@ from iblnm.analysis import (
     likelihood_ratio_test,
 )
 from iblnm.analysis.trials import code_trials
-from iblnm.demo.cohort_tables import EVENTS, simulate_magnitudes
 from iblnm.errors import DataError
 
 STIMULUS, FEEDBACK = EVENTS

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from bench.cohort_tables import simulate_magnitudes
 
 from iblnm.analysis.lmm.compute import response_lmm
 from iblnm.analysis.lmm.model import LMMResult
@@ -12,7 +13,6 @@ from iblnm.analysis.movement.tables import TABLES as MOVEMENT_TABLES
 from iblnm.analysis.result import write_result
 from iblnm.config import ModelSettings, Settings
 from iblnm.data import PhotometrySessionGroup
-from iblnm.demo.cohort_tables import simulate_magnitudes
 from iblnm.storage.parquet import read_provenance, read_table
 
 SETTINGS = Settings(models=ModelSettings(n_permutations=99, timings=("reaction_time",)))

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from bench.cohort_tables import simulate_magnitudes
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from iblnm.analysis import (
@@ -14,7 +15,6 @@ from iblnm.analysis import (
     movement_permutation_test,
 )
 from iblnm.analysis.movement.cross_validation import LOSO_COLUMNS, movement_design
-from iblnm.demo.cohort_tables import simulate_magnitudes
 from iblnm.errors import DataError
 
 RESPONSE, TIMING = "response_early", "reaction_time"

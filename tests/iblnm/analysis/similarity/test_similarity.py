@@ -32,12 +32,10 @@ MODULES = (
 
 @pytest.fixture(scope="module")
 def oracle():
-    """Loops and refits of `benchmarks/discrimination_loops.py`."""
-    path = ROOT / "benchmarks" / "discrimination_loops.py"
-    spec = importlib.util.spec_from_file_location("discrimination_loops", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """Loops and refits."""
+    from bench import discrimination_loops
+
+    return discrimination_loops
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from bench.cohort_tables import simulate_magnitudes
 from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 
 from iblnm.analysis.lmm.design import design_matrices
@@ -11,7 +12,6 @@ from iblnm.analysis.stats.intercept import fit_intercept, leave_one_out
 from iblnm.analysis.stats.mixedlm import fit_mixed
 from iblnm.analysis.stats.products import Products, maximise, satterthwaite, variance_of_variance
 from iblnm.analysis.trials import code_trials
-from iblnm.demo.cohort_tables import simulate_magnitudes
 
 
 def library_fit(y, x, subject, z=None, **options):

@@ -18,9 +18,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from sync_processes import READ_TAG
-from sync_traffic import Traffic
-
+from bench.sync_processes import READ_TAG
+from bench.sync_traffic import Traffic
 from iblnm.archive.sync_state import open_state
 from iblnm.config import Settings
 
@@ -108,7 +107,7 @@ def simulate(
     seed : int
         Of the traffic, the faults and the kills; their moments depend on the machine too.
     """
-    from iblnm.demo.alyx import AlyxModel, AlyxServer
+    from bench.alyx import AlyxModel, AlyxServer
     from iblnm_dagster.instance import open_instance
 
     draw = random.Random(seed + 1)
