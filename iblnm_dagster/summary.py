@@ -117,7 +117,7 @@ def _outcomes_in_words(
     """The dashboard's totals, and what was evaluated under other limits."""
     from iblnm.data import qc_catalog
     from iblnm.data.catalog import sessions_table
-    from iblnm.data.labels import read_labels
+    from iblnm.pipeline.labels import read_labels
 
     labels = read_labels(settings.labels_fpath)
     matrix = current_matrix(instance, sessions_table(store, labels), labels, settings)

@@ -128,7 +128,7 @@ def processed_root(small_archive, tmp_path_factory) -> Settings:
     from iblnm.archive import connect
     from iblnm.data import PhotometrySession
     from iblnm.data.catalog import sessions_table
-    from iblnm.data.labels import read_labels
+    from iblnm.pipeline.labels import read_labels
     from iblnm.schemas import PERFORMANCE, SESSIONS
     from iblnm.storage import write_table
     from iblnm.storage.store import SessionStore
@@ -171,9 +171,9 @@ def viewed_root(small_archive, tmp_path_factory) -> Settings:
     """
     from iblnm.archive import connect
     from iblnm.data.catalog import sessions_table
-    from iblnm.data.labels import read_labels
     from iblnm.pipeline.checking import evaluate_values
     from iblnm.pipeline.graph import all_stages, checked_stages
+    from iblnm.pipeline.labels import read_labels
     from iblnm.pipeline.rules import RULES
     from iblnm.schemas import ERRORS, QC_MATRIX
     from iblnm.storage import write_groups, write_table

@@ -35,7 +35,7 @@ class AnalysisResult:
         What a reader must know, for example which limit the cohort does not reach.
     removed : DataFrame, optional
         What each criterion of the selection removed; see
-        `iblnm.data.selection.select_sessions`.
+        `iblnm.pipeline.selection.select_sessions`.
     """
 
     tables: dict[str, pd.DataFrame]

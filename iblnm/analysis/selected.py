@@ -10,7 +10,7 @@ from iblnm.analysis.recordings import explode_sessions
 from iblnm.analysis.result import count_sessions
 from iblnm.analysis.stored import Skipped
 from iblnm.config import Settings
-from iblnm.data.selection import select_sessions
+from iblnm.pipeline.selection import select_sessions
 
 
 def eligible_recordings(
@@ -29,7 +29,7 @@ def eligible_recordings(
         The sessions table.
     settings : Settings
     errors, performance, labels, criteria
-        As for `iblnm.data.selection.select_sessions`.
+        As for `iblnm.pipeline.selection.select_sessions`.
 
     Returns
     -------

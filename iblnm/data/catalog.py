@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from iblnm.data.labels import label_sessions
+from iblnm.pipeline.labels import label_sessions
 from iblnm.schemas import QC_PHOTOMETRY, SESSIONS_TABLE, TRIAL_TIMING
 from iblnm.storage.store import SessionStore
 

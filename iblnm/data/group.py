@@ -17,18 +17,18 @@ from iblnm.data._group_analyses import GroupAnalyses
 from iblnm.data._group_process import ProcessLog, run_here, run_in_workers
 from iblnm.data._session_cache import STORED_GROUPS, LazyConnection, SessionCache, open_session
 from iblnm.data.group_tables import read_catalog, selection_tables
-from iblnm.data.selection import (
+from iblnm.data.session import PhotometrySession
+from iblnm.errors import DataError
+from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry
+from iblnm.pipeline.rules.cohort import TrueDuplicateSession
+from iblnm.pipeline.rules.values import as_values
+from iblnm.pipeline.selection import (
     Criterion,
     account_in_words,
     first_of_day,
     select_sessions,
     what_removed_all,
 )
-from iblnm.data.session import PhotometrySession
-from iblnm.errors import DataError
-from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry
-from iblnm.pipeline.rules.cohort import TrueDuplicateSession
-from iblnm.pipeline.rules.values import as_values
 from iblnm.schemas.selection import SESSION_SELECTION
 
 
@@ -180,7 +180,7 @@ class PhotometrySessionGroup(GroupAnalyses):
         Parameters
         ----------
         session_types, exclude_subjects, qc_blockers, min_performance, required_contrasts
-            As for `iblnm.data.selection.select_sessions`: None is the default of the
+            As for `iblnm.pipeline.selection.select_sessions`: None is the default of the
             settings, False leaves the criterion out, and a single name or number is one
             value.
         targetnms : str or collection of str

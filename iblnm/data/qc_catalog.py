@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import pandas as pd
 
 from iblnm.config import Settings, Thresholds
-from iblnm.data.labels import session_verdicts
 from iblnm.pipeline.graph import essential_stages, is_stage, upstream
+from iblnm.pipeline.labels import session_verdicts
 from iblnm.pipeline.rules import RULES, Outcome, Rule, duplicates, usable_sessions
 from iblnm.schemas import QC_MATRIX, QC_SUMMARY
 

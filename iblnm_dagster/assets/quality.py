@@ -18,7 +18,7 @@ from iblnm_dagster.columns import column_schema
     metadata={"dagster/column_schema": column_schema(LABELS)},
 )
 def labels(settings: ResourceParam[Settings]) -> MaterializeResult:
-    from iblnm.data.labels import labels_version, read_labels
+    from iblnm.pipeline.labels import labels_version, read_labels
 
     table = read_labels(settings.labels_fpath)
     counts = table["verdict"].value_counts()
@@ -40,7 +40,7 @@ def labels(settings: ResourceParam[Settings]) -> MaterializeResult:
 def qc_matrix(
     context: AssetExecutionContext, sessions: pd.DataFrame, settings: ResourceParam[Settings]
 ):
-    from iblnm.data.labels import read_labels
+    from iblnm.pipeline.labels import read_labels
     from iblnm_dagster.outcomes import current_matrix
 
     verdicts = read_labels(settings.labels_fpath)

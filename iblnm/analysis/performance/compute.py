@@ -22,8 +22,8 @@ from iblnm.analysis.performance.tables import (
 from iblnm.analysis.recordings import explode_sessions
 from iblnm.analysis.result import AnalysisResult, conformed, count_sessions
 from iblnm.config import Settings
-from iblnm.data.selection import select_sessions
 from iblnm.pipeline.rules import RULES
+from iblnm.pipeline.selection import select_sessions
 
 CURVE_MEASURES = ("bias", "threshold", "lapse_left", "lapse_right")
 TRAINED = ("biased", "ephys")
@@ -49,11 +49,11 @@ def task_performance(
     performance_table : DataFrame
         Schema `PERFORMANCE`.
     errors : DataFrame or None
-        As for `iblnm.data.selection.select_sessions`.
+        As for `iblnm.pipeline.selection.select_sessions`.
     settings : Settings
         See `iblnm.config.OverviewSettings`.
     labels, **criteria
-        As for `iblnm.data.selection.select_sessions`; by default only the rules about trials
+        As for `iblnm.pipeline.selection.select_sessions`; by default only the rules about trials
         leave a session out.
 
     Returns

@@ -20,7 +20,7 @@ from iblnm.analysis.quality.tables import (
 from iblnm.analysis.recordings import explode_sessions
 from iblnm.analysis.result import AnalysisResult, conformed, count_sessions, count_units
 from iblnm.config import Settings
-from iblnm.data.selection import select_sessions
+from iblnm.pipeline.selection import select_sessions
 from iblnm.signal.metrics import metrics
 
 
@@ -46,7 +46,7 @@ def qc_overview(
     settings : Settings
         See `iblnm.config.OverviewSettings`.
     labels, **criteria
-        As for `iblnm.data.selection.select_sessions`. By default only excluded subjects are
+        As for `iblnm.pipeline.selection.select_sessions`. By default only excluded subjects are
         left out: an overview of quality must not select by quality.
 
     Returns

@@ -76,11 +76,11 @@ def response_magnitudes(
     sessions : DataFrame
         The sessions table.
     errors, performance_table : DataFrame or None
-        As ``errors`` and ``performance`` of `iblnm.data.selection.select_sessions`.
+        As ``errors`` and ``performance`` of `iblnm.pipeline.selection.select_sessions`.
     store : SessionStore
     settings : Settings
     labels, **criteria
-        As for `iblnm.data.selection.select_sessions`.
+        As for `iblnm.pipeline.selection.select_sessions`.
 
     Returns
     -------

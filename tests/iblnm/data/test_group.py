@@ -12,8 +12,8 @@ import pytest
 
 from iblnm.config import Settings
 from iblnm.data import PhotometrySession, PhotometrySessionGroup
-from iblnm.data.selection import account_in_words
 from iblnm.errors import DataError
+from iblnm.pipeline.selection import account_in_words
 from iblnm.schemas import ERRORS, PERFORMANCE, QC_MATRIX
 from iblnm.storage import write_table
 from iblnm.validation import LOG_COLUMNS

@@ -115,7 +115,7 @@ def test_files_carry_what_was_chosen(lmm, movement, tmp_path):
     assert origin["counts"]["used"]["subjects"] == 8
     assert read_provenance(paths["movement_tests"]).parameters["seed"] == 0
     pd.testing.assert_frame_equal(
-        read_table(paths["wheel_models"], movement.schemas["wheel_models"]),
+        read_table(paths["wheel_models"], MOVEMENT_TABLES["wheel_models"]),
         movement.tables["wheel_models"],
     )
 

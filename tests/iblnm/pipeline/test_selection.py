@@ -7,8 +7,8 @@ import pytest
 
 from iblnm.analysis.recordings import explode_sessions
 from iblnm.config import Settings
-from iblnm.data.selection import account_in_words, blocking_errors, select_sessions
 from iblnm.errors import DataError
+from iblnm.pipeline.selection import account_in_words, blocking_errors, select_sessions
 from iblnm.schemas import LABELS
 from iblnm.schemas.selection import SESSION_SELECTION
 from iblnm.validation import ParallelLists

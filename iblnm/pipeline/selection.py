@@ -10,9 +10,9 @@ import pandas as pd
 
 import iblnm.errors
 from iblnm.config import Settings
-from iblnm.data.labels import label_sessions
 from iblnm.errors import DataError, IblnmError
 from iblnm.pipeline.graph import essential_stages
+from iblnm.pipeline.labels import label_sessions
 from iblnm.pipeline.rules import RULES, error_types, umbrella_types
 from iblnm.pipeline.rules.values import (
     as_values,

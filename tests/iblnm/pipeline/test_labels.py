@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from iblnm.config import Settings
-from iblnm.data.labels import dropped_recordings, label_sessions, labels_version, read_labels
 from iblnm.errors import MalformedFileError
+from iblnm.pipeline.labels import dropped_recordings, label_sessions, labels_version, read_labels
 from iblnm.schemas import LABELS
 
 REPOSITORY = Path(__file__).resolve().parents[3]
