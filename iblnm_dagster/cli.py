@@ -255,6 +255,30 @@ def mirror(
 
 
 @cli.command()
+@click.option("--subject", help="Only of this animal.")
+@click.option("--task", help="Only this task, for example ALIGN.")
+def histology(subject: str | None, task: str | None) -> None:
+    """List what is to be done in histology, by task, animal and date.
+
+    Of a root of the data layers (IBLNM_LAYERS__ENABLED=true), once its tables are made.
+    """
+    from iblnm.layers.insertions import histology_todo
+    from iblnm.storage.parquet import read_table
+
+    path = get_settings().metadata_dir / "histology_status.pqt"
+    todo = histology_todo(read_table(path))
+    if subject:
+        todo = todo[todo["subject"] == subject]
+    if task:
+        todo = todo[todo["next_task"] == task.upper()]
+    for name, own in todo.groupby("next_task", sort=False):
+        click.echo(f"{name} ({len(own)})")
+        for row in own.itertuples():
+            click.echo(f"  {row.subject}  {str(row.start_time)[:10]}  {row.probe}  {row.eid}")
+    click.echo(f"{len(todo)} probes")
+
+
+@cli.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(yes: bool) -> None:
     """Delete all outputs and the Dagster history under the root; archives are not touched."""
