@@ -262,20 +262,9 @@ def histology(subject: str | None, task: str | None) -> None:
 
     Of a root of the data layers (IBLNM_LAYERS__ENABLED=true), once its tables are made.
     """
-    from iblnm.layers.insertions import histology_todo
-    from iblnm.storage.parquet import read_table
+    from iblnm.layers.insertions import todo_text
 
-    path = get_settings().metadata_dir / "histology_status.pqt"
-    todo = histology_todo(read_table(path))
-    if subject:
-        todo = todo[todo["subject"] == subject]
-    if task:
-        todo = todo[todo["next_task"] == task.upper()]
-    for name, own in todo.groupby("next_task", sort=False):
-        click.echo(f"{name} ({len(own)})")
-        for row in own.itertuples():
-            click.echo(f"  {row.subject}  {str(row.start_time)[:10]}  {row.probe}  {row.eid}")
-    click.echo(f"{len(todo)} probes")
+    click.echo(todo_text(get_settings().metadata_dir, subject, task))
 
 
 @cli.command()
