@@ -64,13 +64,20 @@ def condition_effect(
     changes = cells.assign(change=cells["post"] - cells["pre"]).reset_index()
     change = changes.pivot_table("change", "subject", "condition")
     change = change.reindex(columns=[control, condition])
-    p = _permutation_p(change.to_numpy(dtype=float), n_permutations, seed)
+    p = permutation_p(change.to_numpy(dtype=float), n_permutations, seed)
     estimate, se, note = _mixed_model(cells, condition)
     return {**empty, "estimate": estimate, "se": se, "p": p, "note": note}
 
 
-def _permutation_p(change: np.ndarray, n_permutations: int, seed: int) -> float:
-    """p of the difference of means; `change` is (animals, 2): control and condition."""
+def permutation_p(change: np.ndarray, n_permutations: int, seed: int) -> float:
+    """p of the difference of mean changes by permutations over animals.
+
+    Parameters
+    ----------
+    change : (animals, 2) array
+        Change under control and under the condition; NaN for what an animal lacks.
+    n_permutations, seed : int
+    """
     rng = np.random.default_rng(seed)
     both = np.isfinite(change).all(axis=1)
     pairs, single = change[both], change[~both]
@@ -93,7 +100,7 @@ def _permutation_p(change: np.ndarray, n_permutations: int, seed: int) -> float:
 
 
 def _mixed_model(cells: pd.DataFrame, condition: str) -> tuple[float, float, str | None]:
-    from iblnm.analysis._mixedlm import fit_mixed
+    from iblnm.analysis.stats.mixedlm import fit_mixed
 
     long = cells.reset_index().melt(["subject", "condition"], ["pre", "post"], "task")
     task = (long["task"] == "post").to_numpy(dtype=float)
@@ -137,14 +144,14 @@ def all_effects(
         Name of the control condition.
     n_permutations, seed : int
     method : str
-        Correction within source and condition, see `iblnm.analysis.corrections.correct_p`.
+        Correction within source and condition, see `iblnm.analysis.stats.corrections.correct_p`.
 
     Returns
     -------
     DataFrame
         Schema ``CONDITION_EFFECTS``.
     """
-    from iblnm.analysis.corrections import correct_p
+    from iblnm.analysis.stats.corrections import correct_p
 
     conditions = sorted(set(values["condition"].dropna()) - {control})
     rows = []
