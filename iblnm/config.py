@@ -14,12 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from iblnm.cohort_settings import EncodingSettings, OverviewSettings
 from iblnm.constants import TASK_CONTRASTS, TRIAL_EVENTS
 from iblnm.errors import SettingsError
+from iblnm.layers.settings import LayersSettings
 from iblnm.server_settings import RemoteSettings, SyncSettings
 
 _SESSION_TYPE_WORDS = {
@@ -284,6 +285,7 @@ class Settings(BaseSettings):
     data_password: SecretStr | None = None
     remote: RemoteSettings = RemoteSettings()
     sync: SyncSettings = SyncSettings()
+    layers: LayersSettings = LayersSettings()
     revision_before: date | None = None
     """Of every dataset the latest revision that is not after this day; later ones do not exist."""
 
@@ -328,6 +330,18 @@ class Settings(BaseSettings):
         if not url.startswith(("https://", "http://")):
             raise ValueError("an address begins with http://, like http://127.0.0.1:3001")
         return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _project_of_layers(self) -> Settings:
+        if self.layers.enabled and "project" not in self.model_fields_set:
+            # the only way into a frozen model
+            object.__setattr__(self, "project", self.layers.project)
+        return self
+
+    @property
+    def group(self) -> str:
+        """Group of stages that a root of these settings runs."""
+        return "data_layers" if self.layers.enabled else "photometry"
 
     @field_validator("alyx_url", "data_server")
     @classmethod

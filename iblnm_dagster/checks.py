@@ -20,6 +20,7 @@ from dagster import (
 from iblnm.config import Settings
 from iblnm.errors import MissingFileError
 from iblnm.pipeline.graph import checked_stages
+from iblnm.pipeline.groups import PHOTOMETRY, running_group
 from iblnm.pipeline.rules import RULES, Outcome, Rule, rules_for
 from iblnm.storage.store import SessionStore
 from iblnm_dagster.partitions import SESSION_PARTITIONS
@@ -32,6 +33,8 @@ def build_session_checks() -> list[AssetChecksDefinition]:
 
 def build_catalog_checks() -> list[AssetChecksDefinition]:
     """Checks of the tables over all sessions."""
+    if running_group() != PHOTOMETRY:
+        return [pass_share]
     return [_duplicate_check(RULES["true_duplicate_session"]), pass_share]
 
 

@@ -256,6 +256,19 @@ def mirror(
 
 
 @cli.command()
+@click.option("--subject", help="Only of this animal.")
+@click.option("--task", help="Only this task, for example ALIGN.")
+def histology(subject: str | None, task: str | None) -> None:
+    """List what is to be done in histology, by task, animal and date.
+
+    Of a root of the data layers (IBLNM_LAYERS__ENABLED=true), once its tables are made.
+    """
+    from iblnm.layers.insertions import todo_text
+
+    click.echo(todo_text(get_settings().metadata_dir, subject, task))
+
+
+@cli.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(yes: bool) -> None:
     """Delete all outputs and the Dagster history under the root; archives are not touched."""

@@ -21,6 +21,7 @@ from iblnm.analysis import registry
 from iblnm.analysis.declaration import Analysis
 from iblnm.config import Settings
 from iblnm.errors import DataError
+from iblnm.pipeline.groups import PHOTOMETRY, running_group
 from iblnm.storage.store import SessionStore
 from iblnm_dagster.columns import column_schema
 
@@ -36,6 +37,10 @@ _PREVIEW_BYTES = 30_000
 
 def cohort_assets() -> list[AssetsDefinition]:
     """An asset of each analysis and of each folder of figures, as they are declared now."""
+    if running_group() != PHOTOMETRY:
+        from iblnm_dagster.assets import layers
+
+        return list(layers.COHORT)
     return [
         *(_analysis_asset(declared) for declared in registry.ANALYSES),
         *(_figure_asset(folder) for folder in registry.figure_folders()),
@@ -44,6 +49,8 @@ def cohort_assets() -> list[AssetsDefinition]:
 
 def cohort_names() -> list[str]:
     """Names of the analyses and of their figures, as on the page."""
+    if running_group() != PHOTOMETRY:
+        return [made.key.to_user_string() for made in cohort_assets()]
     figures = [_figures_name(folder) for folder in registry.figure_folders()]
     return [*(declared.name for declared in registry.ANALYSES), *figures]
 

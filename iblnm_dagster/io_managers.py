@@ -111,7 +111,7 @@ class TableIOManager(IOManager):
         from iblnm.storage.parquet import write_table
 
         path = self._path(context)
-        table = TABLES[_metadata_of(context)["table"]]
+        table = _table_of(context)
         write_table(obj, path, table, Provenance())
         context.add_output_metadata(
             {"path": MetadataValue.path(str(path)), "dagster/row_count": len(obj)}
@@ -120,7 +120,7 @@ class TableIOManager(IOManager):
     def load_input(self, context: InputContext) -> Any:
         from iblnm.storage.parquet import read_table
 
-        return TABLES[_metadata_of(context)["table"]].restore(read_table(self._path(context)))
+        return _table_of(context).restore(read_table(self._path(context)))
 
 
 class CohortIOManager(IOManager):
@@ -153,6 +153,15 @@ class CohortIOManager(IOManager):
                 f"not made yet: materialize {context.asset_key.to_user_string()} first", path=path
             )
         return declared.tables[declared.main].restore(read_table(path))
+
+
+def _table_of(context: InputContext | OutputContext) -> Any:
+    name = _metadata_of(context)["table"]
+    if name in TABLES:
+        return TABLES[name]
+    from iblnm.layers.tables import catalog_tables
+
+    return catalog_tables()[name]
 
 
 def _stage_of(context: InputContext | OutputContext) -> Stage:

@@ -16,6 +16,7 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 from iblnm.config import Settings
 from iblnm.pipeline.graph import checked_stages
+from iblnm.pipeline.groups import running_rules
 from iblnm.pipeline.rules import RULES, Rule
 from iblnm_dagster.failures import AssetFailure, asset_failures, failure_table
 from iblnm_dagster.partitions import known_sessions
@@ -29,7 +30,7 @@ _KEYS_PER_QUERY = 500
 
 def session_rules() -> list[Rule]:
     """Rules that are evaluated per session."""
-    return [rule for rule in RULES.values() if rule.asset in checked_stages()]
+    return [rule for rule in running_rules() if rule.asset in checked_stages()]
 
 
 def check_key(rule: Rule) -> AssetCheckKey:

@@ -167,8 +167,10 @@ def dataset_path(
         Remote mode: see `iblnm.archive.remote.rest`.
     """
     found = find_dataset(one, eid, patterns)
-    if found is None:
-        return None
+    return None if found is None else _verified(one, eid, found, verify_hash)
+
+
+def _verified(one: Any, eid: str, found: Dataset, verify_hash: bool) -> Path:
     path = session_path(one, eid) / found.rel_path
     record = _record(one, eid)
     if is_remote(one):
@@ -179,6 +181,35 @@ def dataset_path(
     if fault:
         raise UnreadableFileError(fault, eid=eid, path=path)
     return path
+
+
+def registered_path(
+    one: Any, eid: str, rel_path: str, *, verify_hash: bool = False
+) -> Path | None:
+    """Local path of the file at exactly this place, with its revision folder.
+
+    Parameters
+    ----------
+    one : ONE
+    eid : str
+    rel_path : str
+        Path within the session.
+    verify_hash : bool
+        Its size is verified in any case.
+
+    Returns
+    -------
+    Path or None
+        None if the session lists no such dataset.
+
+    Raises
+    ------
+    MissingFileError, UnreadableFileError, DownloadIntegrityError, TransientError, RemoteError
+        See `dataset_path`.
+    """
+    datasets = _session(one, eid, False).datasets
+    found = next((dataset for dataset in datasets if dataset.rel_path == rel_path), None)
+    return None if found is None else _verified(one, eid, found, verify_hash)
 
 
 def _remote_path(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -208,6 +209,38 @@ def histology_todo(table: pd.DataFrame) -> pd.DataFrame:
     ordered = todo.sort_values(["_order", "subject", "start_time", "probe"], ignore_index=True)
     columns = ["next_task", "subject", "start_time", "probe", "eid", "pid", "state"]
     return ordered[columns]
+
+
+def todo_text(metadata_dir: Path, subject: str | None = None, task: str | None = None) -> str:
+    """What is to be done, as lines to print.
+
+    Parameters
+    ----------
+    metadata_dir : Path
+        With ``histology_status.pqt``.
+    subject, task : str, optional
+        Only of this animal, only this task.
+
+    Raises
+    ------
+    MissingFileError
+        If the table has not been made.
+    """
+    from iblnm.storage.parquet import read_table
+
+    todo = histology_todo(read_table(metadata_dir / "histology_status.pqt"))
+    if subject:
+        todo = todo[todo["subject"] == subject]
+    if task:
+        todo = todo[todo["next_task"] == task.upper()]
+    lines = []
+    for name, own in todo.groupby("next_task", sort=False):
+        lines.append(f"{name} ({len(own)})")
+        lines += [
+            f"  {row.subject}  {str(row.start_time)[:10]}  {row.probe}  {row.eid}"
+            for row in own.itertuples()
+        ]
+    return "\n".join([*lines, f"{len(todo)} probes"])
 
 
 def pid_of(table: pd.DataFrame, eid: str, probe: str) -> str:

@@ -292,6 +292,13 @@ def read_units(
     return found
 
 
+def packed_units(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Times sorted by unit (a view of the file), offsets and uuids of a session."""
+    with open_spikes(path) as file:
+        names = [bytes(name).decode() for name in file["uuids"][:]]
+        return _mapped(file["times"], path), file["offsets"][:], names
+
+
 def _unit(file: h5py.File, uuid: str, path: Path, remove_duplicates: bool) -> np.ndarray:
     if f"{UNITS}/{uuid}" not in file:
         raise UnknownUnitError(f"no unit {uuid}", eid=_eid_of(path), path=path)

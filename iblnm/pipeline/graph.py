@@ -1,12 +1,12 @@
 """What follows from the declared stages: order, ancestors, guards, inputs of rules.
 
-Everything is read from `iblnm.pipeline.stages.STAGES` when it is asked for.
+Everything is read from the stages of the group that is run when it is asked for.
 """
 
 from __future__ import annotations
 
-from iblnm.pipeline import stages
-from iblnm.pipeline.rules import RULES, rules_for
+from iblnm.pipeline.groups import running_rules, stages_of_group
+from iblnm.pipeline.rules import rules_for
 from iblnm.pipeline.stage import Stage
 
 # what the analyses of responses start from
@@ -15,7 +15,7 @@ RESPONSES = "responses"
 
 def all_stages() -> tuple[Stage, ...]:
     """The declared stages; each comes after those that it needs."""
-    return stages.STAGES
+    return stages_of_group()
 
 
 def stage_names() -> tuple[str, ...]:
@@ -66,19 +66,21 @@ def downstream(name: str) -> tuple[str, ...]:
 
 def guards(name: str) -> tuple[str, ...]:
     """Stages further up that have a blocking rule: it must hold for the stage to be made."""
-    blocking = {rule.asset for rule in RULES.values() if rule.severity == "BLOCK"}
+    blocking = {rule.asset for rule in running_rules() if rule.severity == "BLOCK"}
     above = upstream(name)
     return tuple(other for other in stage_names() if other in above and other in blocking)
 
 
 def checked_stages() -> tuple[str, ...]:
     """Stages that rules judge."""
-    judged = {rule.asset for rule in RULES.values()}
+    judged = {rule.asset for rule in running_rules()}
     return tuple(name for name in stage_names() if name in judged)
 
 
 def essential_stages() -> tuple[str, ...]:
     """Stages without which a session is of no use to an analysis of responses."""
+    if not is_stage(RESPONSES):
+        return stage_names()[:1]
     needed = {RESPONSES, *upstream(RESPONSES)}
     return tuple(name for name in stage_names() if name in needed)
 

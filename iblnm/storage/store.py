@@ -68,6 +68,10 @@ class SessionStore:
         paths = (self._root / folder).glob("*.pqt") if folder else self.h5_dir.glob("*.h5")
         return sorted(path.stem for path in paths)
 
+    def table_paths(self, asset: str) -> list[Path]:
+        """Stored tables of an asset, in order of their eids."""
+        return sorted((self._root / _stage(asset).folder).glob("*.pqt"))
+
     def collect(self, asset: str) -> pd.DataFrame:
         """Rows of all sessions of an asset that is stored in parquet, ordered by eid."""
         import pyarrow.dataset as ds
@@ -75,8 +79,7 @@ class SessionStore:
         stage = _stage(asset)
         if stage.table is None:
             raise ValueError(f"{asset} is stored in the session files, not as tables")
-        folder, table = stage.folder, stage.table
-        paths = sorted((self._root / folder).glob("*.pqt"))
+        table, paths = stage.table, self.table_paths(asset)
         if not paths:
             return table.empty()
         frame = ds.dataset([str(path) for path in paths], format="parquet").to_table().to_pandas()
