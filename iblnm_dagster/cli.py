@@ -367,7 +367,7 @@ def _batch(
     from iblnm.pipeline.graph import stage_names
     from iblnm_dagster import selection
     from iblnm_dagster.instance import open_instance
-    from iblnm_dagster.outcomes import session_rules
+    from iblnm.pipeline.standing import session_rules
     from iblnm_dagster.resources import Archive
     from iblnm_dagster.running.batch import run_batch
     from iblnm_dagster.running.catch_up import run_claimed
@@ -391,7 +391,7 @@ def _batch(
         if eids is not None:
             chosen = selection.listed_sessions(instance, eids)
         elif which == "failed":
-            chosen = selection.failed_sessions(instance)
+            chosen = selection.failed_sessions(instance, settings)
         elif which == "all" or check or checks_only:
             chosen = selection.known_sessions(instance)
         else:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dagster import InputContext, IOManager, MetadataValue, OutputContext, UPathIOManager
+from dagster import (
+    DagsterInvariantViolationError,
+    InputContext,
+    IOManager,
+    MetadataValue,
+    OutputContext,
+    UPathIOManager,
+)
 from upath import UPath
 
 from iblnm.analysis import registry
 from iblnm.config import Settings
-from iblnm.errors import MalformedFileError, MissingFileError
-from iblnm.pipeline.graph import find_stage
+from iblnm.errors import IblnmError, MalformedFileError, MissingFileError
+from iblnm.pipeline.graph import find_stage, is_stage
+from iblnm.pipeline.outcomes import Attempt, failed_attempt, open_outcomes
 from iblnm.pipeline.stage import Stage
 from iblnm.schemas import TABLES
 from iblnm.storage.provenance import Provenance
+from iblnm_dagster.migration import outcomes_of
 
 
 class RefusingIOManager(IOManager):

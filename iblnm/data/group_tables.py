@@ -8,7 +8,7 @@ import pandas as pd
 
 from iblnm.config import Settings
 from iblnm.data.labels import read_labels
-from iblnm.data.qc_catalog import matrix_errors
+from iblnm.pipeline.matrix import matrix_errors
 from iblnm.schemas import ERRORS, PERFORMANCE, QC_MATRIX, SESSIONS_TABLE, Table
 from iblnm.storage.parquet import read_table
 
