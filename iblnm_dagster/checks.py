@@ -22,7 +22,6 @@ from iblnm.errors import MissingFileError
 from iblnm.pipeline.graph import checked_stages
 from iblnm.pipeline.rules import RULES, Outcome, Rule, rules_for
 from iblnm.storage.store import SessionStore
-from iblnm.validation import RULES, Outcome, Rule, rules_for
 from iblnm_dagster.migration import outcomes_of
 from iblnm_dagster.partitions import SESSION_PARTITIONS
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from iblnm.pipeline.labels import session_verdicts
+from iblnm.data.labels import session_verdicts
 from iblnm.pipeline.rules.registry import RULES, Rule
 from iblnm.schemas import QC_MATRIX
 
@@ -70,7 +70,7 @@ def complete_matrix(
         failed = "warn" if rule.severity == "WARN" else "fail"
         part["outcome"] = part.pop("result").replace("fail", failed).where(~missing, "not run")
         if missing.any():
-            reasons = stops.reasons(rule.asset)
+            reasons = stops.reasons(rule)
             part.loc[missing, "message"] = reasons[missing]
         parts.append(part.assign(check=rule.name, asset=rule.asset, severity=rule.severity))
     if not parts or not eids:
@@ -134,8 +134,9 @@ class Stops:
                 blocked |= self._blocking[name] != None  # noqa: E711 elementwise
         return blocked
 
-    def reasons(self, asset: str) -> np.ndarray:
-        """In words, per session, why an asset was not evaluated."""
+    def reasons(self, rule: Rule) -> np.ndarray:
+        """In words, per session, why a rule was not evaluated."""
+        asset = rule.asset
         reason = np.full(len(self._eids), None, dtype=object)
 
         def put(where: np.ndarray, texts: Iterable[str]) -> None:
@@ -146,8 +147,8 @@ class Stops:
             attempts = self._attempts.get(name)
             own = name == asset
             if not own and name in self._blocking:
-                rule = self._blocking[name]
-                put(rule != None, (f"Stopped by the check {r} of {name}." for r in rule))  # noqa: E711
+                by = self._blocking[name]
+                put(by != None, (f"Stopped by the check {check} of {name}." for check in by))  # noqa: E711
             if attempts is None:
                 continue
             state, error, message = attempts
@@ -162,7 +163,7 @@ class Stops:
         put(~ran, ["The session was not run yet."] * len(reason))
         own = self._attempts.get(asset)
         made = np.zeros(len(self._eids), bool) if own is None else own[0] == "stored"
-        put(made, [f"This check of {asset} was not evaluated yet."] * len(reason))
+        put(made, [f"{rule.name} of {asset} was not evaluated yet."] * len(reason))
         put(~made, [f"{asset} was not made yet."] * len(reason))
         return reason
 

@@ -18,7 +18,7 @@ from typing import Literal
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.errors import IblnmError
+from iblnm.errors import DataError, IblnmError
 from iblnm.pipeline.rules.outcome import Outcome
 from iblnm.storage.database import transaction
 
@@ -84,7 +84,7 @@ class OutcomeStore:
         ]
         self.insert_evaluations(rows)
 
-    def insert_evaluations(self, rows: Sequence[tuple]) -> None:
+    def insert_evaluations(self, rows: Iterable[tuple]) -> None:
         """Store rows of `EVALUATION_COLUMNS`."""
         self._insert("evaluations", EVALUATION_COLUMNS, rows)
 
@@ -123,9 +123,7 @@ class OutcomeStore:
         table = self._read("attempts", ATTEMPT_COLUMNS)
         return table if state is None else table[table["state"] == state].reset_index(drop=True)
 
-    def _insert(self, table: str, columns: Sequence[str], rows: Sequence[tuple]) -> None:
-        if not rows:
-            return
+    def _insert(self, table: str, columns: Sequence[str], rows: Iterable[tuple]) -> None:
         names = ", ".join(f'"{name}"' for name in columns)
         marks = ", ".join("?" * len(columns))
         with transaction(self.path, _SCHEMA, remedy=_REMEDY) as connection:
@@ -155,12 +153,15 @@ def failed_attempt(eid: str, asset: str, error: BaseException) -> Attempt:
     """
     decisive = decisive_error(error)
     own = isinstance(decisive, IblnmError)
+    message = str(decisive).strip()
+    if isinstance(decisive, DataError) and not decisive.eid:
+        message = f"session {eid}: {message}"
     return Attempt(
         eid,
         asset,
         "failed",
         type(decisive).__name__,
-        str(decisive).strip(),
+        message,
         None if own else "".join(traceback.format_exception(decisive)),
     )
 

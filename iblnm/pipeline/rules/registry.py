@@ -136,6 +136,7 @@ class Rule:
             limit=limit,
             message=finding.message,
             metadata=finding.metadata,
+            evaluated=finding.evaluated,
         )
 
     def check(self, settings: Settings | None = None, **inputs: Any) -> Outcome:
