@@ -155,6 +155,7 @@ def sessions_like(eids: list[str], template: pd.DataFrame) -> pd.DataFrame:
 def matrix_cost(settings: Settings, template: pd.DataFrame, labels: pd.DataFrame) -> None:
     """Wall seconds of the tables of outcomes."""
     from iblnm.data.qc_catalog import summarise
+
     from iblnm.schemas import ERRORS, QC_MATRIX, QC_SUMMARY
     from iblnm.storage.parquet import write_table
     from iblnm_dagster import failures as failed

@@ -59,9 +59,7 @@ def _checks_of(asset: str, rules: list[Rule]) -> AssetChecksDefinition:
             context.log.info(f"nothing to evaluate: {error}")
             return
         outcomes = [outcome for outcome in outcomes if outcome.rule in selected]
-        outcomes_of(context.instance, settings).record_evaluations(
-            context.partition_key, outcomes
-        )
+        outcomes_of(context.instance, settings).record_evaluations(context.partition_key, outcomes)
         for outcome in outcomes:
             if outcome.evaluated:
                 yield _result(asset, outcome)

@@ -364,9 +364,9 @@ def _batch(
 ) -> None:
     from iblnm.archive.sync_state import open_state
     from iblnm.pipeline.graph import stage_names
+    from iblnm.pipeline.standing import session_rules
     from iblnm_dagster import selection
     from iblnm_dagster.instance import open_instance
-    from iblnm.pipeline.standing import session_rules
     from iblnm_dagster.resources import Archive
     from iblnm_dagster.running.batch import run_batch
     from iblnm_dagster.running.catch_up import run_claimed

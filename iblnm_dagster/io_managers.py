@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from dagster import (
-    DagsterInvariantViolationError,
     InputContext,
     IOManager,
     MetadataValue,
@@ -17,13 +16,11 @@ from upath import UPath
 
 from iblnm.analysis import registry
 from iblnm.config import Settings
-from iblnm.errors import IblnmError, MalformedFileError, MissingFileError
-from iblnm.pipeline.graph import find_stage, is_stage
-from iblnm.pipeline.outcomes import Attempt, failed_attempt, open_outcomes
+from iblnm.errors import MalformedFileError, MissingFileError
+from iblnm.pipeline.graph import find_stage
 from iblnm.pipeline.stage import Stage
 from iblnm.schemas import TABLES
 from iblnm.storage.provenance import Provenance
-from iblnm_dagster.migration import outcomes_of
 
 
 class RefusingIOManager(IOManager):

@@ -6,12 +6,13 @@ stages, and are the only place where the standing of a session or an asset is de
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from iblnm.data.labels import session_verdicts
+from iblnm.pipeline import graph
 from iblnm.pipeline.rules.registry import RULES, Rule
 from iblnm.schemas import QC_MATRIX
 
@@ -22,7 +23,6 @@ STANDINGS = {
     "clean": "without problems",
     "none": "not run",
 }
-Ancestors = Mapping[str, tuple[str, ...]]
 
 
 def complete_matrix(
@@ -30,7 +30,6 @@ def complete_matrix(
     attempts: pd.DataFrame,
     eids: Sequence[str],
     rules: Iterable[Rule],
-    ancestors: Ancestors,
 ) -> pd.DataFrame:
     """Every session by every check: what was not run says why.
 
@@ -43,8 +42,6 @@ def complete_matrix(
         All sessions.
     rules : iterable of Rule
         All checks that are evaluated per session.
-    ancestors : mapping
-        Asset to the assets that it is made from, nearest first.
 
     Returns
     -------
@@ -60,7 +57,7 @@ def complete_matrix(
     rules = list(rules)
     eids = list(eids)
     cells = _Cells(evaluations, eids, rules)
-    stops = Stops(evaluations, attempts, eids, rules, ancestors)
+    stops = Stops(evaluations, attempts, eids, rules)
     parts = []
     for position, rule in enumerate(rules):
         part = cells.of_rule(position)
@@ -109,7 +106,7 @@ class Stops:
 
     Parameters
     ----------
-    evaluations, attempts, eids, rules, ancestors
+    evaluations, attempts, eids, rules
         As of `complete_matrix`.
     """
 
@@ -119,17 +116,15 @@ class Stops:
         attempts: pd.DataFrame,
         eids: Sequence[str],
         rules: Sequence[Rule],
-        ancestors: Ancestors,
     ):
         self._eids = pd.Index(eids, dtype=object)
-        self._ancestors = ancestors
         self._blocking = self._first_blocking_rule(evaluations, rules)
         self._attempts = self._grid(attempts)
 
     def blocked_above(self, asset: str) -> np.ndarray:
         """Which sessions break a BLOCK rule of an asset that this one is made from."""
         blocked = np.zeros(len(self._eids), dtype=bool)
-        for name in self._ancestors.get(asset, ()):
+        for name in graph.upstream(asset):
             if name in self._blocking:
                 blocked |= self._blocking[name] != None  # noqa: E711 elementwise
         return blocked
@@ -143,7 +138,7 @@ class Stops:
             where = where & (reason == None)  # noqa: E711 elementwise
             reason[where] = np.array(list(texts), dtype=object)[where] if where.any() else None
 
-        for name in (asset, *self._ancestors.get(asset, ())):
+        for name in (asset, *graph.upstream(asset)):
             attempts = self._attempts.get(name)
             own = name == asset
             if not own and name in self._blocking:
@@ -155,8 +150,10 @@ class Stops:
             put(state == "failed", (f"{name} could not be made: {e}." for e in error))
             put(
                 state == "no data",
-                (f"The session has no {name}: {m}." if m else f"The session has no {name}."
-                 for m in message),
+                (
+                    f"The session has no {name}: {m}." if m else f"The session has no {name}."
+                    for m in message
+                ),
             )
         first = self._attempts.get("session")
         ran = np.zeros(len(self._eids), bool) if first is None else first[0] != None  # noqa: E711

@@ -79,9 +79,7 @@ class OutcomeStore:
     def record_evaluations(self, eid: str, outcomes: Iterable[Outcome]) -> None:
         """Store evaluations of rules of one session, together."""
         now = _now()
-        rows = [
-            (eid, o.rule, o.result, o.value, o.limit, o.message, now) for o in outcomes
-        ]
+        rows = [(eid, o.rule, o.result, o.value, o.limit, o.message, now) for o in outcomes]
         self.insert_evaluations(rows)
 
     def insert_evaluations(self, rows: Iterable[tuple]) -> None:
@@ -96,8 +94,7 @@ class OutcomeStore:
         """Store several attempts, together."""
         now = _now()
         rows = [
-            (a.eid, a.asset, a.state, a.error_type, a.message, a.traceback, now)
-            for a in attempts
+            (a.eid, a.asset, a.state, a.error_type, a.message, a.traceback, now) for a in attempts
         ]
         self._insert("attempts", ATTEMPT_COLUMNS, rows)
 

@@ -49,7 +49,11 @@ def current_matrix(
     """
     rules = session_rules()
     matrix = complete_matrix(
-        outcomes.evaluations(), outcomes.attempts(), eids, rules, {name: graph.upstream(name) for name in graph.stage_names()}
+        outcomes.evaluations(),
+        outcomes.attempts(),
+        eids,
+        rules,
+        {name: graph.upstream(name) for name in graph.stage_names()},
     )
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     candidates = current_duplicate_candidates(outcomes, sessions)

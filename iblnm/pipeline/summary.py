@@ -108,8 +108,7 @@ def format_summary(
     recordings = int(sessions["n_recordings"].sum())
     names = ("stored", "passed", "warned", "blocked", "failed", "absent")
     lines = [
-        f"{len(eids)} sessions, {recordings} recordings, "
-        f"{sessions['subject'].nunique()} subjects",
+        f"{len(eids)} sessions, {recordings} recordings, {sessions['subject'].nunique()} subjects",
         "",
         f"{'stage':<16}" + "".join(f"{name:>9}" for name in names),
     ]

@@ -259,8 +259,11 @@ QC_SUMMARY = Table(
         Column("n_warn", "int", "Sessions that fail a WARN check", nullable=False, ge=0),
         Column("n_fail", "int", "Sessions that fail a BLOCK or ERROR check", nullable=False, ge=0),
         Column(
-            "n_not_evaluated", "int", "Sessions where the rule had nothing to look at",
-            nullable=False, ge=0,
+            "n_not_evaluated",
+            "int",
+            "Sessions where the rule had nothing to look at",
+            nullable=False,
+            ge=0,
         ),
         Column("n_not_run", "int", "Sessions without evaluation", nullable=False, ge=0),
         Column("pass_rate", "float", "Passes among evaluated sessions", ge=0, le=1),

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from dagster import AssetCheckKey, AssetKey, DagsterInstance, JobDefinition, RunsFilter
 from dagster._utils.error import SerializableErrorInfo
 
-from iblnm.config import Settings
 from iblnm import errors
+from iblnm.config import Settings
 from iblnm.errors import RemoteTimeout, ServerUnreachableError
 from iblnm.pipeline.graph import checked_stages
 from iblnm.pipeline.rules import RULES

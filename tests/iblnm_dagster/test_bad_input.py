@@ -14,8 +14,8 @@ import pytest
 
 from iblnm import errors
 from iblnm.config import Settings
-from iblnm_dagster.running.worker import BLOCKED, BROKEN, FAILED, PASSED, Worker
 from iblnm.pipeline.outcomes import open_outcomes
+from iblnm_dagster.running.worker import BLOCKED, BROKEN, FAILED, PASSED, Worker
 
 SIGNAL = "photometry.signal.pqt"
 LOCATIONS = "photometryROI.locations.pqt"

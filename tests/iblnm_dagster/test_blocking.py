@@ -12,10 +12,10 @@ from dagster import AssetKey
 
 from iblnm.archive import connect
 from iblnm.pipeline.graph import all_stages, stage_names
+from iblnm.pipeline.outcomes import open_outcomes
 from iblnm.storage.h5 import list_groups
 from iblnm.storage.store import SessionStore
 from iblnm.validation import RULES
-from iblnm.pipeline.outcomes import open_outcomes
 from iblnm_dagster.partitions import known_sessions
 from iblnm_dagster.running.worker import BLOCKED, FAILED, PASSED, Worker
 from iblnm_dagster.selection import failed_sessions, missing_sessions

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from iblnm.errors import MalformedFileError
-from iblnm_dagster.running.worker import Worker
 from iblnm.pipeline.outcomes import open_outcomes
 from iblnm.pipeline.standing import session_rules
+from iblnm_dagster.running.worker import Worker
 
 
 def path_of(settings, eid, name):

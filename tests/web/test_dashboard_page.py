@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from iblnm.demo.outcomes import simulate_outcomes
 from iblnm.pipeline.matrix import STANDINGS, session_standings
 from iblnm.pipeline.qc_summary import pass_share
-from iblnm.demo.outcomes import simulate_outcomes
 from iblnm.validation import RULES
 from iblnm.vis.qc_dashboard import build_dashboard
 

@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from iblnm.config import Settings, Thresholds
-from iblnm.pipeline import graph, matrix as matrices, qc_summary
+from iblnm.pipeline import graph, qc_summary
+from iblnm.pipeline import matrix as matrices
 from iblnm.pipeline.duplicates import duplicate_candidates, duplicate_outcomes
 from iblnm.schemas import ERRORS, LABELS, QC_MATRIX, QC_SUMMARY
 from iblnm.util import collect_session_errors
@@ -107,9 +108,7 @@ def test_an_earlier_evaluation_below_a_block_does_not_count(evaluations):
     stale = pd.DataFrame(
         [evaluation(B, "psychometric_at_bound", "fail"), evaluation(B, "band_inversion", "fail")]
     )
-    matrix = complete(
-        pd.concat([evaluations, stale]), [A, B]
-    )
+    matrix = complete(pd.concat([evaluations, stale]), [A, B])
     row = matrix.set_index(["eid", "check"]).loc[B, "psychometric_at_bound"]
     assert row["outcome"] == "not run"
     assert row["message"] == "Stopped by the check insufficient_trials of trials."
@@ -122,9 +121,7 @@ def test_evaluations_of_unknown_sessions_and_checks_are_left_out(evaluations):
     stray = pd.DataFrame(
         [evaluation(C, "invalid_line"), {**evaluation(A, "invalid_line"), "check": "retired"}]
     )
-    matrix = complete(
-        pd.concat([evaluations, stray]), [A, B]
-    )
+    matrix = complete(pd.concat([evaluations, stray]), [A, B])
     assert len(matrix) == 2 * len(NAMES)
 
 
