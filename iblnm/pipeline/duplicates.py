@@ -39,9 +39,8 @@ def duplicate_candidates(
     for eid, check in zip(broken["eid"], broken["check"], strict=True):
         if check in RULES:  # a rule that is gone says nothing any more
             errors.setdefault(eid, set()).add(RULES[check].exception.__name__)
-    useless = sessions["eid"].isin(
-        failures.loc[failures["asset"].isin(graph.essential_stages()), "eid"]
-    )
+    essential = failures["asset"].isin(graph.essential_stages())
+    useless = sessions["eid"].isin(failures.loc[essential, "eid"])
     if "label" in sessions:
         useless |= (sessions["label"] == "drop").fillna(False)
     candidates = sessions[~useless]

@@ -47,14 +47,7 @@ def current_matrix(
     DataFrame
         Schema `iblnm.schemas.QC_MATRIX`.
     """
-    rules = session_rules()
-    matrix = complete_matrix(
-        outcomes.evaluations(),
-        outcomes.attempts(),
-        eids,
-        rules,
-        {name: graph.upstream(name) for name in graph.stage_names()},
-    )
+    matrix = complete_matrix(outcomes.evaluations(), outcomes.attempts(), eids, session_rules())
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     candidates = current_duplicate_candidates(outcomes, sessions)
     known = sessions["eid"][sessions["eid"].isin(list(eids))]

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from iblnm.config import Settings, Thresholds
-from iblnm.pipeline import graph, qc_summary
 from iblnm.pipeline import matrix as matrices
+from iblnm.pipeline import qc_summary
 from iblnm.pipeline.duplicates import duplicate_candidates, duplicate_outcomes
 from iblnm.schemas import ERRORS, LABELS, QC_MATRIX, QC_SUMMARY
 from iblnm.util import collect_session_errors
@@ -24,8 +24,7 @@ def attempts(*rows):
 
 
 def complete(evaluations, eids, attempts=NO_ATTEMPTS):
-    ancestors = {name: graph.upstream(name) for name in graph.stage_names()}
-    return matrices.complete_matrix(evaluations, attempts, eids, RULES_USED, ancestors)
+    return matrices.complete_matrix(evaluations, attempts, eids, RULES_USED)
 
 
 def evaluation(eid, check, result="pass", value=1.0):
