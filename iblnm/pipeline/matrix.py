@@ -54,51 +54,46 @@ def complete_matrix(
     they were evaluated on an earlier output that is still stored: the matrix is what running
     the session again would give.
     """
-    rules = list(rules)
-    eids = list(eids)
-    cells = _Cells(evaluations, eids, rules)
-    stops = Stops(evaluations, attempts, eids, rules)
-    parts = []
-    for position, rule in enumerate(rules):
-        part = cells.of_rule(position)
-        void = stops.blocked_above(rule.asset)
-        part.loc[void, ["result", "value", "limit", "evaluated_at"]] = None
-        missing = part["result"].isna().to_numpy()
-        failed = "warn" if rule.severity == "WARN" else "fail"
-        part["outcome"] = part.pop("result").replace("fail", failed).where(~missing, "not run")
-        if missing.any():
-            reasons = stops.reasons(rule)
-            part.loc[missing, "message"] = reasons[missing]
-        parts.append(part.assign(check=rule.name, asset=rule.asset, severity=rule.severity))
-    if not parts or not eids:
+    rules, eids = list(rules), list(eids)
+    if not rules or not eids:
         return QC_MATRIX.empty()
-    order = np.arange(len(eids) * len(rules)).reshape(len(rules), len(eids)).T.ravel()
-    return QC_MATRIX.conform(pd.concat(parts, ignore_index=True).iloc[order])
+    cells = _latest(evaluations, eids, rules)
+    stops = Stops(evaluations, attempts, eids, rules)
+    for position, rule in enumerate(rules):
+        void = stops.blocked_above(rule.asset)
+        for name in ("result", "value", "limit", "evaluated_at"):
+            cells[name][void, position] = None
+        result = cells["result"][:, position]
+        missing = result == None  # noqa: E711 elementwise
+        result[result == "fail"] = "warn" if rule.severity == "WARN" else "fail"
+        result[missing] = "not run"
+        if missing.any():
+            cells["message"][missing, position] = stops.reasons(rule)[missing]
+    cells["outcome"] = cells.pop("result")
+    table = pd.DataFrame({name: values.ravel() for name, values in cells.items()})
+    table["eid"] = np.repeat(np.array(eids, dtype=object), len(rules))
+    for name, values in {
+        "check": [rule.name for rule in rules],
+        "asset": [rule.asset for rule in rules],
+        "severity": [rule.severity for rule in rules],
+    }.items():
+        table[name] = np.tile(np.array(values, dtype=object), len(eids))
+    return QC_MATRIX.conform(table)
 
 
-class _Cells:
-    """Evaluations by rule, one row per session."""
-
-    def __init__(self, evaluations: pd.DataFrame, eids: Sequence[str], rules: Sequence[Rule]):
-        self._eids = pd.Index(eids, dtype=object)
-        rows = self._eids.get_indexer(evaluations["eid"])
-        names = pd.Index([rule.name for rule in rules], dtype=object)
-        columns = names.get_indexer(evaluations["check"])
-        known = (rows >= 0) & (columns >= 0)
-        self._table = evaluations[known].reset_index(drop=True)
-        self._cell = np.full((len(rules), len(eids)), -1)
-        self._cell[columns[known], rows[known]] = np.arange(known.sum())
-
-    def of_rule(self, position: int) -> pd.DataFrame:
-        names = ["result", "value", "limit", "message", "evaluated_at"]
-        taken = self._cell[position]
-        columns = {}
-        for name in names:
-            values = self._table[name].to_numpy(dtype=object)
-            found = np.full(len(taken), None, dtype=object)
-            found[taken >= 0] = values[taken[taken >= 0]]
-            columns[name] = found
-        return pd.DataFrame({"eid": self._eids.to_numpy(dtype=object), **columns})
+def _latest(
+    evaluations: pd.DataFrame, eids: Sequence[str], rules: Sequence[Rule]
+) -> dict[str, np.ndarray]:
+    """Columns of the evaluations as arrays of objects, shape (n_sessions, n_rules)."""
+    rows = pd.Index(eids, dtype=object).get_indexer(evaluations["eid"])
+    names = pd.Index([rule.name for rule in rules], dtype=object)
+    columns = names.get_indexer(evaluations["check"])
+    known = (rows >= 0) & (columns >= 0)
+    cells = {}
+    for name in ("result", "value", "limit", "message", "evaluated_at"):
+        cells[name] = np.full((len(eids), len(rules)), None, dtype=object)
+        cells[name][rows[known], columns[known]] = evaluations[name].to_numpy(object)[known]
+    return cells
 
 
 class Stops:
@@ -124,7 +119,7 @@ class Stops:
     def blocked_above(self, asset: str) -> np.ndarray:
         """Which sessions break a BLOCK rule of an asset that this one is made from."""
         blocked = np.zeros(len(self._eids), dtype=bool)
-        for name in graph.upstream(asset):
+        for name in _above(asset):
             if name in self._blocking:
                 blocked |= self._blocking[name] != None  # noqa: E711 elementwise
         return blocked
@@ -138,7 +133,7 @@ class Stops:
             where = where & (reason == None)  # noqa: E711 elementwise
             reason[where] = np.array(list(texts), dtype=object)[where] if where.any() else None
 
-        for name in (asset, *graph.upstream(asset)):
+        for name in (asset, *_above(asset)):
             attempts = self._attempts.get(name)
             own = name == asset
             if not own and name in self._blocking:
@@ -187,6 +182,10 @@ class Stops:
                 for name in ("state", "error_type", "message")
             )
         return grid
+
+
+def _above(asset: str) -> tuple[str, ...]:
+    return graph.upstream(asset) if graph.is_stage(asset) else ()
 
 
 def session_standings(matrix: pd.DataFrame, failed: Iterable[str]) -> pd.Series:

@@ -13,7 +13,6 @@ from iblnm.pipeline.duplicates import DUPLICATES, duplicate_candidates, duplicat
 from iblnm.pipeline.matrix import apply_labels, complete_matrix, matrix_errors
 from iblnm.pipeline.outcomes import OutcomeStore
 from iblnm.pipeline.rules.registry import RULES, Rule
-from iblnm.schemas import QC_MATRIX
 
 
 def session_rules() -> list[Rule]:
@@ -47,21 +46,34 @@ def current_matrix(
     DataFrame
         Schema `iblnm.schemas.QC_MATRIX`.
     """
-    matrix = complete_matrix(outcomes.evaluations(), outcomes.attempts(), eids, session_rules())
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    candidates = current_duplicate_candidates(outcomes, sessions)
+    evaluations, attempts = outcomes.evaluations(), outcomes.attempts()
+    candidates = _duplicate_candidates(evaluations, attempts, sessions)
     known = sessions["eid"][sessions["eid"].isin(list(eids))]
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     duplicates = duplicate_outcomes(known, candidates, settings, now)
-    return apply_labels(_with_cohort_rule(matrix, duplicates, eids), labels)
+    duplicates["result"] = duplicates["outcome"].replace("warn", "fail")
+    columns = list(evaluations.columns)
+    matrix = complete_matrix(
+        pd.concat([evaluations, duplicates[columns].astype(object)], ignore_index=True),
+        attempts,
+        eids,
+        [*session_rules(), RULES[DUPLICATES]],
+    )
+    return apply_labels(matrix, labels)
 
 
 def current_duplicate_candidates(outcomes: OutcomeStore, sessions: pd.DataFrame) -> pd.DataFrame:
     """Sessions to look for duplicates among; see `iblnm.pipeline.duplicates`."""
-    evaluations = outcomes.evaluations()
+    return _duplicate_candidates(outcomes.evaluations(), outcomes.attempts(), sessions)
+
+
+def _duplicate_candidates(
+    evaluations: pd.DataFrame, attempts: pd.DataFrame, sessions: pd.DataFrame
+) -> pd.DataFrame:
     return duplicate_candidates(
         sessions,
         evaluations[evaluations["result"] == "fail"],
-        outcomes.attempts("failed"),
+        attempts[attempts["state"] == "failed"],
     )
 
 
@@ -84,25 +96,3 @@ def current_errors(matrix: pd.DataFrame, outcomes: OutcomeStore) -> pd.DataFrame
     parts = [matrix_errors(matrix), failed.drop(columns=["state", "attempted_at"])]
     errors = pd.concat([part.astype(object) for part in parts], ignore_index=True)
     return errors.sort_values(["eid", "asset", "error_type"], ignore_index=True)
-
-
-def _with_cohort_rule(
-    matrix: pd.DataFrame, duplicates: pd.DataFrame, eids: Sequence[str]
-) -> pd.DataFrame:
-    """The matrix with the rule that is evaluated over all sessions, last of each session."""
-    rule = RULES[DUPLICATES]
-    absent = pd.DataFrame({"eid": [eid for eid in eids if eid not in set(duplicates["eid"])]})
-    absent = absent.assign(
-        check=rule.name,
-        asset=rule.asset,
-        severity=rule.severity,
-        outcome="not run",
-        message="The session was not run yet.",
-    )
-    position = {eid: i for i, eid in enumerate(eids)}
-    parts = [part for part in (matrix, duplicates, absent) if len(part)]
-    if not parts:
-        return matrix
-    joined = pd.concat([part.astype(object) for part in parts], ignore_index=True)
-    order = joined["eid"].map(position).argsort(kind="stable")
-    return QC_MATRIX.conform(joined.iloc[order])
