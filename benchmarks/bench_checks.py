@@ -154,12 +154,12 @@ def sessions_like(eids: list[str], template: pd.DataFrame) -> pd.DataFrame:
 
 def matrix_cost(settings: Settings, template: pd.DataFrame, labels: pd.DataFrame) -> None:
     """Wall seconds of the tables of outcomes."""
-    from iblnm.data.qc_catalog import summarise
+    from iblnm.pipeline.qc_summary import summarize
+    from iblnm.pipeline.standing import current_errors, current_matrix
     from iblnm.schemas import ERRORS, QC_MATRIX, QC_SUMMARY
     from iblnm.storage.parquet import write_table
-    from iblnm_dagster import failures as failed
-    from iblnm_dagster import outcomes
     from iblnm_dagster.instance import open_instance
+    from iblnm_dagster.migration import outcomes_of
     from iblnm_dagster.partitions import known_sessions
 
     def timed(name: str, limit: str, function):
@@ -172,29 +172,32 @@ def matrix_cost(settings: Settings, template: pd.DataFrame, labels: pd.DataFrame
         eids = known_sessions(instance)
         sessions = sessions_like(eids, template)
         n = f"{len(eids)} sessions"
-        evaluations = timed(
-            f"evaluation_table, {n}", "", lambda: outcomes.evaluation_table(instance)
+        outcomes = timed(
+            f"outcomes taken from the event log, {n}", "", lambda: outcomes_of(instance, settings)
         )
-        failures = timed("  asset_failures", "", lambda: failed.asset_failures(instance))
         matrix = timed(
-            "qc_matrix, from the instance to the table",
-            "<= 30 with the page",
-            lambda: QC_MATRIX.validate(
-                outcomes.current_matrix(instance, sessions, labels, settings)
-            ),
+            "qc_matrix, from the outcomes to the table",
+            "<= 2",
+            lambda: QC_MATRIX.validate(current_matrix(outcomes, eids, sessions, labels, settings)),
         )
         timed(
             "  written",
             "",
             lambda: write_table(matrix, settings.root / "qc_matrix.pqt", QC_MATRIX),
         )
-        timed("qc_summary", "", lambda: QC_SUMMARY.validate(summarise(matrix, sessions)))
+        timed("qc_summary", "", lambda: QC_SUMMARY.validate(summarize(matrix, sessions)))
         timed(
             "errors",
             "",
-            lambda: ERRORS.validate(outcomes.current_errors(matrix, failures)),
+            lambda: ERRORS.validate(current_errors(matrix, outcomes)),
         )
-        row("  evaluations, failures", len(evaluations), "rows", f"{len(failures)} failures")
+        n_failures = len(outcomes.attempts("failed"))
+        row(
+            "  evaluations, failures",
+            len(outcomes.evaluations()),
+            "rows",
+            f"{n_failures} failures",
+        )
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from iblnm.pipeline.graph import checked_stages
 from iblnm.pipeline.groups import PHOTOMETRY, running_group
 from iblnm.pipeline.rules import RULES, Outcome, Rule, rules_for
 from iblnm.storage.store import SessionStore
+from iblnm_dagster.migration import outcomes_of
 from iblnm_dagster.partitions import SESSION_PARTITIONS
 
 
@@ -60,8 +61,10 @@ def _checks_of(asset: str, rules: list[Rule]) -> AssetChecksDefinition:
         except MissingFileError as error:
             context.log.info(f"nothing to evaluate: {error}")
             return
+        outcomes = [outcome for outcome in outcomes if outcome.rule in selected]
+        outcomes_of(context.instance, settings).record_evaluations(context.partition_key, outcomes)
         for outcome in outcomes:
-            if outcome.rule in selected:
+            if outcome.evaluated:
                 yield _result(asset, outcome)
 
     return evaluate_rules
@@ -79,9 +82,10 @@ def _duplicate_check(rule: Rule) -> AssetChecksDefinition:
         sessions: pd.DataFrame,
         settings: ResourceParam[Settings],
     ) -> AssetCheckResult:
-        from iblnm_dagster.outcomes import current_duplicate_candidates
+        from iblnm.pipeline.standing import current_duplicate_candidates
 
-        candidates = current_duplicate_candidates(context.instance, sessions)
+        outcomes = outcomes_of(context.instance, settings)
+        candidates = current_duplicate_candidates(outcomes, sessions)
         return _result(rule.asset, rule.evaluate(settings, sessions=candidates))
 
     return find_duplicates
@@ -95,7 +99,7 @@ def _duplicate_check(rule: Rule) -> AssetChecksDefinition:
 )
 def pass_share(qc_matrix: pd.DataFrame, settings: ResourceParam[Settings]) -> AssetCheckResult:
     """The check of `qc_summary`: its limit is ``Settings.thresholds.min_pass_share``."""
-    from iblnm.data.qc_catalog import evaluate_pass_share
+    from iblnm.pipeline.qc_summary import evaluate_pass_share
 
     return _result("qc_summary", evaluate_pass_share(qc_matrix, settings.thresholds))
 

@@ -187,11 +187,10 @@ def analyse(names: tuple[str, ...]) -> None:
 def summary() -> None:
     """Print where the sessions stand."""
     from iblnm_dagster.instance import open_instance
-    from iblnm_dagster.summary import format_summary
 
     settings = get_settings()
     with open_instance(settings) as instance:
-        click.echo(format_summary(instance, settings))
+        click.echo(_summary(instance, settings))
 
 
 @cli.command()
@@ -386,14 +385,13 @@ def _batch(
 ) -> None:
     from iblnm.archive.sync_state import open_state
     from iblnm.pipeline.graph import stage_names
+    from iblnm.pipeline.standing import session_rules
     from iblnm_dagster import selection
     from iblnm_dagster.instance import open_instance
-    from iblnm_dagster.outcomes import session_rules
     from iblnm_dagster.resources import Archive
     from iblnm_dagster.running.batch import run_batch
     from iblnm_dagster.running.catch_up import run_claimed
     from iblnm_dagster.running.waiting import owner_is_alive
-    from iblnm_dagster.summary import format_summary
     from iblnm_dagster.tables import tables_exist
 
     names = tuple(name.strip() for name in assets.split(",")) if assets else None
@@ -412,7 +410,7 @@ def _batch(
         if eids is not None:
             chosen = selection.listed_sessions(instance, eids)
         elif which == "failed":
-            chosen = selection.failed_sessions(instance)
+            chosen = selection.failed_sessions(instance, settings)
         elif which == "all" or check or checks_only:
             chosen = selection.known_sessions(instance)
         else:
@@ -433,7 +431,7 @@ def _batch(
         if catalogue and (chosen or not tables_exist(settings)):
             _update_catalogue(settings, instance)
         click.echo("")
-        click.echo(format_summary(instance, settings, report.sessions_per_hour))
+        click.echo(_summary(instance, settings, report.sessions_per_hour))
     if report.unreachable:
         rest = f", and without it for the {report.not_begun} not begun" if report.not_begun else ""
         click.echo(f"the server cannot be reached; run again with --failed{rest}", err=True)
@@ -477,6 +475,15 @@ def _warn_if_empty(settings: Settings, n_sessions: int) -> None:
             "right?",
             err=True,
         )
+
+
+def _summary(instance, settings: Settings, sessions_per_hour: float = 0.0) -> str:
+    from iblnm.pipeline.summary import format_summary
+    from iblnm_dagster.migration import outcomes_of
+    from iblnm_dagster.partitions import known_sessions
+
+    outcomes = outcomes_of(instance, settings)
+    return format_summary(outcomes, known_sessions(instance), settings, sessions_per_hour)
 
 
 def _update_catalogue(settings: Settings, instance) -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dagster import InputContext, IOManager, MetadataValue, OutputContext, UPathIOManager
+from dagster import (
+    InputContext,
+    IOManager,
+    MetadataValue,
+    OutputContext,
+    UPathIOManager,
+)
 from upath import UPath
 
 from iblnm.analysis import registry

@@ -81,14 +81,14 @@ def missing_sessions(instance: DagsterInstance, assets: Sequence[str] | None = N
     return [eid for eid in known if eid in missing]
 
 
-def failed_sessions(instance: DagsterInstance) -> list[str]:
+def failed_sessions(instance: DagsterInstance, settings: Settings) -> list[str]:
     """Known sessions whose latest run failed or was blocked, or an asset of which failed last."""
-    from iblnm_dagster.failures import asset_failures
+    from iblnm_dagster.migration import outcomes_of
 
     runs = instance.get_run_partition_data(RunsFilter())
     failed = {run.partition for run in runs if run.status == DagsterRunStatus.FAILURE}
     # a later run of another asset, or of checks alone, mends nothing
-    failed |= {failure.eid for failure in asset_failures(instance)}
+    failed |= set(outcomes_of(instance, settings).attempts("failed")["eid"])
     return [eid for eid in known_sessions(instance) if eid in failed]
 
 

@@ -6,6 +6,7 @@ import inspect
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dagster import (
@@ -22,10 +23,12 @@ from dagster import (
 from iblnm.config import Settings
 from iblnm.errors import DataError, IblnmError
 from iblnm.pipeline.graph import all_stages, guards
+from iblnm.pipeline.outcomes import Attempt
 from iblnm.pipeline.rules import RULES
 from iblnm.pipeline.stage import Result, Stage
 from iblnm.storage.store import SessionStore
 from iblnm_dagster.columns import column_schema
+from iblnm_dagster.migration import outcomes_of
 from iblnm_dagster.partitions import SESSION_PARTITIONS
 from iblnm_dagster.resources import Archive
 from iblnm_dagster.workarounds.xarray_imports import keep_dask_and_sparse_out
@@ -65,14 +68,23 @@ def session_asset(stage: Stage) -> AssetsDefinition:
     ) -> Iterator[Output]:
         keep_dask_and_sparse_out()
         eid = context.partition_key
-        _require_unblocked(
+        outcomes = outcomes_of(context.instance, settings)
+        blocked = _blocked(
             guarded_by,
             lambda name: values[name] if name in values else store.load(name, eid),
             settings,
         )
+        if blocked is not None:
+            outcomes.record_attempt(replace(blocked, eid=eid, asset=stage.name))
+            raise Failure(
+                description=blocked.message,
+                metadata={"error_type": blocked.error_type, "blocked": True},
+                allow_retries=False,
+            )
         try:
-            one = archive.one if stage.uses_archive else None
-            result = stage.run(values, one=one, eid=eid, settings=settings)
+            with outcomes.failures_recorded(eid, stage.name):
+                one = archive.one if stage.uses_archive else None
+                result = stage.run(values, one=one, eid=eid, settings=settings)
         except DataError as error:
             raise Failure(
                 description=str(error) if error.eid else f"session {eid}: {error}",
@@ -87,6 +99,7 @@ def session_asset(stage: Stage) -> AssetsDefinition:
                 max_retries=MAX_RETRIES, seconds_to_wait=longest_s * random.random()
             ) from error
         if result.value is None:
+            outcomes.record_attempt(Attempt(eid, stage.name, "no data", message=result.note))
             context.log.info(f"nothing to store: {result.note}")
             return
         yield Output(result.value, metadata=_materialisation_metadata(result))
@@ -143,18 +156,21 @@ def _is_transient(error: Exception) -> bool:
     return is_transient(error)
 
 
-def _require_unblocked(
+def _blocked(
     guarded_by: Sequence[str], load: Callable[[str], Any], settings: Settings
-) -> None:
+) -> Attempt | None:
     from iblnm.pipeline.checking import blocking_failures
 
     for name in guarded_by:
         for outcome in blocking_failures(name, load, settings):
-            raise Failure(
-                description=f"stopped by the check {outcome.rule} of {name}: {outcome.message}",
-                metadata={"error_type": RULES[outcome.rule].exception.__name__, "blocked": True},
-                allow_retries=False,
+            return Attempt(
+                "",
+                "",
+                "blocked",
+                RULES[outcome.rule].exception.__name__,
+                f"stopped by the check {outcome.rule} of {name}: {outcome.message}",
             )
+    return None
 
 
 def _materialisation_metadata(result: Result) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.data.qc_catalog import matrix_errors
 from iblnm.pipeline.labels import read_labels
+from iblnm.pipeline.matrix import matrix_errors
 from iblnm.schemas import ERRORS, PERFORMANCE, QC_MATRIX, SESSIONS_TABLE, Table
 from iblnm.storage.parquet import read_table
 

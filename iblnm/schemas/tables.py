@@ -228,9 +228,10 @@ QC_MATRIX = Table(
         Column(
             "outcome",
             "str",
-            "fail: a BLOCK or ERROR check failed; warn: a WARN check failed",
+            "fail: a BLOCK or ERROR check failed; warn: a WARN check failed; not evaluated: the "
+            "rule had nothing to look at; not run: its asset was not made, or it was not asked",
             nullable=False,
-            isin=("pass", "warn", "fail", "not run"),
+            isin=("pass", "warn", "fail", "not evaluated", "not run"),
         ),
         Column("value", "float", "The number that decided, in the unit of the check"),
         Column("limit", "float", "The number it was held to"),
@@ -259,6 +260,13 @@ QC_SUMMARY = Table(
         Column("n_pass", "int", "Sessions that pass", nullable=False, ge=0),
         Column("n_warn", "int", "Sessions that fail a WARN check", nullable=False, ge=0),
         Column("n_fail", "int", "Sessions that fail a BLOCK or ERROR check", nullable=False, ge=0),
+        Column(
+            "n_not_evaluated",
+            "int",
+            "Sessions where the rule had nothing to look at",
+            nullable=False,
+            ge=0,
+        ),
         Column("n_not_run", "int", "Sessions without evaluation", nullable=False, ge=0),
         Column("pass_rate", "float", "Passes among evaluated sessions", ge=0, le=1),
     ),

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # the page's colours, which differ in hue and in lightness
-OUTCOME_COLORS = {"pass": "#d3e6f2", "warn": "#f2b233", "fail": "#b3261e", "not run": "#f1f1ef"}
+OUTCOME_COLORS = {
+    "pass": "#d3e6f2",
+    "warn": "#f2b233",
+    "fail": "#b3261e",
+    "not evaluated": "#dcdcda",
+    "not run": "#f1f1ef",
+}
 
 
 def outcome_matrix_figure(matrix: pd.DataFrame) -> Figure:
@@ -56,5 +62,5 @@ def outcome_matrix_figure(matrix: pd.DataFrame) -> Figure:
         Patch(facecolor=color, edgecolor="#9b9b97", label=f"{name} ({int((codes == i).sum())})")
         for i, (name, color) in enumerate(OUTCOME_COLORS.items())
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=8, frameon=False)
     return figure

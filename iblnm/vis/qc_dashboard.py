@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -23,11 +23,13 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
+from iblnm.pipeline.matrix import session_standings
+from iblnm.pipeline.qc_summary import passing_sessions
 from iblnm.pipeline.rules import Rule
 from iblnm.pipeline.rules.values import get, get_list
 from iblnm.storage.atomic import write_whole
 
-OUTCOME_CODES = {"pass": "p", "warn": "w", "fail": "f", "not run": "n"}
+OUTCOME_CODES = {"pass": "p", "warn": "w", "fail": "f", "not evaluated": "e", "not run": "n"}
 _SCRIPTS = ("data.js", "filters.js", "table.js", "panel.js", "main.js")
 _SIGNIFICANT_DIGITS = 5
 _MESSAGE_CHARACTERS = 500
@@ -89,7 +91,8 @@ def build_dashboard(
         "built": built_at.strftime("%Y-%m-%d %H:%M %Z").strip(),
         "colors": dict(settings.target_colors),
         "checks": checks,
-        "sessions": _sessions(eids, sessions, matrix),
+        "sessions": _sessions(eids, sessions, matrix)
+        | _standings(eids, matrix, {failure[0] for failure in failures}),
         "failures": _positions(failures, eids),
         **_cells(matrix, eids, [check["name"] for check in checks], checks),
     }
@@ -206,6 +209,19 @@ def _sessions(eids: Sequence[str], sessions: pd.DataFrame, matrix: pd.DataFrame)
         "evaluated": _coded([str(get(latest, eid) or "")[:16] or None for eid in eids]),
         "target": [names, [[position[name] for name in dict.fromkeys(t)] for t in targets]],
     }
+
+
+def _standings(
+    eids: Sequence[str], matrix: pd.DataFrame, failed: Collection[str]
+) -> dict[str, Any]:
+    standing = session_standings(matrix, failed)
+    strict, ran = passing_sessions(matrix)
+
+    def bits(marked: pd.Series) -> str:
+        return "".join("1" if marked.get(eid, False) else "0" for eid in eids)
+
+    names = [standing.get(eid, "failure" if eid in failed else "none") for eid in eids]
+    return {"standing": _coded(names), "strict": bits(strict), "ran": bits(ran)}
 
 
 def _coded(values: Sequence[str | None]) -> list[list]:

@@ -9,6 +9,8 @@ from iblnm.pipeline.stage import SESSION
 from iblnm.schemas import ERRORS, LABELS, QC_MATRIX, QC_SUMMARY
 from iblnm_dagster.assets.catalog import catalog_asset
 from iblnm_dagster.columns import column_schema
+from iblnm_dagster.migration import outcomes_of
+from iblnm_dagster.partitions import known_sessions
 
 
 @asset(
@@ -41,17 +43,19 @@ def qc_matrix(
     context: AssetExecutionContext, sessions: pd.DataFrame, settings: ResourceParam[Settings]
 ):
     from iblnm.pipeline.labels import read_labels
-    from iblnm_dagster.outcomes import current_matrix
+    from iblnm.pipeline.standing import current_matrix
 
     verdicts = read_labels(settings.labels_fpath)
-    return QC_MATRIX.validate(current_matrix(context.instance, sessions, verdicts, settings))
+    outcomes = outcomes_of(context.instance, settings)
+    eids = known_sessions(context.instance)
+    return QC_MATRIX.validate(current_matrix(outcomes, eids, sessions, verdicts, settings))
 
 
 @catalog_asset(file="metadata/qc_summary.pqt", table=QC_SUMMARY, deps=[], group="quality")
 def qc_summary(qc_matrix: pd.DataFrame, sessions: pd.DataFrame):
-    from iblnm.data.qc_catalog import summarise
+    from iblnm.pipeline.qc_summary import summarize
 
-    return QC_SUMMARY.validate(summarise(qc_matrix, sessions))
+    return QC_SUMMARY.validate(summarize(qc_matrix, sessions))
 
 
 @catalog_asset(
@@ -60,11 +64,13 @@ def qc_summary(qc_matrix: pd.DataFrame, sessions: pd.DataFrame):
     deps=[name for name in stage_names() if name not in checked_stages()],
     group="quality",
 )
-def errors(context: AssetExecutionContext, qc_matrix: pd.DataFrame):
-    from iblnm_dagster.failures import asset_failures
-    from iblnm_dagster.outcomes import current_errors
+def errors(
+    context: AssetExecutionContext, qc_matrix: pd.DataFrame, settings: ResourceParam[Settings]
+):
+    from iblnm.pipeline.standing import current_errors
 
-    return ERRORS.validate(current_errors(qc_matrix, asset_failures(context.instance)))
+    outcomes = outcomes_of(context.instance, settings)
+    return ERRORS.validate(current_errors(qc_matrix, outcomes))
 
 
 ASSETS = [labels, qc_matrix, qc_summary, errors]

@@ -9,14 +9,20 @@ from dataclasses import dataclass, field
 from dagster import AssetCheckKey, AssetKey, DagsterInstance, JobDefinition, RunsFilter
 from dagster._utils.error import SerializableErrorInfo
 
+from iblnm import errors
 from iblnm.config import Settings
 from iblnm.errors import RemoteTimeout, ServerUnreachableError
 from iblnm.pipeline.graph import checked_stages
 from iblnm.pipeline.rules import RULES
 from iblnm_dagster.build import build_defs
-from iblnm_dagster.failures import DATA_ERRORS, decisive_error, plain_message
 from iblnm_dagster.jobs import SESSION_JOB
 from iblnm_dagster.selection import UNFINISHED, WORKER_TAG, worker_tag
+
+
+def _names_of(family: type[Exception]) -> frozenset[str]:
+    kinds = (kind for kind in vars(errors).values() if isinstance(kind, type))
+    return frozenset(kind.__name__ for kind in kinds if issubclass(kind, family))
+
 
 PASSED = "passed"
 BLOCKED = "blocked"
@@ -24,6 +30,8 @@ FAILED = "failed"
 BROKEN = "broken"
 SKIPPED = "skipped"
 _BLOCKING_ERROR = "DagsterAssetCheckFailedError"
+_DATA_ERRORS = _names_of(errors.DataError)
+_OWN_ERRORS = _names_of(errors.IblnmError)
 _UNREACHABLE = (ServerUnreachableError.__name__, RemoteTimeout.__name__)
 
 
@@ -114,7 +122,7 @@ class Worker:
             time.perf_counter() - wall,
             time.process_time() - cpu,
             [f"{step}: {_message(data)}" for step, data in errors.items()],
-            any(decisive_error(data.error).cls_name in _UNREACHABLE for data in errors.values()),
+            any(_decisive(data.error).cls_name in _UNREACHABLE for data in errors.values()),
         )
 
 
@@ -143,7 +151,7 @@ def _kind(data) -> str:
         if error.cls_name == _BLOCKING_ERROR:
             return BLOCKED
         # also where the graph itself reads and writes, around the asset's function
-        if error.cls_name in DATA_ERRORS:
+        if error.cls_name in _DATA_ERRORS:
             return FAILED
         error = error.cause
     return BROKEN
@@ -152,4 +160,19 @@ def _kind(data) -> str:
 def _message(data) -> str:
     if data.user_failure_data is not None and data.user_failure_data.description:
         return data.user_failure_data.description
-    return plain_message(decisive_error(data.error))
+    return _plain_message(_decisive(data.error))
+
+
+def _plain_message(error: SerializableErrorInfo) -> str:
+    """Message of an error; without the name of its class where that is one of ours."""
+    message = error.message.strip()
+    if error.cls_name in _OWN_ERRORS:
+        return message.partition(f"{error.cls_name}: ")[2] or message
+    return message
+
+
+def _decisive(error: SerializableErrorInfo) -> SerializableErrorInfo:
+    """The error to tell of: the first that is one of ours, else the innermost."""
+    while error.cls_name not in _OWN_ERRORS and error.cause:
+        error = error.cause
+    return error

@@ -14,7 +14,7 @@ import pytest
 
 from iblnm import errors
 from iblnm.config import Settings
-from iblnm_dagster.failures import asset_failures
+from iblnm.pipeline.outcomes import open_outcomes
 from iblnm_dagster.running.worker import BLOCKED, BROKEN, FAILED, PASSED, Worker
 
 SIGNAL = "photometry.signal.pqt"
@@ -133,7 +133,7 @@ def test_a_damaged_file_is_a_readable_failure_of_its_session(
     expected = NOT_A_FAILURE.get((name, kind), FAILED)
     assert outcome.status == expected, outcome.problems
     if expected == FAILED:
-        for failure in asset_failures(instance):
+        for failure in open_outcomes(settings).attempts("failed").itertuples():
             assert hasattr(errors, failure.error_type), failure
             assert session["eid"] in failure.message
             assert len(failure.message) < 1000
@@ -145,7 +145,7 @@ def test_a_changed_size_is_told_from_a_changed_content(settings, instance, small
     size = path.stat().st_size
     _half(path)
     Worker(settings, instance).run(session["eid"])
-    (failure,) = asset_failures(instance)
+    (failure,) = open_outcomes(settings).attempts("failed").itertuples()
     assert failure.asset == "photometry"
     assert f"{size // 2} bytes on disk, {size} bytes" in failure.message
 

@@ -12,10 +12,10 @@ from dagster import AssetKey
 
 from iblnm.archive import connect
 from iblnm.pipeline.graph import all_stages, stage_names
+from iblnm.pipeline.outcomes import open_outcomes
 from iblnm.storage.h5 import list_groups
 from iblnm.storage.store import SessionStore
 from iblnm.validation import RULES
-from iblnm_dagster.failures import asset_failures
 from iblnm_dagster.partitions import known_sessions
 from iblnm_dagster.running.worker import BLOCKED, FAILED, PASSED, Worker
 from iblnm_dagster.selection import failed_sessions, missing_sessions
@@ -83,7 +83,7 @@ def test_a_missing_modality_leaves_partitions_missing_not_failed(faulty, modalit
     assert made(faulty.instance, eid) == stored(faulty.settings, eid) == expected
     run = faulty.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": eid}))[0]
     assert run.status == dg.DagsterRunStatus.SUCCESS
-    assert eid not in {failure.eid for failure in asset_failures(faulty.instance)}
+    assert eid not in set(open_outcomes(faulty.settings).attempts("failed")["eid"])
     assert eid not in failed_sessions(faulty.instance)
     assert eid not in missing_sessions(faulty.instance)
 
@@ -231,7 +231,7 @@ def test_a_failure_outranks_a_block(settings, instance, register):
     change_file(settings, register, eid, "photometry.signal.pqt", lambda t: t.drop(columns="name"))
     outcome = Worker(settings, instance).run(eid)
     assert outcome.status == FAILED
-    assert {failure.asset for failure in asset_failures(instance)} == {"photometry"}
+    assert set(open_outcomes(settings).attempts("failed")["asset"]) == {"photometry"}
     assert made(instance, eid) == {"session", "trials", "video_qc"}
 
 

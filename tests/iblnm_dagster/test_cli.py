@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from iblnm.config import get_settings
-from iblnm.data.qc_catalog import STANDINGS, pass_share, session_standings
 from iblnm.errors import ArchiveMismatchError
+from iblnm.pipeline.matrix import STANDINGS, session_standings
+from iblnm.pipeline.qc_summary import pass_share
 from iblnm_dagster.cli import cli
 
 

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from iblnm.errors import MalformedFileError
-from iblnm_dagster import outcomes
+from iblnm.pipeline.outcomes import open_outcomes
+from iblnm.pipeline.standing import session_rules
 from iblnm_dagster.running.worker import Worker
 
 
@@ -41,7 +42,7 @@ def test_mending_the_input_turns_the_check_green(settings, instance, catalogue, 
     stopped = "Stopped by the check choice_sign of trials."
     assert matrix.loc[(eid, "psychometric_at_bound"), "message"] == stopped
     # the evaluation of the performance that is still stored is known, and does not count
-    evaluated = outcomes.evaluation_table(instance).set_index(["eid", "check"])["value"]
+    evaluated = open_outcomes(settings).evaluations().set_index(["eid", "check"])["value"]
     assert (
         evaluated[eid, "psychometric_at_bound"]
         == before.loc[(eid, "psychometric_at_bound"), "value"]
@@ -93,10 +94,10 @@ def test_a_new_threshold_is_applied_without_computing_signals(settings, instance
 
     outcome = Worker(strict, instance, check="insufficient_trials").run(eid)
     assert outcome.status == "blocked"
-    table = outcomes.evaluation_table(instance).set_index(["eid", "check"])
+    table = open_outcomes(settings).evaluations().set_index(["eid", "check"])
     row = table.loc[eid, "insufficient_trials"]
-    assert (row["outcome"], row["limit"]) == ("fail", 10_000)
-    assert len(table) == len(outcomes.session_rules())
+    assert (row["result"], row["limit"]) == ("fail", 10_000)
+    assert len(table) == len(session_rules())
 
     # the limit of another rule, and all rules together
     strict = settings.model_copy(
@@ -116,7 +117,7 @@ def test_a_new_threshold_is_applied_without_computing_signals(settings, instance
 def test_checks_alone_leave_a_session_without_data_as_it_is(settings, instance):
     eid = instance.get_dynamic_partitions("eid")[0]
     assert Worker(settings, instance, checks_only=True).run(eid).status == "passed"
-    assert outcomes.evaluation_table(instance).empty
+    assert open_outcomes(settings).evaluations().empty
 
 
 def test_labels_are_read_at_each_materialization(settings, instance, catalogue):

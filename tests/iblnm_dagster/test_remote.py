@@ -15,8 +15,8 @@ from bench.alyx import AlyxServer, from_archive
 
 from iblnm.config import Settings
 from iblnm.demo.alyx.server import USER
+from iblnm.pipeline.outcomes import open_outcomes
 from iblnm_dagster import session as session_assets
-from iblnm_dagster.failures import asset_failures
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.resources import Archive
 from iblnm_dagster.running.worker import BROKEN, FAILED, PASSED, Worker
@@ -71,7 +71,7 @@ def run(settings, eids, server=None, faults=()):
         for match, kind, times in faults:
             server.faults.add(match, kind, times=times)
         outcomes = {eid: worker.run(eid) for eid in eids}
-        return outcomes, asset_failures(instance)
+        return outcomes, list(open_outcomes(settings).attempts("failed").itertuples())
 
 
 def h5_content(path):
@@ -165,7 +165,7 @@ def test_failures_are_typed(server, remote, small_archive):
     assert "check IBLNM_ALYX_USER and IBLNM_ALYX_PASSWORD" in found[eids[0]].message
     assert found[eids[1]].message.startswith("GET /sessions/")
     assert "also after a fresh download" in found[eids[3]].message
-    assert {failure.traceback for failure in failures} == {""}
+    assert {failure.traceback for failure in failures} == {None}
     asked = [request.path for request in server.requests if request.fault]
     rounds = 1 + session_assets.MAX_RETRIES
     assert asked.count(f"/sessions/{eids[2]}") == rounds * PATIENCE["max_attempts"]

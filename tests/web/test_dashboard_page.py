@@ -9,7 +9,8 @@ import pytest
 from bench.outcomes import simulate_outcomes
 
 from iblnm.config import Settings
-from iblnm.data.qc_catalog import STANDINGS, pass_share, session_standings
+from iblnm.pipeline.matrix import STANDINGS, session_standings
+from iblnm.pipeline.qc_summary import pass_share
 from iblnm.validation import RULES
 from iblnm.vis.qc_dashboard import build_dashboard
 

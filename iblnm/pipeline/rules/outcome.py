@@ -22,6 +22,8 @@ class Finding:
         Only where the rule's own threshold is not the number the value was held to.
     metadata : dict
         Small tables as lists of dicts, texts and numbers.
+    evaluated : bool
+        False where the rule had nothing to look at; then it is not broken either.
     """
 
     passed: bool
@@ -29,6 +31,7 @@ class Finding:
     message: str
     limit: float | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    evaluated: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,11 @@ class Outcome:
     limit : float or None
         The number it was held to.
     message : str
-        Value and limit, in words; says so when the rule could not be evaluated.
+        Value and limit, in words, or why the rule could not be evaluated.
     metadata : dict
         Small tables as lists of dicts, texts and numbers.
+    evaluated : bool
+        False where the rule had nothing to look at, or what it looks at cannot be known.
     """
 
     rule: str
@@ -59,6 +64,14 @@ class Outcome:
     limit: float | None
     message: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    evaluated: bool = True
+
+    @property
+    def result(self) -> str:
+        """``pass``, ``fail`` or ``not evaluated``."""
+        if not self.evaluated:
+            return "not evaluated"
+        return "pass" if self.passed else "fail"
 
 
 def number(value: Any) -> float | None:
@@ -68,5 +81,7 @@ def number(value: Any) -> float | None:
 
 
 def not_evaluated(reason: str) -> Finding:
-    """A pass with a note: the rule has nothing to look at, or another rule names the fault."""
-    return Finding(True, None, f"Not evaluated: {reason}.", metadata={"note": reason})
+    """The rule has nothing to look at, it cannot be known, or another rule names the fault."""
+    return Finding(
+        True, None, f"Not evaluated: {reason}.", metadata={"note": reason}, evaluated=False
+    )

@@ -135,6 +135,7 @@ class Rule:
             limit=limit,
             message=finding.message,
             metadata=finding.metadata,
+            evaluated=finding.evaluated,
         )
 
     def check(self, settings: Settings, **inputs: Any) -> Outcome:

@@ -2,17 +2,17 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const checks = data.checks;
 const nChecks = checks.length;
-const OUTCOME = { p: "pass", w: "warn", f: "fail", n: "not run" };
-const RANK = { f: 3, w: 2, n: 1, p: 0 };
+const OUTCOME = { p: "pass", w: "warn", f: "fail", e: "not evaluated", n: "not run" };
+const RANK = { f: 4, w: 3, n: 2, e: 1, p: 0 };
 const ROW = 24, AHEAD = 12;
 const STANDING = {
   failure: ["with a failure",
     "A BLOCK or ERROR check failed, or an asset could not be made (a damaged file, for example)"],
   incomplete: ["not run completely",
     "Nothing failed, but some checks did not run: no such data, or not run yet"],
-  warnings: ["with warnings only", "All checks ran, and only WARN checks failed"],
-  clean: ["without problems", "All checks ran and passed, and all assets could be made"],
-  none: ["not evaluated", "No check has run"],
+  warnings: ["with warnings only", "Nothing is missing, and only WARN checks failed"],
+  clean: ["without problems", "No check failed, nothing is missing, and all assets could be made"],
+  none: ["not run", "No check has run"],
 };
 const META = [
   { key: "subject", title: "Subject", width: 132 },
@@ -42,22 +42,16 @@ for (const [i, asset, type, text] of data.failures) {
 const sessions = stored.eid.map((eid, i) => {
   const outcomes = data.outcomes.substr(i * nChecks, nChecks);
   const failures = failuresOf.get(i) || [];
-  let fails = 0, warns = 0, ran = 0, missing = 0, strict = true;
-  for (let c = 0; c < nChecks; c += 1) {
-    const code = outcomes[c];
+  let fails = 0, warns = 0;
+  for (const code of outcomes) {
     if (code === "f") fails += 1;
     if (code === "w") warns += 1;
-    if (!checks[c].cohort) {
-      if (code === "n") missing += 1;
-      else ran += 1;
-    }
-    if (checks[c].severity !== "WARN" && code !== "p") strict = false;
   }
-  const standing = fails || failures.length ? "failure" : !ran ? "none"
-    : missing ? "incomplete" : warns ? "warnings" : "clean";
+  const standing = column(stored.standing, i);
   const targets = targetsOf[i].map((k) => targetNames[k]);
   return {
-    i, eid, outcomes, failures, fails, warns, ran, strict, standing, targets,
+    i, eid, outcomes, failures, fails, warns, standing, targets,
+    ran: stored.ran[i] === "1", strict: stored.strict[i] === "1",
     subject: column(stored.subject, i), start: stored.start[i], lab: column(stored.lab, i),
     type: column(stored.type, i), label: column(stored.label, i),
     evaluated: column(stored.evaluated, i), target: targets.join(", "),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dagster import AssetKey, DagsterInstance
+import pandas as pd
 
 from iblnm.config import Settings
 from iblnm.pipeline.graph import stage_names
+from iblnm.pipeline.matrix import STANDINGS, session_standings
+from iblnm.pipeline.outcomes import OutcomeStore
+from iblnm.pipeline.qc_summary import other_limits, pass_share
+from iblnm.pipeline.standing import current_matrix
 from iblnm.storage.store import SessionStore
-from iblnm_dagster.failures import asset_failures
-from iblnm_dagster.outcomes import current_matrix, latest_statuses, session_rules
-from iblnm_dagster.partitions import known_sessions
 
 
 @dataclass(frozen=True)
@@ -36,41 +38,42 @@ class StageCounts:
     absent: int
 
 
-def stage_counts(instance: DagsterInstance) -> list[StageCounts]:
-    """Counts of every per-session asset, in the order of the graph."""
-    known = set(known_sessions(instance))
-    statuses = latest_statuses(instance, session_rules())
-    failures = asset_failures(instance)
+def stage_counts(
+    outcomes: OutcomeStore, eids: Sequence[str], matrix: pd.DataFrame
+) -> list[StageCounts]:
+    """Counts of every per-session asset, in the order of the graph.
+
+    Parameters
+    ----------
+    outcomes : OutcomeStore
+    eids : sequence of str
+        All sessions.
+    matrix : DataFrame
+        Schema `iblnm.schemas.QC_MATRIX`.
+    """
+    attempts = outcomes.attempts()
+    attempts = attempts[attempts["eid"].isin(list(eids))]
+    of_state = {key: set(rows["eid"]) for key, rows in attempts.groupby(["asset", "state"])}
+    fails = matrix[matrix["outcome"].isin(["fail", "warn"])]
     counts = []
     for name in stage_names():
-        failed = {failure.eid for failure in failures if failure.asset == name}
-        stored = (instance.get_materialized_partitions(AssetKey(name)) & known) - failed
-        blocked, warned = _failing(name, statuses)
+        stored = of_state.get((name, "stored"), set())
+        failed = of_state.get((name, "failed"), set())
+        own = fails[fails["asset"] == name]
+        blocked = set(own.loc[own["severity"] == "BLOCK", "eid"])
+        warned = set(own["eid"]) - blocked
         counts.append(
             StageCounts(
                 name,
                 stored=len(stored),
                 passed=len(stored - blocked - warned),
-                warned=len((stored & warned) - blocked),
+                warned=len(stored & warned),
                 blocked=len(stored & blocked),
                 failed=len(failed),
-                absent=len(known - stored - failed),
+                absent=len(eids) - len(stored) - len(failed),
             )
         )
     return counts
-
-
-def _failing(asset: str, statuses: dict[str, dict[str, bool]]) -> tuple[set[str], set[str]]:
-    blocked: set[str] = set()
-    warned: set[str] = set()
-    for rule in session_rules():
-        if rule.asset == asset:
-            failing = {eid for eid, passed in statuses[rule.name].items() if not passed}
-            if rule.severity == "BLOCK":
-                blocked |= failing
-            else:
-                warned |= failing
-    return blocked, warned
 
 
 _LEGEND = (
@@ -80,25 +83,42 @@ _LEGEND = (
 
 
 def format_summary(
-    instance: DagsterInstance, settings: Settings, sessions_per_hour: float = 0.0
+    outcomes: OutcomeStore,
+    eids: Sequence[str],
+    settings: Settings,
+    sessions_per_hour: float = 0.0,
 ) -> str:
-    """The summary as text."""
-    store = SessionStore(settings)
-    sessions = store.collect("session")
+    """The summary as text.
+
+    Parameters
+    ----------
+    outcomes : OutcomeStore
+    eids : sequence of str
+        All sessions.
+    settings : Settings
+    sessions_per_hour : float
+        Speed to tell of, if there was any.
+    """
+    from iblnm.data.catalog import sessions_table
+    from iblnm.pipeline.labels import read_labels
+
+    labels = read_labels(settings.labels_fpath)
+    sessions = sessions_table(SessionStore(settings), labels)
+    matrix = current_matrix(outcomes, eids, sessions, labels, settings)
     recordings = int(sessions["n_recordings"].sum())
-    subjects = sessions["subject"].nunique()
     names = ("stored", "passed", "warned", "blocked", "failed", "absent")
     lines = [
-        f"{len(known_sessions(instance))} sessions, {recordings} recordings, {subjects} subjects",
+        f"{len(eids)} sessions, {recordings} recordings, {sessions['subject'].nunique()} subjects",
         "",
         f"{'stage':<16}" + "".join(f"{name:>9}" for name in names),
     ]
-    for counts in stage_counts(instance):
+    for counts in stage_counts(outcomes, eids, matrix):
         numbers = (getattr(counts, name) for name in names)
         lines.append(f"{counts.stage:<16}" + "".join(f"{number:>9}" for number in numbers))
     lines += ["", *_LEGEND, ""]
     if len(sessions):
-        lines += [*_outcomes_in_words(instance, store, settings), ""]
+        failed = set(outcomes.attempts("failed")["eid"]) & set(eids)
+        lines += [*_outcomes_in_words(matrix, failed, settings), ""]
     if sessions_per_hour:
         lines.append(f"speed            {sessions_per_hour:.0f} sessions per hour")
     lines += [
@@ -111,30 +131,21 @@ def format_summary(
     return "\n".join(lines)
 
 
-def _outcomes_in_words(
-    instance: DagsterInstance, store: SessionStore, settings: Settings
-) -> list[str]:
+def _outcomes_in_words(matrix: pd.DataFrame, failed: set[str], settings: Settings) -> list[str]:
     """The dashboard's totals, and what was evaluated under other limits."""
-    from iblnm.data import qc_catalog
-    from iblnm.data.catalog import sessions_table
-    from iblnm.pipeline.labels import read_labels
-
-    labels = read_labels(settings.labels_fpath)
-    matrix = current_matrix(instance, sessions_table(store, labels), labels, settings)
-    failed = {failure.eid for failure in asset_failures(instance)}
-    standings = qc_catalog.session_standings(matrix, failed).value_counts()
+    standings = session_standings(matrix, failed).value_counts()
     lines = []
-    for name, words in qc_catalog.STANDINGS.items():
+    for name, words in STANDINGS.items():
         of_asset = f" ({len(failed)} of an asset)" if name == "failure" and failed else ""
         lines.append(f"{standings.get(name, 0):>6} sessions {words}{of_asset}")
-    passing, evaluated = qc_catalog.pass_share(matrix)
+    passing, evaluated = pass_share(matrix)
     lines.append(
         f"{passing:>6} of {evaluated} evaluated sessions pass every BLOCK and ERROR check "
         "(warnings and failed assets aside)"
     )
-    stale = qc_catalog.other_limits(matrix, settings)
+    stale = other_limits(matrix, settings)
     if len(stale):
-        total = int((matrix["outcome"] != "not run").sum())
+        total = int(matrix["outcome"].isin(["pass", "warn", "fail"]).sum())
         names = ", ".join(sorted(stale["check"].unique()))
         lines += [
             "",

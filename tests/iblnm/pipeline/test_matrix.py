@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 
 from iblnm.config import Settings, Thresholds
-from iblnm.data import qc_catalog
+from iblnm.pipeline import matrix as matrices
+from iblnm.pipeline import qc_summary
+from iblnm.pipeline.duplicates import duplicate_candidates, duplicate_outcomes
 from iblnm.schemas import ERRORS, LABELS, QC_MATRIX, QC_SUMMARY
 from iblnm.util import collect_session_errors
 from iblnm.validation import RULES
@@ -13,17 +15,23 @@ A, B, C, D, E, F, G = (f"00000000-0000-4000-8000-00000000000{i}" for i in range(
 NAMES = ["invalid_line", "missing_raw_data", "insufficient_trials", "psychometric_at_bound"]
 NAMES += ["band_inversion"]
 RULES_USED = [RULES[name] for name in NAMES]
-NO_FAILURES = pd.DataFrame(columns=["eid", "asset", "error_type"])
+NO_ATTEMPTS = pd.DataFrame(columns=["eid", "asset", "state", "error_type", "message"])
 
 
-def evaluation(eid, check, outcome="pass", value=1.0):
-    rule = RULES[check]
+def attempts(*rows):
+    """Rows (eid, asset, state, error type or None, message or None)."""
+    return pd.DataFrame(rows, columns=NO_ATTEMPTS.columns)
+
+
+def complete(evaluations, eids, attempts=NO_ATTEMPTS):
+    return matrices.complete_matrix(evaluations, attempts, eids, RULES_USED)
+
+
+def evaluation(eid, check, result="pass", value=1.0):
     return {
         "eid": eid,
         "check": check,
-        "asset": rule.asset,
-        "severity": rule.severity,
-        "outcome": outcome,
+        "result": result,
         "value": value,
         "limit": 2.0,
         "message": f"{check} of {eid[-1]}",
@@ -37,7 +45,7 @@ def evaluations():
     return pd.DataFrame(
         [evaluation(A, name) for name in NAMES]
         + [
-            evaluation(B, "invalid_line", "warn"),
+            evaluation(B, "invalid_line", "fail"),
             evaluation(B, "missing_raw_data"),
             evaluation(B, "insufficient_trials", "fail", 70.0),
         ]
@@ -46,7 +54,7 @@ def evaluations():
 
 @pytest.fixture
 def matrix(evaluations):
-    return qc_catalog.complete_matrix(evaluations, [C, A, B], RULES_USED, NO_FAILURES)
+    return complete(evaluations, [C, A, B])
 
 
 def of(matrix, column):
@@ -72,22 +80,34 @@ def test_what_did_not_run_says_why(evaluations, matrix):
     assert message[C].unique().tolist() == ["The session was not run yet."]
     stopped = "Stopped by the check insufficient_trials of trials."
     assert message[B, "psychometric_at_bound"] == stopped
-    assert message[B, "band_inversion"] == "The session has no photometry, or it was not run yet."
-    failures = pd.DataFrame(
-        {"eid": [B], "asset": ["photometry"], "error_type": ["UnreadableFileError"]}
-    )
-    matrix = qc_catalog.complete_matrix(evaluations, [A, B], RULES_USED, failures)
-    message = of(matrix, "message")
+    rows = (A, "photometry", "no data", None, "none listed"), (B, "session", "stored", None, None)
+    failed = (B, "photometry", "failed", "UnreadableFileError", "truncated")
+    known = complete(evaluations[:1], [A, B], attempts(*rows, failed))
+    message = of(known, "message")
+    assert message[A, "band_inversion"] == "The session has no photometry: none listed."
     assert message[B, "band_inversion"] == "photometry could not be made: UnreadableFileError."
+    assert message[B, "invalid_line"] == "invalid_line of session was not evaluated yet."
+    assert message[B, "insufficient_trials"] == "trials was not made yet."
+
+
+def test_what_could_not_be_evaluated_is_neither_passed_nor_failed(evaluations):
+    unknown = evaluation(A, "insufficient_trials", "not evaluated", None)
+    rest = evaluations[(evaluations["eid"] == A) & (evaluations["check"] != unknown["check"])]
+    matrix = complete(pd.concat([rest, pd.DataFrame([unknown])]), [A])
+    assert of(matrix, "outcome")[A, "insufficient_trials"] == "not evaluated"
+    assert matrices.session_standings(matrix, ())[A] == "clean"
+    assert qc_summary.pass_share(matrix) == (1, 1)
+    summary = qc_summary.summarize(matrix, sessions()).set_index(["scope", "check"])
+    row = summary.loc[("all", "insufficient_trials")]
+    assert (row["n_pass"], row["n_not_evaluated"], row["n_sessions"]) == (0, 1, 1)
+    assert pd.isna(row["pass_rate"])
 
 
 def test_an_earlier_evaluation_below_a_block_does_not_count(evaluations):
     stale = pd.DataFrame(
-        [evaluation(B, "psychometric_at_bound", "warn"), evaluation(B, "band_inversion", "fail")]
+        [evaluation(B, "psychometric_at_bound", "fail"), evaluation(B, "band_inversion", "fail")]
     )
-    matrix = qc_catalog.complete_matrix(
-        pd.concat([evaluations, stale]), [A, B], RULES_USED, NO_FAILURES
-    )
+    matrix = complete(pd.concat([evaluations, stale]), [A, B])
     row = matrix.set_index(["eid", "check"]).loc[B, "psychometric_at_bound"]
     assert row["outcome"] == "not run"
     assert row["message"] == "Stopped by the check insufficient_trials of trials."
@@ -100,18 +120,16 @@ def test_evaluations_of_unknown_sessions_and_checks_are_left_out(evaluations):
     stray = pd.DataFrame(
         [evaluation(C, "invalid_line"), {**evaluation(A, "invalid_line"), "check": "retired"}]
     )
-    matrix = qc_catalog.complete_matrix(
-        pd.concat([evaluations, stray]), [A, B], RULES_USED, NO_FAILURES
-    )
+    matrix = complete(pd.concat([evaluations, stray]), [A, B])
     assert len(matrix) == 2 * len(NAMES)
 
 
 def test_an_instance_without_evaluations_gives_a_matrix(evaluations):
-    matrix = qc_catalog.complete_matrix(evaluations[:0], [A], RULES_USED, NO_FAILURES)
+    matrix = complete(evaluations[:0], [A])
     assert matrix["outcome"].unique().tolist() == ["not run"]
-    none = qc_catalog.complete_matrix(evaluations[:0], [], RULES_USED, NO_FAILURES)
+    none = complete(evaluations[:0], [])
     assert len(QC_MATRIX.validate(none)) == 0
-    assert len(QC_SUMMARY.validate(qc_catalog.summarise(none, sessions()[:0]))) == 0
+    assert len(QC_SUMMARY.validate(qc_summary.summarize(none, sessions()[:0]))) == 0
 
 
 def labels(*rows):
@@ -120,7 +138,7 @@ def labels(*rows):
 
 
 def test_keep_overrides_a_warning_and_never_a_failure(matrix):
-    kept = qc_catalog.apply_labels(matrix, labels((B, None, "keep"), (A, None, "drop")))
+    kept = matrices.apply_labels(matrix, labels((B, None, "keep"), (A, None, "drop")))
     QC_MATRIX.validate(kept)
     assert of(kept, "outcome")[B].tolist() == ["pass", "pass", "fail", "not run", "not run"]
     assert of(kept, "message")[B, "invalid_line"] == "invalid_line of 1"
@@ -129,17 +147,17 @@ def test_keep_overrides_a_warning_and_never_a_failure(matrix):
     assert (of(kept, "outcome")[A] == "pass").all()
     assert of(kept, "label")[C].isna().all()
     assert of(matrix, "outcome")[B, "invalid_line"] == "warn"
-    assert "InvalidLine" not in set(qc_catalog.matrix_errors(kept)["error_type"])
+    assert "InvalidLine" not in set(matrices.matrix_errors(kept)["error_type"])
 
 
 def test_a_verdict_on_a_fibre_leaves_the_session_as_it_is(matrix):
-    labelled = qc_catalog.apply_labels(matrix, labels((B, 0, "keep")))
+    labelled = matrices.apply_labels(matrix, labels((B, 0, "keep")))
     pd.testing.assert_series_equal(labelled["outcome"], matrix["outcome"])
     assert labelled["label"].isna().all()
 
 
 def test_errors_are_the_failed_checks_and_are_read_by_the_library(matrix, tmp_path):
-    errors = ERRORS.validate(qc_catalog.matrix_errors(matrix))
+    errors = ERRORS.validate(matrices.matrix_errors(matrix))
     assert list(
         errors[["eid", "error_type", "error_message", "asset", "severity"]].itertuples(
             index=False, name=None
@@ -167,7 +185,7 @@ def sessions(**columns):
 
 
 def test_summary_counts_per_lab_target_and_month(matrix):
-    summary = QC_SUMMARY.validate(qc_catalog.summarise(matrix, sessions()))
+    summary = QC_SUMMARY.validate(qc_summary.summarize(matrix, sessions()))
     keyed = summary.set_index(["scope", "group", "check"])
     assert set(keyed.index.droplevel("check")) == {
         ("all", "all"),
@@ -195,29 +213,30 @@ def test_summary_counts_per_lab_target_and_month(matrix):
 
 
 def test_pass_share_counts_blocking_and_failing_checks_of_evaluated_sessions(matrix):
-    assert qc_catalog.pass_share(matrix) == (1, 2)
-    outcome = qc_catalog.evaluate_pass_share(matrix, Thresholds(min_pass_share=0.5))
+    assert qc_summary.pass_share(matrix) == (1, 2)
+    outcome = qc_summary.evaluate_pass_share(matrix, Thresholds(min_pass_share=0.5))
     assert outcome.passed
     assert (outcome.value, outcome.limit) == (0.5, 0.5)
-    assert not qc_catalog.evaluate_pass_share(matrix, Thresholds(min_pass_share=0.51)).passed
-    only_warned = qc_catalog.apply_labels(matrix, labels((A, None, "keep")))
+    assert not qc_summary.evaluate_pass_share(matrix, Thresholds(min_pass_share=0.51)).passed
+    only_warned = matrices.apply_labels(matrix, labels((A, None, "keep")))
     only_warned.loc[
         (only_warned["eid"] == A) & (only_warned["check"] == "invalid_line"), "outcome"
     ] = "warn"
-    assert qc_catalog.pass_share(only_warned) == (1, 2)
-    not_run = qc_catalog.evaluate_pass_share(matrix[matrix["eid"] == C], Thresholds())
+    assert qc_summary.pass_share(only_warned) == (1, 2)
+    not_run = qc_summary.evaluate_pass_share(matrix[matrix["eid"] == C], Thresholds())
     assert not_run.passed
     assert not_run.value is None
 
 
 def test_every_session_stands_at_one_place_the_worst_that_holds(evaluations):
     rest = [*(evaluation(D, name) for name in NAMES), evaluation(E, "invalid_line")]
-    warned = [evaluation(F, name, "warn" if name == "invalid_line" else "pass") for name in NAMES]
+    warned = [evaluation(F, name, "fail" if name == "invalid_line" else "pass") for name in NAMES]
     table = pd.concat([evaluations, pd.DataFrame([*rest, *warned])])
-    matrix = qc_catalog.complete_matrix(table, [A, B, C, D, E, F, G], RULES_USED, NO_FAILURES)
-    new_rule = "Other checks of session were evaluated, this one was not yet."
+    made = attempts((E, "session", "stored", None, None))
+    matrix = complete(table, [A, B, C, D, E, F, G], made)
+    new_rule = "missing_raw_data of session was not evaluated yet."
     assert of(matrix, "message")[E, "missing_raw_data"] == new_rule
-    standing = qc_catalog.session_standings(matrix, {D, G})
+    standing = matrices.session_standings(matrix, {D, G})
     assert standing.to_dict() == {
         A: "clean",
         B: "failure",
@@ -227,11 +246,11 @@ def test_every_session_stands_at_one_place_the_worst_that_holds(evaluations):
         F: "warnings",
         G: "failure",
     }
-    assert set(standing) == set(qc_catalog.STANDINGS)
+    assert set(standing) == set(matrices.STANDINGS)
     kept = pd.DataFrame([{"eid": F, "fiber_idx": None, "verdict": "keep"}])
     kept = LABELS.conform(kept.assign(who="a", when="2024-01-01", why="x"))
-    labelled = qc_catalog.apply_labels(matrix, kept)
-    assert qc_catalog.session_standings(labelled, ())[F] == "clean"
+    labelled = matrices.apply_labels(matrix, kept)
+    assert matrices.session_standings(labelled, ())[F] == "clean"
 
 
 def test_evaluations_under_another_limit_are_found(tmp_path):
@@ -247,13 +266,13 @@ def test_evaluations_under_another_limit_are_found(tmp_path):
     ]
     matrix = pd.DataFrame(rows, columns=["check", "limit"]).assign(eid=A)
     settings = Settings(root=tmp_path)
-    found = qc_catalog.other_limits(matrix, settings)
+    found = qc_summary.other_limits(matrix, settings)
     assert found.to_numpy().tolist() == [[A, "insufficient_trials", 430.0, 90.0]]
     thresholds = {"min_trials": 430, "min_block_length": 12, "max_iso_slope_disagreement": 0.4}
     changed = settings.model_copy(
         update={"thresholds": settings.thresholds.model_copy(update=thresholds)}
     )
-    found = qc_catalog.other_limits(matrix, changed)
+    found = qc_summary.other_limits(matrix, changed)
     assert found[["check", "limit"]].to_numpy().tolist() == [
         ["insufficient_trials", 90.0],
         ["block_structure_bug", 10.0],
@@ -272,9 +291,11 @@ def test_duplicates_are_judged_among_usable_sessions(evaluations):
         }
     )
 
-    def outcomes(sessions, failures=NO_FAILURES, evaluations=evaluations):
-        candidates = qc_catalog.duplicate_candidates(sessions, evaluations, failures)
-        found = qc_catalog.duplicate_outcomes(sessions["eid"], candidates, Settings(), "now")
+    def outcomes(sessions, failures=NO_ATTEMPTS, evaluations=evaluations):
+        candidates = duplicate_candidates(
+            sessions, evaluations[evaluations["result"] == "fail"], failures
+        )
+        found = duplicate_outcomes(sessions["eid"], candidates, Settings(), "now")
         return QC_MATRIX.validate(found).set_index("eid")
 
     # B is blocked: the second usable session of the day is C
