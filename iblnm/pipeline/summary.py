@@ -12,6 +12,7 @@ from iblnm.pipeline.graph import stage_names
 from iblnm.pipeline.matrix import STANDINGS, session_standings
 from iblnm.pipeline.outcomes import OutcomeStore
 from iblnm.pipeline.qc_summary import other_limits, pass_share
+from iblnm.pipeline.selection import with_performance
 from iblnm.pipeline.standing import current_matrix
 from iblnm.storage.store import SessionStore
 
@@ -103,7 +104,8 @@ def format_summary(
     from iblnm.pipeline.labels import read_labels
 
     labels = read_labels(settings.labels_fpath)
-    sessions = sessions_table(SessionStore(settings), labels)
+    store = SessionStore(settings)
+    sessions = with_performance(sessions_table(store, labels), store.collect("performance"))
     matrix = current_matrix(outcomes, eids, sessions, labels, settings)
     recordings = int(sessions["n_recordings"].sum())
     names = ("stored", "passed", "warned", "blocked", "failed", "absent")

@@ -43,11 +43,14 @@ def qc_matrix(
     context: AssetExecutionContext, sessions: pd.DataFrame, settings: ResourceParam[Settings]
 ):
     from iblnm.pipeline.labels import read_labels
+    from iblnm.pipeline.selection import with_performance
     from iblnm.pipeline.standing import current_matrix
+    from iblnm.storage.store import SessionStore
 
     verdicts = read_labels(settings.labels_fpath)
     outcomes = outcomes_of(context.instance, settings)
     eids = known_sessions(context.instance)
+    sessions = with_performance(sessions, SessionStore(settings).collect("performance"))
     return QC_MATRIX.validate(current_matrix(outcomes, eids, sessions, verdicts, settings))
 
 
