@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from iblnm.config import Settings
 
-_RAW_METRICS = ("n_band_inversions", "n_early_samples")
 _KEYS = ("eid", "brain_region", "band", "fiber_idx")
 _REFERENCE_NEEDS = ("brain_region", "recording_name", "hemisphere", "roi")
 
@@ -65,7 +64,7 @@ class Signal:
         Parameters
         ----------
         raw_metrics : iterable of str, optional
-            Of ``n_band_inversions`` and ``n_early_samples``; both by default.
+            Of the metrics of raw frames (``n_band_inversions``, ...); all by default.
 
         Returns
         -------
@@ -73,7 +72,7 @@ class Signal:
             One row per region and band, null where raw frames are not registered; also in
             ``qc``.
         """
-        wanted = _subset(raw_metrics, _RAW_METRICS)
+        wanted = _subset(raw_metrics, _raw_metrics())
         self._raw_metrics = steps.measure_raw_frames(self.reference, self.settings)
         metrics = self._raw_metrics or {}
         values = {name: float(metrics.get(name, "nan")) for name in wanted}
@@ -131,7 +130,7 @@ class Signal:
                 settings=settings,
             )
         if self._raw_metrics is None:
-            table = table.drop(columns=[name for name in _RAW_METRICS if name in self.qc])
+            table = table.drop(columns=[name for name in _raw_metrics() if name in self.qc])
         if sliding_metrics is not None:
             values = [name for name in table if name not in _KEYS]
             table = table[[*_KEYS, *_subset(sliding_metrics, values)]]
@@ -319,6 +318,12 @@ class Signal:
         rest = self.qc.merge(table[keys], on=keys, how="left", indicator=True)
         rest = rest[rest.pop("_merge") == "left_only"]
         self.qc = pd.concat([joined, rest], ignore_index=True) if len(rest) else joined
+
+
+def _raw_metrics() -> list[str]:
+    from iblnm.signal.metrics import metrics
+
+    return [metric.name for metric in metrics("frames")]
 
 
 def _subset(names: Iterable[str] | None, known: Iterable[str]) -> list[str]:

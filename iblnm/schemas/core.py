@@ -6,8 +6,9 @@ column schema and the dagster-pandas type that the web page shows, and the docum
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -72,46 +73,25 @@ class Table:
     ----------
     name : str
     description : str
-    columns : tuple of Column
+    declared : tuple of Column, or a function that returns it
+        A function where the columns follow from other declarations.
     key : tuple of str
         Columns that identify a row.
     """
 
     name: str
     description: str
-    columns: tuple[Column, ...]
+    declared: tuple[Column, ...] | Callable[[], tuple[Column, ...]]
     key: tuple[str, ...] = ("eid",)
 
-    @cached_property
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return self.declared() if callable(self.declared) else self.declared
+
+    @property
     def pandera(self) -> pa.DataFrameSchema:
         """The pandera schema of the table."""
-        import pandera.pandas as pa
-
-        def checks(column: Column) -> list[pa.Check]:
-            found = []
-            if column.ge is not None:
-                found.append(pa.Check.ge(column.ge))
-            if column.le is not None:
-                found.append(pa.Check.le(column.le))
-            if column.isin is not None:
-                found.append(pa.Check.isin(column.isin))
-            return found
-
-        return pa.DataFrameSchema(
-            {
-                column.name: pa.Column(
-                    None if column.dtype == LIST else column.pandas_dtype,
-                    checks(column),
-                    nullable=column.nullable,
-                    description=column.text,
-                )
-                for column in self.columns
-            },
-            name=self.name,
-            strict=True,
-            unique=list(self.key),
-            description=self.description,
-        )
+        return _pandera(self.name, self.description, self.columns, self.key)
 
     @property
     def names(self) -> list[str]:
@@ -192,6 +172,39 @@ class Table:
     def empty(self) -> pd.DataFrame:
         """The table without rows."""
         return self.conform(pd.DataFrame(columns=self.names))
+
+
+@cache
+def _pandera(
+    name: str, description: str, columns: tuple[Column, ...], key: tuple[str, ...]
+) -> pa.DataFrameSchema:
+    import pandera.pandas as pa
+
+    def checks(column: Column) -> list[pa.Check]:
+        found = []
+        if column.ge is not None:
+            found.append(pa.Check.ge(column.ge))
+        if column.le is not None:
+            found.append(pa.Check.le(column.le))
+        if column.isin is not None:
+            found.append(pa.Check.isin(column.isin))
+        return found
+
+    return pa.DataFrameSchema(
+        {
+            column.name: pa.Column(
+                None if column.dtype == LIST else column.pandas_dtype,
+                checks(column),
+                nullable=column.nullable,
+                description=column.text,
+            )
+            for column in columns
+        },
+        name=name,
+        strict=True,
+        unique=list(key),
+        description=description,
+    )
 
 
 def _cast(values: pd.Series, column: Column) -> pd.Series:

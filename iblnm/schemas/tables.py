@@ -97,23 +97,25 @@ PHOTOMETRY_REFERENCE = Table(
     key=("eid", "column"),
 )
 
+
+def _metric_columns() -> tuple[Column, ...]:
+    from iblnm.signal.metrics import metrics
+
+    return tuple(
+        Column(m.name, "float", m.description, m.unit, ge=m.bounds[0], le=m.bounds[1])
+        for m in metrics()
+    )
+
+
 QC_PHOTOMETRY = Table(
     "qc_photometry",
     "Signal quality: one row per session, region and band",
-    (
+    lambda: (
         _EID,
         _REGION,
         Column("band", "str", "Excitation channel", nullable=False),
         _FIBER,
-        Column("n_unique_samples", "float", "Fraction of unique raw values", ge=0, le=1),
-        Column("n_band_inversions", "float", "Consecutive frames of the same LED", ge=0),
-        Column("n_early_samples", "float", "Frames earlier than the median interval", ge=0),
-        Column("ar_score", "float", "R² of an AR(2) fit, mean over windows", le=1),
-        Column("median_absolute_deviance", "float", "MAD of the detrended signal", "a.u.", ge=0),
-        Column("percentile_asymmetry", "float", "|P75−P50| / |P50−P25|, mean over windows", ge=0),
-        Column("percentile_distance", "float", "P95−P50, mean over windows", "z", ge=0),
-        Column("bleaching_tau", "float", "Time constant of bleaching (GCaMP)", "s", ge=0),
-        Column("iso_correlation", "float", "R² of GCaMP on isosbestic (GCaMP)", le=1),
+        *_metric_columns(),
         Column("note", "str", "Why a value is missing"),
     ),
     key=("eid", "brain_region", "band"),

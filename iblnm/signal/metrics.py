@@ -1,18 +1,72 @@
-"""Registry of the sliding quality metrics: tables and documentation are generated from it."""
+"""The quality metrics: columns, bounds, labels and documentation follow from `METRICS`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from iblnm.signal.windows import StackedWindows
 
+if TYPE_CHECKING:
+    from iblnm.config import Settings, SignalSettings
+
+Source = Literal["frames", "signal", "windows"]
+SIGNAL_BAND, REFERENCE_BAND = "GCaMP", "Isosbestic"
+
 
 @dataclass(frozen=True)
-class SlidingMetric:
-    """A quality metric of a detrended window.
+class RawFrames:
+    """Interleaved raw frames after the first.
+
+    Parameters
+    ----------
+    intervals : ndarray (n_frames - 1,)
+        Time from each frame to the next, s.
+    median_interval : float
+        s.
+    led : ndarray of int (n_frames,)
+        LED of each frame; regular gaps are filled.
+    tolerance_s : float
+        Differences from the median interval up to this are no fault.
+    """
+
+    intervals: np.ndarray
+    median_interval: float
+    led: np.ndarray
+    tolerance_s: float
+
+
+@dataclass(frozen=True)
+class BandSignal:
+    """The signal of one recording in one band.
+
+    Parameters
+    ----------
+    name, band : str
+    times, values : ndarray (n,)
+        Session clock, s; NaN where a sample is not valid.
+    windows : mapping of str to ndarray (n_windows,)
+        Values of the metrics of windows.
+    changes : mapping of str to DataFrame
+        dF/F of signal and reference, all recordings; empty without reference.
+    settings : SignalSettings
+    """
+
+    name: str
+    band: str
+    times: np.ndarray
+    values: np.ndarray
+    windows: Mapping[str, np.ndarray]
+    changes: Mapping[str, Any]
+    settings: SignalSettings
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One quality metric.
 
     Parameters
     ----------
@@ -23,20 +77,108 @@ class SlidingMetric:
     description : str
         One sentence.
     function : callable
-        `StackedWindows` to one float per window; NaN where the metric is not defined.
+        Of ``frames``: `RawFrames` to a number, the same for all recordings of a session. Of a
+        ``signal``: `BandSignal` to a number, or to a number and the reason why it is missing.
+        Of ``windows``: `StackedWindows` to one number per window; their mean is the metric.
+        NaN where the metric is not defined.
+    source : {'frames', 'signal', 'windows'}
+        What the function takes.
+    bounds : tuple of float or None
+        Smallest and largest value that is possible.
+    label : str
+        What the numbers are, on the axis of a figure; the unit by default.
+    bands : tuple of str, optional
+        Bands in which it is defined; all by default.
+    is_positive : bool
+        Zero is impossible, and a wide range is drawn on a logarithmic axis.
+    limit : callable, optional
+        From settings to the value that a figure marks.
+    in_overview : bool
+        Drawn in the overview of quality, unless the settings name the metrics.
     """
 
     name: str
     unit: str
     description: str
-    function: Callable[[StackedWindows], np.ndarray]
+    function: Callable[[Any], Any]
+    source: Source = "windows"
+    bounds: tuple[float | None, float | None] = (None, None)
+    label: str = ""
+    bands: tuple[str, ...] | None = None
+    is_positive: bool = False
+    limit: Callable[[Settings], float] | None = field(default=None, compare=False)
+    in_overview: bool = True
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.name,)
-
-    def __call__(self, windows: StackedWindows) -> np.ndarray:
+    def of_windows(self, windows: StackedWindows) -> np.ndarray:
+        """One value per window; NaN for a window with a missing sample."""
         return np.where(windows.usable, self.function(windows), np.nan)
+
+    def of_signal(self, signal: BandSignal) -> tuple[float, str]:
+        """The value, and why it is missing."""
+        if self.bands is not None and signal.band not in self.bands:
+            return np.nan, ""
+        found = self.function(signal)
+        value, note = found if isinstance(found, tuple) else (found, "")
+        return float(value), note
+
+
+def metrics(source: Source | None = None) -> tuple[Metric, ...]:
+    """The declared metrics in the order of their columns, those of one source or all."""
+    return tuple(metric for metric in METRICS if source in (None, metric.source))
+
+
+def n_band_inversions(frames: RawFrames) -> int:
+    """Consecutive frames of the same LED."""
+    return int((frames.led[1:] == frames.led[:-1]).sum())
+
+
+def n_early_samples(frames: RawFrames) -> int:
+    """Frames that came earlier than the median interval by more than the tolerance."""
+    return int((frames.median_interval - frames.intervals > frames.tolerance_s).sum())
+
+
+def unique_fraction(values: np.ndarray) -> float:
+    """Unique values per valid sample; NaN without valid samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> unique_fraction(np.array([1.0, 1.0, 2.0, np.nan, 3.0]))
+    0.75
+    """
+    valid = values[np.isfinite(values)]
+    if not len(valid):
+        return np.nan
+    ordered = np.sort(valid)
+    return (int((ordered[1:] != ordered[:-1]).sum()) + 1) / len(valid)
+
+
+def bleaching_tau(signal: BandSignal) -> tuple[float, str]:
+    """Time constant of the exponential through the signal, s."""
+    from iblnm.signal.bleaching import fit_bleaching
+
+    longest = signal.settings.max_tau_durations
+    fit = fit_bleaching(signal.times, signal.values, max_tau_durations=longest)
+    return fit.tau_s, fit.note
+
+
+def iso_correlation(signal: BandSignal) -> tuple[float, str]:
+    """R² of the regression of dF/F on that of the reference, paired by time."""
+    from iblnm.signal.checks import pair_by_time
+    from iblnm.signal.isosbestic import regress_isosbestic
+
+    changes, name = signal.changes, signal.name
+    if not changes or name not in changes[REFERENCE_BAND]:
+        return np.nan, "iso_correlation: no isosbestic band"
+    own, reference = changes[SIGNAL_BAND][name], changes[REFERENCE_BAND][name]
+    paired = pair_by_time(
+        own.index.to_numpy(),
+        reference.index.to_numpy(),
+        reference.to_numpy(),
+        signal.settings.max_gap_s,
+    )
+    r2 = regress_isosbestic(own.to_numpy(), paired).r2
+    return r2, "" if np.isfinite(r2) else "iso_correlation: the bands do not vary together"
 
 
 def median_absolute_deviance(windows: StackedWindows) -> np.ndarray:
@@ -89,16 +231,87 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray, undefined: np.ndarray
     return np.divide(numerator, denominator, out=out, where=~undefined)
 
 
-SLIDING_METRICS = (
-    SlidingMetric("ar_score", "", "R² of an AR(2) fit", ar_score),
-    SlidingMetric(
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        "n_unique_samples",
+        "",
+        "Fraction of unique raw values",
+        lambda signal: unique_fraction(signal.values),
+        "signal",
+        (0, 1),
+        label="fraction",
+        limit=lambda settings: settings.thresholds.min_unique_fraction,
+    ),
+    Metric(
+        "n_band_inversions",
+        "",
+        "Consecutive frames of the same LED",
+        n_band_inversions,
+        "frames",
+        (0, None),
+        label="frames",
+        in_overview=False,
+    ),
+    Metric(
+        "n_early_samples",
+        "",
+        "Frames earlier than the median interval",
+        n_early_samples,
+        "frames",
+        (0, None),
+        label="frames",
+        in_overview=False,
+    ),
+    Metric(
+        "ar_score",
+        "",
+        "R² of an AR(2) fit, mean over windows",
+        ar_score,
+        bounds=(None, 1),
+        label="R²",
+    ),
+    Metric(
         "median_absolute_deviance",
         "a.u.",
-        "Median absolute distance from the median",
+        "MAD of the detrended signal",
         median_absolute_deviance,
+        bounds=(0, None),
+        is_positive=True,
     ),
-    SlidingMetric("percentile_asymmetry", "", "|P75 − P50| / |P50 − P25|", percentile_asymmetry),
-    SlidingMetric(
-        "percentile_distance", "z", "P95 − P50 of the z-scored window", percentile_distance
+    Metric(
+        "percentile_asymmetry",
+        "",
+        "|P75−P50| / |P50−P25|, mean over windows",
+        percentile_asymmetry,
+        bounds=(0, None),
+        label="ratio",
+        is_positive=True,
+    ),
+    Metric(
+        "percentile_distance",
+        "z",
+        "P95−P50, mean over windows",
+        percentile_distance,
+        bounds=(0, None),
+    ),
+    Metric(
+        "bleaching_tau",
+        "s",
+        "Time constant of bleaching (GCaMP)",
+        bleaching_tau,
+        "signal",
+        (0, None),
+        bands=(SIGNAL_BAND,),
+        is_positive=True,
+    ),
+    Metric(
+        "iso_correlation",
+        "",
+        "R² of GCaMP on isosbestic (GCaMP)",
+        iso_correlation,
+        "signal",
+        (None, 1),
+        label="R²",
+        bands=(SIGNAL_BAND,),
     ),
 )

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from iblnm.config import SignalSettings, Thresholds
 from iblnm.errors import MalformedFileError
-from iblnm.signal.bleaching import fit_bleaching, lowpass_baseline
-from iblnm.signal.checks import check_times, pair_by_time
-from iblnm.signal.isosbestic import regress_isosbestic
-from iblnm.signal.metrics import SLIDING_METRICS, SlidingMetric
+from iblnm.signal import metrics as registry
+from iblnm.signal.bleaching import lowpass_baseline
+from iblnm.signal.checks import check_times
+from iblnm.signal.metrics import REFERENCE_BAND, SIGNAL_BAND, BandSignal, Metric, RawFrames
 from iblnm.signal.windows import stack_windows, window_starts
 
-__all__ = ["SLIDING_METRICS", "qc_table", "raw_frame_metrics", "sliding_metrics"]
-
-SIGNAL_BAND, REFERENCE_BAND = "GCaMP", "Isosbestic"
 # A larger share of frames without LED is a pattern of the excitation, not a loss.
 _MAX_GAP_SHARE = 0.1
 _REGULAR_TIMING = 0.1
@@ -48,8 +45,7 @@ def raw_frame_metrics(
     Returns
     -------
     dict
-        n_early_samples, n_band_inversions (consecutive frames of the same LED), n_frames
-        (after the first), n_bridged, median_interval_s.
+        The metrics of raw frames, n_frames (after the first), n_bridged, median_interval_s.
 
     Raises
     ------
@@ -84,9 +80,9 @@ def raw_frame_metrics(
             f"raw frames: the median interval is {median:.4g} s; frame times must increase"
         )
     bridged, n_bridged = _bridge(intervals, led, median)
+    frames = RawFrames(intervals, median, bridged, tolerance_s)
     return {
-        "n_early_samples": int((median - intervals > tolerance_s).sum()),
-        "n_band_inversions": int((bridged[1:] == bridged[:-1]).sum()),
+        **{metric.name: metric.function(frames) for metric in registry.metrics("frames")},
         "n_frames": len(times),
         "n_bridged": n_bridged,
         "median_interval_s": median,
@@ -99,7 +95,7 @@ def sliding_metrics(
     *,
     window_s: float = 120.0,
     step_s: float = 60.0,
-    metrics: Sequence[SlidingMetric] = SLIDING_METRICS,
+    metrics: Sequence[Metric] | None = None,
 ) -> pd.DataFrame:
     """Quality metrics of a signal in sliding, linearly detrended windows.
 
@@ -116,7 +112,8 @@ def sliding_metrics(
     window_s, step_s : float
         Length and spacing of the windows, s. A recording shorter than one window gives a
         single window over the whole.
-    metrics : sequence of SlidingMetric
+    metrics : sequence of Metric, optional
+        Of windows; all of them by default.
 
     Returns
     -------
@@ -130,6 +127,7 @@ def sliding_metrics(
         If times do not increase.
     """
     times = check_times(times, "signal")
+    metrics = registry.metrics("windows") if metrics is None else metrics
     table = _sliding(times, np.asarray(values, dtype=float)[:, None], window_s, step_s, metrics)
     centers = window_starts(times, window_s, step_s) + 0.5 * window_s
     if times[-1] - times[0] <= window_s:
@@ -144,7 +142,6 @@ def qc_table(
     fiber_idx: dict[str, int],
     raw: dict[str, float | int] | None = None,
     settings: SignalSettings | None = None,
-    metrics: Sequence[SlidingMetric] = SLIDING_METRICS,
 ) -> pd.DataFrame:
     """Quality of a session: one row per recording and band.
 
@@ -159,15 +156,12 @@ def qc_table(
     raw : dict, optional
         Result of `raw_frame_metrics`, repeated on each row; null without it.
     settings : SignalSettings, optional
-    metrics : sequence of SlidingMetric
 
     Returns
     -------
     DataFrame
-        eid, brain_region, band, fiber_idx, n_unique_samples (fraction of the valid
-        samples), n_band_inversions, n_early_samples, one column per sliding metric (mean
-        over the windows where it is defined), bleaching_tau (s) and iso_correlation of the
-        signal band, note.
+        eid, brain_region, band, fiber_idx, one column per metric of
+        `iblnm.signal.metrics.METRICS` (null where it is not defined), note.
 
     Raises
     ------
@@ -175,65 +169,50 @@ def qc_table(
         If the times of a band do not increase.
     """
     settings = settings or SignalSettings()
-    raw = raw or {}
     rows = []
     changes = _bleach_corrected(bands, settings)
     for band, frame in bands.items():
         times = check_times(frame.index.to_numpy(), f"band {band}")
         values = frame.to_numpy(dtype=float)
-        sliding = _sliding(times, values, settings.qc_window_s, settings.qc_step_s, metrics)
+        sliding = _sliding(
+            times, values, settings.qc_window_s, settings.qc_step_s, registry.metrics("windows")
+        )
         for i, name in enumerate(frame.columns):
-            notes, unusable = [], {}
-            row = {
-                "eid": eid,
-                "brain_region": name,
-                "band": band,
-                "fiber_idx": fiber_idx[name],
-                "n_unique_samples": unique_fraction(values[:, i]),
-                "n_band_inversions": float(raw.get("n_band_inversions", np.nan)),
-                "n_early_samples": float(raw.get("n_early_samples", np.nan)),
-            }
-            for metric in metrics:
-                per_window = sliding[metric.name][i]
-                defined = per_window[np.isfinite(per_window)]
-                row[metric.name] = float(defined.mean()) if len(defined) else np.nan
-                unusable.setdefault(len(per_window) - len(defined), []).append(metric.name)
-            notes += [
-                f"{count} of {len(per_window)} windows unusable for {_listed(names, metrics)}"
-                for count, names in sorted(unusable.items())
-                if count
-            ]
-            row["bleaching_tau"] = row["iso_correlation"] = np.nan
-            if band == SIGNAL_BAND:
-                fit = fit_bleaching(
-                    times, values[:, i], max_tau_durations=settings.max_tau_durations
-                )
-                row["bleaching_tau"] = fit.tau_s
-                row["iso_correlation"], iso_note = _iso_r2(changes, name, settings)
-                notes += [fit.note, iso_note]
-            row["note"] = "; ".join(note for note in notes if note)
-            rows.append(row)
+            windows = {metric: per_window[i] for metric, per_window in sliding.items()}
+            signal = BandSignal(name, band, times, values[:, i], windows, changes, settings)
+            measured, note = _measure(signal, raw or {})
+            key = {"eid": eid, "brain_region": name, "band": band, "fiber_idx": fiber_idx[name]}
+            rows.append({**key, **measured, "note": note})
     return pd.DataFrame(rows)
 
 
-def _listed(names: list[str], metrics: Sequence[SlidingMetric]) -> str:
-    return "all metrics" if len(names) == len(metrics) else ", ".join(names)
+def _measure(signal: BandSignal, raw: dict[str, float | int]) -> tuple[dict[str, float], str]:
+    """Every metric of a recording in one band, and what is missing."""
+    measured, notes = {}, _unusable_windows(signal.windows)
+    for metric in registry.metrics():
+        if metric.source == "frames":
+            measured[metric.name] = float(raw.get(metric.name, np.nan))
+        elif metric.source == "windows":
+            per_window = signal.windows[metric.name]
+            defined = per_window[np.isfinite(per_window)]
+            measured[metric.name] = float(defined.mean()) if len(defined) else np.nan
+        else:
+            measured[metric.name], note = metric.of_signal(signal)
+            notes.append(note)
+    return measured, "; ".join(note for note in notes if note)
 
 
-def unique_fraction(values: np.ndarray) -> float:
-    """Unique values per valid sample; NaN without valid samples.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> unique_fraction(np.array([1.0, 1.0, 2.0, np.nan, 3.0]))
-    0.75
-    """
-    valid = values[np.isfinite(values)]
-    if not len(valid):
-        return np.nan
-    ordered = np.sort(valid)
-    return (int((ordered[1:] != ordered[:-1]).sum()) + 1) / len(valid)
+def _unusable_windows(windows: Mapping[str, np.ndarray]) -> list[str]:
+    """How many windows lack a value, for which metrics."""
+    lacking: dict[int, list[str]] = {}
+    for name, per_window in windows.items():
+        lacking.setdefault(int((~np.isfinite(per_window)).sum()), []).append(name)
+    return [
+        f"{count} of {len(windows[names[0]])} windows unusable for "
+        f"{'all metrics' if len(names) == len(windows) else ', '.join(names)}"
+        for count, names in sorted(lacking.items())
+        if count
+    ]
 
 
 def _bridge(intervals: np.ndarray, led: np.ndarray, median: float) -> tuple[np.ndarray, int]:
@@ -276,7 +255,7 @@ def _sliding(
     values: np.ndarray,
     window_s: float,
     step_s: float,
-    metrics: Sequence[SlidingMetric],
+    metrics: Sequence[Metric],
 ) -> dict[str, np.ndarray]:
     """Each metric as (n_columns, n_windows)."""
     n_columns = values.shape[1]
@@ -284,7 +263,7 @@ def _sliding(
     out = {metric.name: np.full((n_columns, n_windows), np.nan) for metric in metrics}
     for index, windows in stack_windows(times, values, window_s, step_s):
         for metric in metrics:
-            out[metric.name][:, index] = metric(windows).reshape(n_columns, len(index))
+            out[metric.name][:, index] = metric.of_windows(windows).reshape(n_columns, len(index))
     return out
 
 
@@ -307,19 +286,3 @@ def _bleach_corrected(
             (values - baseline) / baseline, index=frame.index, columns=frame.columns
         )
     return changes
-
-
-def _iso_r2(
-    changes: dict[str, pd.DataFrame], name: str, settings: SignalSettings
-) -> tuple[float, str]:
-    if not changes or name not in changes[REFERENCE_BAND]:
-        return np.nan, "iso_correlation: no isosbestic band"
-    signal, reference = changes[SIGNAL_BAND][name], changes[REFERENCE_BAND][name]
-    paired = pair_by_time(
-        signal.index.to_numpy(),
-        reference.index.to_numpy(),
-        reference.to_numpy(),
-        settings.max_gap_s,
-    )
-    r2 = regress_isosbestic(signal.to_numpy(), paired).r2
-    return r2, "" if np.isfinite(r2) else "iso_correlation: the bands do not vary together"

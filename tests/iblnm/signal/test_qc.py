@@ -7,9 +7,10 @@ import pytest
 from iblnm.config import SignalSettings
 from iblnm.errors import MalformedFileError
 from iblnm.schemas import QC_PHOTOMETRY
-from iblnm.signal.qc import SLIDING_METRICS, qc_table, raw_frame_metrics, sliding_metrics
+from iblnm.signal.metrics import metrics
+from iblnm.signal.qc import qc_table, raw_frame_metrics, sliding_metrics
 
-NAMES = [metric.name for metric in SLIDING_METRICS]
+NAMES = [metric.name for metric in metrics("windows")]
 
 
 def frames(n=1000, rate=60.0, pattern=(2, 1)):
@@ -262,9 +263,11 @@ class TestQcTable:
         assert table["ar_score"][0] == pytest.approx(windows["ar_score"].mean(), rel=1e-12)
 
     def test_metrics_describe_themselves(self):
-        for metric in SLIDING_METRICS:
-            assert metric.columns == (metric.name,)
+        for metric in metrics():
             assert metric.description
+            column = next(c for c in QC_PHOTOMETRY.columns if c.name == metric.name)
+            assert (column.unit, column.description) == (metric.unit, metric.description)
+            assert (column.ge, column.le) == metric.bounds
 
     @pytest.mark.real
     def test_unique_fraction_of_real_recording(self, cq002):
