@@ -49,7 +49,9 @@ def page_cost(folder: Path, n_sessions: int) -> Path:
 
     matrix, sessions = simulate_outcomes(n_sessions)
     start = time.perf_counter()
-    page = build_dashboard(matrix, sessions, RULES, dagster_url="http://127.0.0.1:3000")
+    page = build_dashboard(
+        matrix, sessions, RULES, settings=Settings(), dagster_url="http://127.0.0.1:3000"
+    )
     path = save_dashboard(page, folder / f"dashboard_{n_sessions}.html")
     name = f"dashboard of {n_sessions} sessions"
     row(f"{name}, built and written", time.perf_counter() - start, "s", "<= 30 for 5000")

@@ -69,6 +69,7 @@ figure = example_session_figure(
     recording=recording,
     name=f"{ps.subject} {ps.start_time[:10]}",
     target=ps.target_NM[0],
+    settings=settings,
 )
 for path in save_figure(figure, settings.figures_dir / "examples" / "session_to_psth"):
     print(path)

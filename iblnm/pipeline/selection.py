@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 import iblnm.errors
-from iblnm.config import Settings, get_settings
+from iblnm.config import Settings
 from iblnm.errors import DataError, IblnmError
 from iblnm.pipeline.graph import essential_stages
 from iblnm.pipeline.labels import label_sessions
@@ -54,7 +54,7 @@ def select_sessions(
     labels: pd.DataFrame | Literal[False] | None = None,
     errors: pd.DataFrame | None = None,
     performance: pd.DataFrame | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Sessions to analyse, and what each criterion removed.
 
@@ -94,7 +94,7 @@ def select_sessions(
     performance : DataFrame, optional
         ``eid``, ``fraction_correct`` and ``contrasts``; otherwise these columns of
         `sessions`.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -111,7 +111,6 @@ def select_sessions(
         it names a session type, target or error that neither the settings nor the tables
         know.
     """
-    settings = settings or get_settings()
     steps = _Steps(_with_labels(sessions, labels))
 
     types = _values_or_default(session_types, settings.analysed_session_types)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from iblnm.config import SignalSettings, Thresholds
+from iblnm.config import SignalSettings
 from iblnm.errors import MalformedFileError
 from iblnm.signal import metrics as registry
 from iblnm.signal.bleaching import lowpass_baseline
@@ -24,7 +24,7 @@ def raw_frame_metrics(
     times: np.ndarray,
     led: np.ndarray,
     *,
-    tolerance_s: float = Thresholds().early_sample_tolerance_s,
+    tolerance_s: float,
 ) -> dict[str, float | int]:
     """Timing and excitation order of interleaved raw frames.
 
@@ -56,7 +56,7 @@ def raw_frame_metrics(
     --------
     >>> import numpy as np
     >>> led = np.array([7, 2, 1, 2, 1, 2, 0, 2, 1, 2, 1, 1, 2, 1, 2])
-    >>> m = raw_frame_metrics(np.arange(15) / 60, led)
+    >>> m = raw_frame_metrics(np.arange(15) / 60, led, tolerance_s=0.001)
     >>> m["n_bridged"], m["n_band_inversions"], m["n_early_samples"]
     (1, 1, 0)
     """

@@ -92,10 +92,11 @@ def get_session_type(session: pd.Series) -> pd.Series:
     """
     from iblnm.archive.sessions import session_type
 
+    settings = get_settings()
     RULES["invalid_session_type"].check(
-        session_row={"task_protocol": get(session, "task_protocol")}
+        settings, session_row={"task_protocol": get(session, "task_protocol")}
     )
-    return _with(session, session_type=session_type(session["task_protocol"], get_settings()))
+    return _with(session, session_type=session_type(session["task_protocol"], settings))
 
 
 @exception_logger
@@ -128,7 +129,9 @@ def get_session_length(session: pd.Series) -> pd.Series:
     """
     return _with(
         session,
-        session_length=RULES["invalid_session_length"].check(session_row=session).value,
+        session_length=RULES["invalid_session_length"]
+        .check(get_settings(), session_row=session)
+        .value,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from iblnm.config import Settings, get_settings
+from iblnm.config import Settings
 from iblnm.pipeline.rules.dataset import MODALITIES
 from iblnm.pipeline.rules.values import get_list, listed_categories
 from iblnm.vis.style import FAINT, NEUTRAL, new_figure, ordered_targets, plain_axes, target_color
@@ -29,7 +29,7 @@ _MAX_HEIGHT = 120.0
 
 
 def session_stages(
-    sessions: pd.DataFrame, matrix: pd.DataFrame, settings: Settings | None = None
+    sessions: pd.DataFrame, matrix: pd.DataFrame, settings: Settings
 ) -> pd.DataFrame:
     """Which stage each session has reached; each stage is part of the one before.
 
@@ -39,7 +39,7 @@ def session_stages(
         ``eid`` and ``datasets``; ``label`` where humans have judged.
     matrix : DataFrame
         Schema `iblnm.schemas.QC_MATRIX`.
-    settings : Settings, optional
+    settings : Settings
         Categories of datasets.
 
     Returns
@@ -48,7 +48,6 @@ def session_stages(
         Index ``eid``, one bool column per stage of `STAGES`. A check that did not run is not
         passed, and a session that a human dropped does not pass.
     """
-    settings = settings or get_settings()
     listed = [
         listed_categories({"datasets": datasets}, settings) for datasets in sessions["datasets"]
     ]
@@ -120,7 +119,7 @@ def session_matrix_figure(
     included: pd.Series,
     *,
     title: str,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Mice by number of session, coloured by target; sessions left out are outlined.
 
@@ -132,13 +131,12 @@ def session_matrix_figure(
         By eid, for example a column of `session_stages`.
     title : str
         Numbers of sessions and mice are added.
-    settings : Settings, optional
+    settings : Settings
         Colours of the targets.
     """
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Patch, Rectangle
 
-    settings = settings or get_settings()
     sessions = sessions[sessions["session_n"].notna()]
     subjects = _subjects_by_target(sessions, settings)
     position = {subject: i for i, subject in enumerate(subjects)}
@@ -174,19 +172,16 @@ def session_matrix_figure(
     return figure
 
 
-def recordings_per_target_figure(
-    recordings: pd.DataFrame, settings: Settings | None = None
-) -> Figure:
+def recordings_per_target_figure(recordings: pd.DataFrame, settings: Settings) -> Figure:
     """Complete recordings per target; the full colour passes quality control.
 
     Parameters
     ----------
     recordings : DataFrame
         See `recordings_table`.
-    settings : Settings, optional
+    settings : Settings
         Colours and order of the targets.
     """
-    settings = settings or get_settings()
     complete = recordings[recordings["complete"].astype(bool)]
     targets = ordered_targets({*complete["target"], *settings.analysed_targets}, settings)
     figure = new_figure(1.6 + 0.62 * len(targets), 3.6)
@@ -219,21 +214,18 @@ def recordings_per_target_figure(
     return figure
 
 
-def recordings_per_mouse_figure(
-    recordings: pd.DataFrame, settings: Settings | None = None
-) -> Figure:
+def recordings_per_mouse_figure(recordings: pd.DataFrame, settings: Settings) -> Figure:
     """Complete recordings per mouse and target; the full colour passes quality control.
 
     Parameters
     ----------
     recordings : DataFrame
         See `recordings_table`.
-    settings : Settings, optional
+    settings : Settings
         Colours and order of the targets.
     """
     from matplotlib.patches import Patch
 
-    settings = settings or get_settings()
     complete = recordings[recordings["complete"].astype(bool)]
     targets = ordered_targets(complete["target"], settings)
     table = pd.crosstab(complete["subject"], complete["target"]).reindex(columns=targets)
@@ -268,7 +260,7 @@ def recordings_per_mouse_figure(
 
 
 def overview_figures(
-    sessions: pd.DataFrame, matrix: pd.DataFrame, settings: Settings | None = None
+    sessions: pd.DataFrame, matrix: pd.DataFrame, settings: Settings
 ) -> dict[str, Figure]:
     """All figures of the overview, by file name: one per stage, and two of recordings.
 
@@ -278,9 +270,8 @@ def overview_figures(
         Schema `iblnm.schemas.SESSIONS_TABLE`.
     matrix : DataFrame
         Schema `iblnm.schemas.QC_MATRIX`.
-    settings : Settings, optional
+    settings : Settings
     """
-    settings = settings or get_settings()
     stages = session_stages(sessions, matrix, settings)
     recordings = recordings_table(sessions, stages)
     figures = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from iblnm.config import Settings, get_settings
+from iblnm.config import Settings
 from iblnm.errors import IblnmError
 from iblnm.vis.example_session import example_session_figure
 from iblnm.vis.panels import NoDataError, need_rows, or_no_data
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 _RECORDING = ["eid", "fiber_idx"]
 
 
-def choose_example(responses: pd.DataFrame, settings: Settings | None = None) -> tuple[str, int]:
+def choose_example(responses: pd.DataFrame, settings: Settings) -> tuple[str, int]:
     """The recording of the first analysed target that is there with most usable trials.
 
     Parameters
     ----------
     responses : DataFrame
         Schema `iblnm.analysis.responses.tables.RESPONSE_MAGNITUDES`.
-    settings : Settings, optional
+    settings : Settings
         Order of the targets.
 
     Returns
@@ -39,7 +39,6 @@ def choose_example(responses: pd.DataFrame, settings: Settings | None = None) ->
     NoDataError
         If no recording has a response.
     """
-    settings = settings or get_settings()
     table = need_rows(responses, ("target_NM", "response_early"), "responses")
     targets = [name for name in settings.analysed_targets if (table["target_NM"] == name).any()]
     table = table[table["target_NM"] == targets[0]] if targets else table
@@ -64,8 +63,10 @@ def session_figure(
         `load_photometry` was called.
     recording : str, optional
         Name of the recording; the first by default.
-    counts, settings
+    counts
         See `example_session_figure`.
+    settings : Settings, optional
+        Those of the session by default.
 
     Returns
     -------
@@ -87,7 +88,7 @@ def session_figure(
         name=f"{row.get('subject', '')} {str(row.get('start_time', ''))[:10]}".strip(),
         target=session.recordings.get(recording, {}).get("target_NM"),
         counts=counts,
-        settings=settings,
+        settings=settings or session.settings,
     )
 
 
@@ -98,7 +99,7 @@ def stored_session_figure(
     eid: str | None = None,
     fiber_idx: int = 0,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """The figure of a session under the root of the settings.
 
@@ -112,7 +113,7 @@ def stored_session_figure(
         Fibre of that session.
     counts : mapping, optional
         Numbers for the title; those of the session by default.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -123,7 +124,6 @@ def stored_session_figure(
     from iblnm.io import load_photometry
     from iblnm.storage.store import SessionStore
 
-    settings = settings or get_settings()
     if eid is None:
         eid, fiber_idx = choose_example(responses, settings)
     store = SessionStore(settings)

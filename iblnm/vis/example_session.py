@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.analysis.quality.figures import BAND_STYLES
-from iblnm.config import Settings, get_settings
+from iblnm.config import Settings
 from iblnm.vis.panels import (
     EVENT_LABELS,
     OUTCOME_LABELS,
@@ -72,14 +72,14 @@ def example_session_figure(
     name : str
         Of the session, for the title.
     target : str, optional
-        Target whose colour the preprocessed signal has.
+        Target whose colour in `settings` the preprocessed signal has.
     zoom_s : float
         Duration of the part shown with events (s), from the middle of the session.
     counts : mapping, optional
         Numbers for the title; one mouse, one session and its trials by default.
     settings : Settings, optional
+        Colours of the targets; the signal is black without.
     """
-    settings = settings or get_settings()
     if recording not in responses or not responses[recording].sizes["trial"]:
         found = ", ".join(responses) or "none"
         raise NoDataError(f"no responses of recording {recording!r}; there are: {found}")
@@ -89,7 +89,7 @@ def example_session_figure(
     top, bottom = figure.subfigures(2, 1, height_ratios=(1.15, 1))
     raw, whole, part = (plain_axes(ax) for ax in top.subplots(3, 1))
     heat, mean = bottom.subplots(2, len(events), sharex=True, sharey="row", squeeze=False)
-    color = INK if target is None else target_color(target, settings)
+    color = INK if target is None or settings is None else target_color(target, settings)
     _draw_raw(raw, photometry, recording)
     _draw_preprocessed(whole, part, photometry, recording, trials, color, zoom_s)
     limit = float(np.nanpercentile(np.abs(response.to_numpy()), _SATURATED))

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
-from iblnm.config import Settings, get_settings
+from iblnm.config import Settings
 from iblnm.pipeline.rules import Rule
 from iblnm.pipeline.rules.values import get, get_list
 from iblnm.storage.atomic import write_whole
@@ -43,7 +43,7 @@ def build_dashboard(
     *,
     dagster_url: str,
     errors: pd.DataFrame | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
     built_at: datetime | None = None,
 ) -> str:
     """The page as text.
@@ -63,7 +63,7 @@ def build_dashboard(
     errors : DataFrame, optional
         Schema `iblnm.schemas.ERRORS`, of which the rows of severity ``FAILURE`` are shown:
         assets that could not be made, which no check tells of.
-    settings : Settings, optional
+    settings : Settings
         Colours of the targets.
     built_at : datetime, optional
         Time to show on the page; now by default.
@@ -80,7 +80,6 @@ def build_dashboard(
         If `dagster_url` is no http address, or an outcome is unknown.
     """
     address = _web_address(dagster_url)
-    settings = settings or get_settings()
     built_at = built_at or datetime.now(UTC)
     checks = _checks(matrix, rules)
     failures = _failures(errors)

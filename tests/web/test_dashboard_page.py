@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 from bench.outcomes import simulate_outcomes
 
+from iblnm.config import Settings
 from iblnm.data.qc_catalog import STANDINGS, pass_share, session_standings
 from iblnm.validation import RULES
 from iblnm.vis.qc_dashboard import build_dashboard
 
 pytestmark = pytest.mark.web
 URL = "http://127.0.0.1:3000"
+SETTINGS = Settings(_env_file=None)
 By = pytest.importorskip("selenium.webdriver.common.by", reason="selenium is not installed").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 Select = pytest.importorskip("selenium.webdriver.support.ui").Select
@@ -108,7 +110,7 @@ def errors(simulated):
 @pytest.fixture(scope="module")
 def file(simulated, errors, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "dashboard.html"
-    html = build_dashboard(*simulated, RULES, dagster_url=URL, errors=errors)
+    html = build_dashboard(*simulated, RULES, settings=SETTINGS, dagster_url=URL, errors=errors)
     path.write_text(html, encoding="utf-8")
     return path
 
@@ -384,7 +386,10 @@ def test_markup_in_texts_stays_text(browser, simulated, tmp_path):
     matrix = matrix.assign(message=evil, outcome="fail")
     sessions = sessions.assign(subject=f"A{evil}", lab=evil, session_type=evil)
     path = tmp_path / "evil.html"
-    path.write_text(build_dashboard(matrix, sessions, RULES, dagster_url=URL), encoding="utf-8")
+    path.write_text(
+        build_dashboard(matrix, sessions, RULES, settings=SETTINGS, dagster_url=URL),
+        encoding="utf-8",
+    )
     page = Page(browser, path)
     page.cell(0, "choice_sign").click()
     page.settle()
@@ -406,7 +411,10 @@ def test_printing_shows_all_rows(page):
 def test_five_thousand_sessions_stay_usable(browser, tmp_path):
     path = tmp_path / "large.html"
     matrix, sessions = simulate_outcomes(5000, seed=1)
-    path.write_text(build_dashboard(matrix, sessions, RULES, dagster_url=URL), encoding="utf-8")
+    path.write_text(
+        build_dashboard(matrix, sessions, RULES, settings=SETTINGS, dagster_url=URL),
+        encoding="utf-8",
+    )
     started = time.perf_counter()
     page = Page(browser, path)
     assert page.n_sessions == 5000

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from iblnm.config import Settings, get_settings
+from iblnm.config import Settings
 from iblnm.errors import IblnmError
 from iblnm.pipeline.rules.outcome import Finding, Outcome
 
@@ -106,12 +106,12 @@ class Rule:
         others = () if self.other_limits is None else self.other_limits(settings)
         return current is None or limit in (current, *others)
 
-    def evaluate(self, settings: Settings | None = None, **inputs: Any) -> Outcome:
+    def evaluate(self, settings: Settings, **inputs: Any) -> Outcome:
         """Apply the rule.
 
         Parameters
         ----------
-        settings : Settings, optional
+        settings : Settings
         **inputs
             At least what the rule looks at; the rest is ignored.
 
@@ -124,7 +124,6 @@ class Rule:
         TypeError
             If an input that the rule needs is absent.
         """
-        settings = settings or get_settings()
         offered = {**inputs, "settings": settings}
         finding = self.function(**{k: offered[k] for k in self.inputs if k in offered})
         limit = self.limit(settings) if finding.limit is None else finding.limit
@@ -138,7 +137,7 @@ class Rule:
             metadata=finding.metadata,
         )
 
-    def check(self, settings: Settings | None = None, **inputs: Any) -> Outcome:
+    def check(self, settings: Settings, **inputs: Any) -> Outcome:
         """Apply the rule and raise its exception if it is broken."""
         outcome = self.evaluate(settings, **inputs)
         raise_failed(outcome)
@@ -189,7 +188,7 @@ def rules_for(asset: str) -> list[Rule]:
     return [entry for entry in RULES.values() if entry.asset == asset]
 
 
-def evaluate(asset: str, settings: Settings | None = None, **inputs: Any) -> list[Outcome]:
+def evaluate(asset: str, settings: Settings, **inputs: Any) -> list[Outcome]:
     """Evaluate all rules of one asset.
 
     Parameters
@@ -199,8 +198,8 @@ def evaluate(asset: str, settings: Settings | None = None, **inputs: Any) -> lis
         ``session_row``), ``photometry`` (``reference``, ``session_row``), ``photometry_qc``
         (``qc``), ``preprocessed`` (``preprocessed``: datasets by recording name, or their
         attributes), ``performance`` (``performance``) or ``video_qc`` (``video``).
-    settings : Settings, optional
-        Thresholds and lists; those of the process by default.
+    settings : Settings
+        Thresholds and lists.
     **inputs
         Rows as Series, dict or one-row DataFrame; tables as DataFrames.
 
@@ -209,7 +208,6 @@ def evaluate(asset: str, settings: Settings | None = None, **inputs: Any) -> lis
     list of Outcome
         One per rule; nothing is raised for broken rules.
     """
-    settings = settings or get_settings()
     return [entry.evaluate(settings, **inputs) for entry in rules_for(asset)]
 
 

@@ -213,23 +213,23 @@ def test_raw_frames_count_planted_faults_and_bridge_lost_labels():
     times = np.arange(n) / 60
     led = np.where(np.arange(n) % 2, 2, 1)
     led[0] = 7
-    assert raw_frame_metrics(times, led)["n_band_inversions"] == 0
+    assert raw_frame_metrics(times, led, tolerance_s=0.001)["n_band_inversions"] == 0
     lost = led.copy()
     lost[500] = 0
-    assert raw_frame_metrics(times, lost)["n_band_inversions"] == 0
+    assert raw_frame_metrics(times, lost, tolerance_s=0.001)["n_band_inversions"] == 0
     inverted = led.copy()
     inverted[700:] = np.where(inverted[700:] == 1, 2, 1)
-    assert raw_frame_metrics(times, inverted)["n_band_inversions"] == 1
+    assert raw_frame_metrics(times, inverted, tolerance_s=0.001)["n_band_inversions"] == 1
     early = times.copy()
     early[800:] -= 0.005
-    assert raw_frame_metrics(early, led)["n_early_samples"] == 1
+    assert raw_frame_metrics(early, led, tolerance_s=0.001)["n_early_samples"] == 1
     dark = np.where(np.arange(n) % 2, 2, 0)
-    assert raw_frame_metrics(times, dark)["n_band_inversions"] == 0
+    assert raw_frame_metrics(times, dark, tolerance_s=0.001)["n_band_inversions"] == 0
 
 
 def test_frames_that_run_backwards_are_refused():
     with pytest.raises(MalformedFileError, match=r"median interval is -0\.01667 s"):
-        raw_frame_metrics(np.arange(100)[::-1] / 60, np.arange(100) % 2 + 1)
+        raw_frame_metrics(np.arange(100)[::-1] / 60, np.arange(100) % 2 + 1, tolerance_s=0.001)
 
 
 def test_regression_recovers_slope_and_resists_outliers_in_the_robust_slope():

@@ -8,9 +8,14 @@ from iblnm.config import SignalSettings
 from iblnm.errors import MalformedFileError
 from iblnm.schemas import QC_PHOTOMETRY
 from iblnm.signal.metrics import metrics
-from iblnm.signal.qc import qc_table, raw_frame_metrics, sliding_metrics
+from iblnm.signal.qc import qc_table, sliding_metrics
+from iblnm.signal.qc import raw_frame_metrics as measure_frames
 
 NAMES = [metric.name for metric in metrics("windows")]
+
+
+def raw_frame_metrics(times, led, tolerance_s=0.001):
+    return measure_frames(times, led, tolerance_s=tolerance_s)
 
 
 def frames(n=1000, rate=60.0, pattern=(2, 1)):

@@ -11,6 +11,8 @@ from iblnm.vis.example_choice import choose_example, stored_session_figure
 from iblnm.vis.example_session import example_session_figure
 from iblnm.vis.panels import NoDataError
 
+SETTINGS = Settings(_env_file=None)
+
 EVENTS = ["stimOn_times", "firstMovement_times", "feedback_times"]
 
 
@@ -95,12 +97,12 @@ def test_the_example_is_the_recording_with_most_trials_of_the_first_target_there
             "response_early": 1.0,
         }
     )
-    assert choose_example(table) == ("a", 1)
+    assert choose_example(table, SETTINGS) == ("a", 1)
     # a trial without a response is no reason to choose a recording
     table.loc[table["eid"] == "a", "response_early"] = np.nan
-    assert choose_example(table) == ("b", 0)
+    assert choose_example(table, SETTINGS) == ("b", 0)
     with pytest.raises(NoDataError, match="is empty"):
-        choose_example(table.head(0))
+        choose_example(table.head(0), SETTINGS)
 
 
 def test_a_stored_session_is_drawn_masked_and_with_its_baseline_subtracted(tmp_path, session):

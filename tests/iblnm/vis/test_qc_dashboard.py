@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 from bench.outcomes import simulate_outcomes
 
+from iblnm.config import Settings
 from iblnm.schemas import ERRORS, QC_MATRIX, SESSIONS_TABLE
 from iblnm.validation import RULES
 from iblnm.vis.qc_dashboard import build_dashboard
 
 URL = "http://127.0.0.1:3000"
+SETTINGS = Settings(_env_file=None)
 NAMES = {"p": "pass", "w": "warn", "f": "fail", "n": "not run"}
 
 
@@ -38,7 +40,7 @@ def simulated():
 
 @pytest.fixture(scope="module")
 def data(simulated):
-    return payload(build_dashboard(*simulated, RULES, dagster_url=URL))
+    return payload(build_dashboard(*simulated, RULES, settings=SETTINGS, dagster_url=URL))
 
 
 def test_every_outcome_value_limit_and_message_comes_back(simulated, data):
@@ -105,7 +107,7 @@ def test_integers_stay_exact_and_infinite_values_survive(simulated):
     matrix.loc[0, "value"] = 123456789.0
     matrix.loc[len(RULES), "value"] = np.inf
     matrix["outcome"] = "pass"
-    data = payload(build_dashboard(matrix, sessions, RULES, dagster_url=URL))
+    data = payload(build_dashboard(matrix, sessions, RULES, settings=SETTINGS, dagster_url=URL))
     name = matrix.loc[0, "check"]
     check = next(check for check in data["checks"] if check["name"] == name)
     of = dict(zip(data["sessions"]["eid"], unpack(check["value"], 200), strict=True))
@@ -117,10 +119,12 @@ def test_a_kept_session_and_a_pass_without_number_keep_their_words(simulated):
     matrix, sessions = simulated
     matrix = matrix.head(len(RULES)).assign(outcome="pass", message="words", value=1.0)
     matrix.loc[3, "value"] = np.nan
-    page = build_dashboard(matrix, sessions.head(0), RULES, dagster_url=URL)
+    page = build_dashboard(matrix, sessions.head(0), RULES, settings=SETTINGS, dagster_url=URL)
     assert len(payload(page)["messages"]["cells"]) == 1
     kept = matrix.assign(label="keep")
-    data = payload(build_dashboard(kept, sessions.head(0), RULES, dagster_url=URL))
+    data = payload(
+        build_dashboard(kept, sessions.head(0), RULES, settings=SETTINGS, dagster_url=URL)
+    )
     assert len(data["messages"]["cells"]) == len(RULES)
     assert data["messages"]["texts"] == ["words"]
     assert data["sessions"]["label"] == [["keep"], [0]]
@@ -130,7 +134,11 @@ def test_sessions_of_one_table_only_are_shown(simulated):
     matrix, sessions = simulated
     eid = matrix["eid"].iloc[0]
     page = build_dashboard(
-        matrix[matrix["eid"] == eid], sessions[sessions["eid"] != eid], RULES, dagster_url=URL
+        matrix[matrix["eid"] == eid],
+        sessions[sessions["eid"] != eid],
+        RULES,
+        settings=SETTINGS,
+        dagster_url=URL,
     )
     data = payload(page)
     assert data["sessions"]["eid"][-1] == eid
@@ -151,7 +159,9 @@ def test_what_could_not_be_made_is_on_the_page_whole(simulated):
     ]
     names = ["eid", "error_type", "error_message", "asset", "severity"]
     errors = ERRORS.conform(pd.DataFrame(rows, columns=names))
-    page = build_dashboard(matrix, sessions, RULES, dagster_url=URL, errors=errors)
+    page = build_dashboard(
+        matrix, sessions, RULES, settings=SETTINGS, dagster_url=URL, errors=errors
+    )
     data = payload(page)
     told = [(data["sessions"]["eid"][i], *rest) for i, *rest in data["failures"]]
     assert told[0] == (eids[3], "wheel_velocity", "MalformedFileError", "columns are <missing>")
@@ -164,14 +174,20 @@ def test_what_could_not_be_made_is_on_the_page_whole(simulated):
 def test_checks_without_rule_come_last(simulated):
     matrix, sessions = simulated
     extra = matrix.head(1).assign(check="homemade", asset="notebook")
-    data = payload(build_dashboard(pd.concat([extra, matrix]), sessions, RULES, dagster_url=URL))
+    data = payload(
+        build_dashboard(
+            pd.concat([extra, matrix]), sessions, RULES, settings=SETTINGS, dagster_url=URL
+        )
+    )
     assert [check["name"] for check in data["checks"] if check["asset"] == "notebook"] == [
         "homemade"
     ]
 
 
 def test_empty_tables_make_a_page():
-    page = build_dashboard(QC_MATRIX.empty(), SESSIONS_TABLE.empty(), RULES, dagster_url=URL)
+    page = build_dashboard(
+        QC_MATRIX.empty(), SESSIONS_TABLE.empty(), RULES, settings=SETTINGS, dagster_url=URL
+    )
     assert payload(page)["sessions"]["eid"] == []
 
 
@@ -180,7 +196,7 @@ def test_texts_cannot_become_markup(simulated):
     evil = "</script><script>alert(1)</script><!-- {{script}} & \u2028"
     matrix = matrix.assign(message=evil)
     sessions = sessions.assign(subject="<img src=x onerror=alert(1)>", lab="{{data}}")
-    page = build_dashboard(matrix, sessions, RULES, dagster_url=URL)
+    page = build_dashboard(matrix, sessions, RULES, settings=SETTINGS, dagster_url=URL)
     assert page.count("</script>") == 2
     assert "<img" not in page
     assert "\u2028" not in page
@@ -190,7 +206,7 @@ def test_texts_cannot_become_markup(simulated):
 
 
 def test_only_the_pages_own_script_may_run_and_nothing_is_fetched(simulated):
-    page = build_dashboard(*simulated, RULES, dagster_url=URL)
+    page = build_dashboard(*simulated, RULES, settings=SETTINGS, dagster_url=URL)
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page).group(1)
     script = re.search(r"<script>(.*)</script>", page, re.S).group(1)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -204,7 +220,8 @@ def test_only_the_pages_own_script_may_run_and_nothing_is_fetched(simulated):
 def test_same_input_same_page(simulated):
     now = datetime(2025, 3, 1, 12, tzinfo=UTC)
     one, two = (
-        build_dashboard(*simulated, RULES, dagster_url=URL, built_at=now) for _ in range(2)
+        build_dashboard(*simulated, RULES, settings=SETTINGS, dagster_url=URL, built_at=now)
+        for _ in range(2)
     )
     assert one == two
     assert payload(one)["built"] == "2025-03-01 12:00 UTC"
@@ -215,13 +232,19 @@ def test_a_thousand_sessions_fit_in_two_megabytes():
     errors = pd.DataFrame({"eid": sessions["eid"].sample(200, random_state=0)}).assign(
         asset="photometry", severity="FAILURE", error_type="E", error_message="m" * 300
     )
-    page = build_dashboard(matrix, sessions, RULES, dagster_url=URL, errors=errors)
+    page = build_dashboard(
+        matrix, sessions, RULES, settings=SETTINGS, dagster_url=URL, errors=errors
+    )
     assert len(page.encode()) < 2_000_000
 
 
 def test_refusals(simulated):
     matrix, sessions = simulated
     with pytest.raises(ValueError, match="javascript:alert"):
-        build_dashboard(matrix, sessions, RULES, dagster_url="javascript:alert(1)")
+        build_dashboard(
+            matrix, sessions, RULES, settings=SETTINGS, dagster_url="javascript:alert(1)"
+        )
     with pytest.raises(ValueError, match="maybe"):
-        build_dashboard(matrix.assign(outcome="maybe"), sessions, RULES, dagster_url=URL)
+        build_dashboard(
+            matrix.assign(outcome="maybe"), sessions, RULES, settings=SETTINGS, dagster_url=URL
+        )
