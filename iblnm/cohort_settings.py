@@ -42,12 +42,5 @@ class OverviewSettings(BaseModel):
     n_components: int = 3
     trend_correction: str = "fdr_bh"
     min_trend_subjects: int = 4
-    quality_metrics: tuple[str, ...] = (
-        "n_unique_samples",
-        "ar_score",
-        "median_absolute_deviance",
-        "percentile_asymmetry",
-        "percentile_distance",
-        "bleaching_tau",
-        "iso_correlation",
-    )
+    quality_metrics: tuple[str, ...] | None = None
+    """Columns of the table of quality; those that are declared for the overview by default."""

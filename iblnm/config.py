@@ -8,6 +8,7 @@ reads nothing and creates nothing. The upper-case names (`SESSIONS_FPATH`,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -434,6 +435,12 @@ def _session_schema(_: Settings) -> dict[str, str]:
     return {column.name: column.dtype for column in SESSIONS.columns}
 
 
+def _quality_columns(is_wanted: Callable[[Any], bool]) -> list[str]:
+    from iblnm.signal.metrics import metrics
+
+    return [metric.name for metric in metrics() if is_wanted(metric)]
+
+
 _VIEWS: dict[str, Any] = {
     "PROJECT_ROOT": lambda s: s.root,
     "SESSIONS_FPATH": lambda s: s.metadata_dir / "sessions.pqt",
@@ -457,6 +464,12 @@ _VIEWS: dict[str, Any] = {
     "VALID_TARGETS": lambda s: list(s.target_neuromodulator),
     "VALID_NEUROMODULATORS": lambda s: sorted(set(s.target_neuromodulator.values())),
     "LENGTH_MISMATCH_THRESHOLD": lambda s: s.thresholds.max_video_length_difference_s,
+    "N_UNIQUE_SAMPLES_THRESHOLD": lambda s: s.thresholds.min_unique_fraction,
+    "QC_RAW_METRICS": lambda _: _quality_columns(lambda m: m.source == "frames"),
+    "QC_SLIDING_METRICS": lambda _: _quality_columns(
+        lambda m: m.source != "frames" and not m.bands
+    ),
+    "QC_PREPROCESSING": lambda _: _quality_columns(lambda m: bool(m.bands)),
     "NM_CMAPS": _neuromodulator_cmaps,
     "TARGETNM_COLORS": lambda s: dict(s.target_colors),
     "TARGETNM2POSITION": _target_position,

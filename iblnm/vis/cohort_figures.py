@@ -10,9 +10,9 @@ import pandas as pd
 
 from iblnm.analysis import registry
 from iblnm.analysis.declaration import CATALOG_FILES
-from iblnm.config import Settings, get_settings
+from iblnm.config import Settings
 from iblnm.vis.panels import has_data, no_data_figure
-from iblnm.vis.style import save_figure
+from iblnm.vis.style import drawing_settings, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,7 +93,7 @@ def draw_figure(name: str, settings: Settings | None = None) -> Figure:
     KeyError
         If there is no figure of that name.
     """
-    settings = settings or get_settings()
+    settings = drawing_settings(settings)
     figure = registry.figures()[name]
     missing = _missing_file(figure, settings)
     if missing:
@@ -120,7 +120,7 @@ def save_cohort_figures(folder: str, settings: Settings | None = None) -> SavedF
         file from before stays as it is, and the figure stands in ``missing``. A table that is
         there but empty gives a figure that says 'no data'.
     """
-    settings = settings or get_settings()
+    settings = drawing_settings(settings)
     saved = SavedFigures()
     for name, placed in registry.figure_folders().get(folder, {}).items():
         missing = _missing_file(placed, settings)

@@ -21,6 +21,7 @@ from iblnm.analysis.recordings import explode_sessions
 from iblnm.analysis.result import AnalysisResult, conformed, count_sessions, count_units
 from iblnm.config import Settings
 from iblnm.pipeline.selection import select_sessions
+from iblnm.signal.metrics import metrics
 
 
 def qc_overview(
@@ -70,7 +71,8 @@ def qc_overview(
         **own,
     )
     recordings = explode_sessions(selected)
-    values = quality_values(qc_photometry, recordings, overview.quality_metrics)
+    names = overview.quality_metrics or tuple(m.name for m in metrics() if m.in_overview)
+    values = quality_values(qc_photometry, recordings, names)
     scores, components = quality_components(values, n_components=overview.n_components)
     tables = {
         "qc_values": values,
@@ -97,6 +99,7 @@ def qc_overview(
         },
         parameters={
             **overview.model_dump(exclude={"correction"}),
+            "quality_metrics": names,
             "selection": account["criterion"].tolist(),
         },
         numbers={

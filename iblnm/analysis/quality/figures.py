@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 
 from iblnm.analysis.result import count_units
 from iblnm.config import Settings
-from iblnm.schemas import QC_PHOTOMETRY
+from iblnm.signal.metrics import Metric, metrics
 from iblnm.vis.panels import (
     SMALL,
     NoDataError,
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METRICS = tuple(column.name for column in QC_PHOTOMETRY.columns if column.dtype == "float")
-POSITIVE = ("median_absolute_deviance", "bleaching_tau", "percentile_asymmetry")
 _LOG_RANGE = 30.0
 BAND_STYLES = {
     "GCaMP": {"color": "#009e73", "linestyle": "-"},
@@ -40,14 +38,30 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SIGNAL = "GCaMP"
 
 
-def metric_label(metric: str, exponent: int = 0) -> str:
+def declared(name: str) -> Metric | None:
+    """The metric of that name; None of one that is no more declared."""
+    return next((metric for metric in metrics() if metric.name == name), None)
+
+
+def is_positive(name: str) -> bool:
+    """Whether zero is impossible."""
+    metric = declared(name)
+    return metric is not None and metric.is_positive
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Metrics in the order of the table of quality, others after them by name."""
+    order = [metric.name for metric in metrics()]
+    found = set(names)
+    return [*(name for name in order if name in found), *sorted(found - set(order))]
+
+
+def metric_label(name: str, exponent: int = 0) -> str:
     """Name and unit of a metric, of values divided by 10 to the `exponent`."""
-    found = [column.unit for column in QC_PHOTOMETRY.columns if column.name == metric]
-    unit = {"median_absolute_deviance": "a.u.", "iso_correlation": "R²", "ar_score": "R²"}
-    unit |= {"n_unique_samples": "fraction", "percentile_asymmetry": "ratio"}
-    unit |= {"n_band_inversions": "frames", "n_early_samples": "frames"}
+    metric = declared(name)
+    unit = (metric.unit or metric.label if metric else "") or "1"
     power = f"10{str(exponent).translate(_SUPERSCRIPT)} " if exponent else ""
-    return f"{metric.replace('_', ' ')} ({power}{(found and found[0]) or unit.get(metric, '1')})"
+    return f"{name.replace('_', ' ')} ({power}{unit})"
 
 
 def metric_exponent(values: pd.Series, metric: str) -> int:
@@ -98,7 +112,7 @@ def measured(values: pd.DataFrame) -> list[str]:
     found = set(values.loc[values["value"].notna(), "metric"])
     if not found:
         raise NoDataError("no metric has a value")
-    return [*(name for name in METRICS if name in found), *sorted(found - set(METRICS))]
+    return in_order(found)
 
 
 @or_no_data("Quality metrics per band")
@@ -136,8 +150,9 @@ def qc_histograms_figure(
                 ax.hist(numbers, bins, histtype="step", linewidth=1.3, label=band, **style)
         if is_logarithmic(own["value"], metric):
             ax.set_xscale("log")
-        if metric == "n_unique_samples":
-            zero_line(ax, axis="x", at=settings.thresholds.min_unique_fraction)
+        known = declared(metric)
+        if known is not None and known.limit is not None:
+            zero_line(ax, axis="x", at=known.limit(settings))
         ax.set_xlabel(metric_label(metric, exponent), fontsize=SMALL)
     label_outer(figure, y="Recordings (count)")
     found = {}
@@ -152,13 +167,13 @@ def qc_histograms_figure(
 def is_logarithmic(values: pd.Series, metric: str) -> bool:
     """Whether a positive metric spans so wide a range that its axis is logarithmic."""
     values = finite_values(values, metric)
-    return metric in POSITIVE and len(values) > 0 and values.max() > _LOG_RANGE * values.min()
+    return is_positive(metric) and len(values) > 0 and values.max() > _LOG_RANGE * values.min()
 
 
 def finite_values(values: pd.Series, metric: str) -> np.ndarray:
     """Known values; of a metric that is positive by definition the positive ones only."""
     values = values.to_numpy(dtype=float, na_value=np.nan)
-    usable = np.isfinite(values) & ((values > 0) | (metric not in POSITIVE))
+    usable = np.isfinite(values) & ((values > 0) | (not is_positive(metric)))
     return values[usable]
 
 

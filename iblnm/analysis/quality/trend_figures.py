@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from iblnm.analysis.quality.figures import (
-    METRICS,
     SIGNAL,
+    in_order,
     is_logarithmic,
     metric_exponent,
     metric_label,
@@ -70,8 +70,7 @@ def qc_trend_figure(
     settings = drawing_settings(settings)
     table = need_rows(trend, ("month", "median"), "quality over time")
     table = need_rows(table[table["band"] == band], (), f"{band} over time")
-    found = set(table["metric"])
-    metrics = [*(name for name in METRICS if name in found), *sorted(found - set(METRICS))]
+    metrics = in_order(table["metric"])
     targets = ordered_targets(table["target_NM"], settings)
     months = sorted(pd.PeriodIndex(table["month"].unique(), freq="M"))
     place = {month: i for i, month in enumerate(months)}
@@ -186,7 +185,7 @@ def qc_components_figure(
 
 def _draw_loadings(ax: Axes, components: pd.DataFrame) -> None:
     wide = components.pivot_table(index="metric", columns="component", values="loading")
-    wide = wide.reindex(index=[name for name in METRICS if name in wide.index], columns=[1, 2])
+    wide = wide.reindex(index=in_order(wide.index), columns=[1, 2])
     y = np.arange(len(wide))
     ax.barh(y - 0.18, wide[1], 0.34, color="#4d4d4d", label="PC1")
     ax.barh(y + 0.18, wide[2], 0.34, color="white", edgecolor="#4d4d4d", label="PC2")
