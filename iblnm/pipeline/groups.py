@@ -33,8 +33,8 @@ _STAGES: dict[str, Callable[[], tuple[Stage, ...]]] = {
     PHOTOMETRY: _photometry,
     DATA_LAYERS: _data_layers,
 }
-# where the rules of a group are written
-_PACKAGES = {PHOTOMETRY: "iblnm.pipeline.rules", DATA_LAYERS: "iblnm.layers"}
+# rules written here are those of the data layers, all others those of the photometry
+_RULES_OF_LAYERS = "iblnm.layers."
 
 
 def running_group() -> str:
@@ -64,5 +64,9 @@ def stages_of_group() -> tuple[Stage, ...]:
 def running_rules() -> list[Rule]:
     """Rules of the group that is run, in the order of their definition."""
     stages_of_group()
-    package = _PACKAGES[running_group()]
-    return [entry for entry in RULES.values() if entry.function.__module__.startswith(package)]
+    is_of_layers = running_group() == DATA_LAYERS
+    return [
+        entry
+        for entry in RULES.values()
+        if entry.function.__module__.startswith(_RULES_OF_LAYERS) == is_of_layers
+    ]

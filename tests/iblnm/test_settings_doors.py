@@ -15,6 +15,7 @@ DOORS = {
     "data/session.py": "PhotometrySession",
     "data/group.py": "PhotometrySessionGroup",
     "layers/access.py": "_root",
+    "pipeline/groups.py": "running_group",
     "vis/style.py": "drawing_settings",
 }
 FACADES = ("validation", "util", "gui")
