@@ -42,11 +42,11 @@ def demo(workers: int) -> None:
             "the settings point at another archive (IBLNM_ONE_MODE or IBLNM_ONE_CACHE_DIR is "
             "set); for that one, use `iblnm batch`"
         )
-    from iblnm.demo import ensure_archive
+    from iblnm.demo import ensure_demo
 
     started = time.perf_counter()
     click.echo(f"Demo archive: {settings.cache_dir}")
-    ensure_archive(settings.cache_dir, seed=settings.demo_seed)
+    ensure_demo(settings)
     click.echo("Some of its sessions are damaged or break a rule on purpose: .demo/truth.json")
     _batch(settings, workers=workers)
     click.echo(f"total time       {time.perf_counter() - started:.0f} s")

@@ -41,9 +41,9 @@ def connect(settings: Settings) -> Any:
 
         return open_remote(settings)
     if settings.is_demo:
-        from iblnm.demo import ensure_archive
+        from iblnm.demo import ensure_demo
 
-        ensure_archive(settings.cache_dir, seed=settings.demo_seed)
+        ensure_demo(settings)
     client = _open_local(settings.cache_dir)
     client.revision_before = settings.revision_before
     client.verified_dir = settings.root / ".verified"

@@ -12,6 +12,8 @@ from typing import Any
 _PLACES = {
     "build_archive": "archive",
     "ensure_archive": "archive",
+    "ensure_demo": "which",
+    "build_layers_archive": "layers",
     "simulate_session": "session",
     "SimulatedSession": "session",
     "DEFECTS": "defects",
@@ -19,7 +21,7 @@ _PLACES = {
 }
 
 __all__ = ["DEFECTS", "RESPONSE_PROFILES", "SimulatedSession", "build_archive"]
-__all__ += ["ensure_archive", "simulate_session"]
+__all__ += ["build_layers_archive", "ensure_archive", "ensure_demo", "simulate_session"]
 
 
 def __getattr__(name: str) -> Any:

@@ -35,6 +35,12 @@ def spikes_path(settings: Settings, eid: str) -> Path:
     return settings.root / SPIKES_FOLDER / f"{validate_eid(eid)}.h5"
 
 
+def recordings_path(settings: Settings) -> Path:
+    """Notes of the experimenters: those of the root, else those beside the archive."""
+    own = settings.metadata_dir / "recordings.csv"
+    return own if own.is_file() else settings.cache_dir / "recordings.csv"
+
+
 def _without(session: pd.Series) -> Result:
     protocol = get(session, "task_protocol")
     return Result(None, note=f"the protocol {protocol} is not that of the data layers")
@@ -105,7 +111,7 @@ def passive_epochs_stage(one: Any, session: pd.Series, settings: Settings) -> Re
         for run in slots.values()
     }
     noted = recording_of(
-        read_recordings(settings.metadata_dir / "recordings.csv"),
+        read_recordings(recordings_path(settings)),
         session.subject,
         session.start_time,
         int(session.number),
