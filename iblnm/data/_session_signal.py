@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,12 @@ if TYPE_CHECKING:
 
     from iblnm.config import Settings
 
-_RAW_METRICS = ("n_band_inversions", "n_early_samples")
+_RAW_METRICS = (
+    "n_band_inversions",
+    "n_early_samples",
+    "n_late_samples",
+    "lost_frame_fraction",
+)
 _KEYS = ("eid", "brain_region", "band", "fiber_idx")
 _REFERENCE_NEEDS = ("brain_region", "recording_name", "hemisphere", "roi")
 
@@ -65,7 +71,8 @@ class Signal:
         Parameters
         ----------
         raw_metrics : iterable of str, optional
-            Of ``n_band_inversions`` and ``n_early_samples``; both by default.
+            Of ``n_band_inversions``, ``n_early_samples``, ``n_late_samples`` and
+            ``lost_frame_fraction``; all by default.
 
         Returns
         -------
@@ -177,6 +184,7 @@ class Signal:
             raise ValueError(f"no band {signal_band!r}; loaded are {list(bands)}")
         if bands[signal_band].columns.empty:
             return self.set_preprocessed({}, output_band)
+        failures: dict[str, str] = {}
         with steps.faults_of(self.eid):
             recordings = preprocess_photometry(
                 bands,
@@ -184,7 +192,10 @@ class Signal:
                 signal_band=signal_band,
                 reference_band=reference_band,
                 correct=pipeline,
+                failures=failures,
             )
+        for reason in failures.values():
+            warnings.warn(f"left out: {reason}", stacklevel=2)
         return self.set_preprocessed(recordings, output_band)
 
     def set_preprocessed(

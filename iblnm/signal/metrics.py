@@ -62,11 +62,14 @@ def ar_score(windows: StackedWindows) -> np.ndarray:
 
     The second regressor is made orthogonal to the first, so that the strong correlation of
     neighbouring samples costs no accuracy; the sums are those of lag 0, 1 and 2 without
-    the samples at the ends.
+    the samples at the ends. In a window that lacks samples only x[t] that follow two others
+    at once are used.
     """
     x, n = windows.values, windows.n_samples
     if n < 5:
         return np.full(len(x), np.nan)
+    if windows.follows is not None:
+        return _ar_score_of_triples(windows)
     lag0, lag1, lag2 = (windows.lagged_product(lag) for lag in range(3))
     first, second, before_last, last = x[:, 0], x[:, 1], x[:, -2], x[:, -1]
     yy = lag0 - first**2 - second**2
@@ -82,6 +85,20 @@ def ar_score(windows: StackedWindows) -> np.ndarray:
     undefined |= bb_rest <= 0
     explained = _ratio(ya**2, aa, undefined) + _ratio(yb_rest**2, bb_rest, undefined)
     return 1.0 - _ratio(yy - explained, total, undefined)
+
+
+def _ar_score_of_triples(windows: StackedWindows) -> np.ndarray:
+    third = windows.follows[2:] & windows.follows[1:-1]
+    score = np.full(len(windows.values), np.nan)
+    for i, x in enumerate(windows.values):
+        y, lagged = x[2:][third], np.stack([x[1:-1][third], x[:-2][third]], axis=1)
+        if len(y) < 3 or windows.flat[i]:
+            continue
+        rest = y - lagged @ np.linalg.lstsq(lagged, y, rcond=None)[0]
+        total = float(((y - y.mean()) ** 2).sum())
+        if total > 0:
+            score[i] = 1.0 - float(rest @ rest) / total
+    return score
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray, undefined: np.ndarray) -> np.ndarray:

@@ -10,10 +10,10 @@ import pandas as pd
 from iblnm.config import SignalSettings, Thresholds
 from iblnm.errors import MalformedFileError
 from iblnm.signal.bleaching import fit_bleaching, lowpass_baseline
-from iblnm.signal.checks import check_times, pair_by_time
+from iblnm.signal.checks import check_times, pair_by_time, sampling_interval
 from iblnm.signal.isosbestic import regress_isosbestic
 from iblnm.signal.metrics import SLIDING_METRICS, SlidingMetric
-from iblnm.signal.windows import stack_windows, window_starts
+from iblnm.signal.windows import StackedWindows, stack_windows, window_starts
 
 __all__ = ["SLIDING_METRICS", "qc_table", "raw_frame_metrics", "sliding_metrics"]
 
@@ -48,8 +48,10 @@ def raw_frame_metrics(
     Returns
     -------
     dict
-        n_early_samples, n_band_inversions (consecutive frames of the same LED), n_frames
-        (after the first), n_bridged, median_interval_s.
+        n_early_samples, n_late_samples (the interval is longer than the median by more than
+        the tolerance), lost_frame_fraction (of the frames for which these intervals have
+        room), n_band_inversions (consecutive frames of the same
+        LED), n_frames (after the first), n_bridged, median_interval_s.
 
     Raises
     ------
@@ -86,11 +88,19 @@ def raw_frame_metrics(
     bridged, n_bridged = _bridge(intervals, led, median)
     return {
         "n_early_samples": int((median - intervals > tolerance_s).sum()),
+        "n_late_samples": int((intervals - median > tolerance_s).sum()),
+        "lost_frame_fraction": _lost_fraction(intervals, median, tolerance_s),
         "n_band_inversions": int((bridged[1:] == bridged[:-1]).sum()),
         "n_frames": len(times),
         "n_bridged": n_bridged,
         "median_interval_s": median,
     }
+
+
+def _lost_fraction(intervals: np.ndarray, median: float, tolerance_s: float) -> float:
+    late = intervals[intervals - median > tolerance_s]
+    n_lost = float(np.rint(late / median - 1.0).sum()) if median > 0 else 0.0
+    return n_lost / (len(intervals) + 1 + n_lost)
 
 
 def sliding_metrics(
@@ -99,6 +109,7 @@ def sliding_metrics(
     *,
     window_s: float = 120.0,
     step_s: float = 60.0,
+    min_coverage: float = SignalSettings().qc_min_coverage,
     metrics: Sequence[SlidingMetric] = SLIDING_METRICS,
 ) -> pd.DataFrame:
     """Quality metrics of a signal in sliding, linearly detrended windows.
@@ -116,13 +127,15 @@ def sliding_metrics(
     window_s, step_s : float
         Length and spacing of the windows, s. A recording shorter than one window gives a
         single window over the whole.
+    min_coverage : float
+        Share of its samples that a window needs; it is measured on those that it has.
     metrics : sequence of SlidingMetric
 
     Returns
     -------
     DataFrame
         One row per window: `window` (its centre, s) and one column per metric; NaN for a
-        window with a missing value, or where a metric is not defined.
+        window that lacks too many samples, or where a metric is not defined.
 
     Raises
     ------
@@ -130,7 +143,8 @@ def sliding_metrics(
         If times do not increase.
     """
     times = check_times(times, "signal")
-    table = _sliding(times, np.asarray(values, dtype=float)[:, None], window_s, step_s, metrics)
+    values = np.asarray(values, dtype=float)[:, None]
+    table = _sliding(times, values, window_s, step_s, min_coverage, metrics)
     centers = window_starts(times, window_s, step_s) + 0.5 * window_s
     if times[-1] - times[0] <= window_s:
         centers[:] = 0.5 * (times[0] + times[-1])
@@ -165,9 +179,11 @@ def qc_table(
     -------
     DataFrame
         eid, brain_region, band, fiber_idx, n_unique_samples (fraction of the valid
-        samples), n_band_inversions, n_early_samples, one column per sliding metric (mean
-        over the windows where it is defined), bleaching_tau (s) and iso_correlation of the
-        signal band, note.
+        samples), n_band_inversions, n_early_samples, n_late_samples,
+        lost_frame_fraction, missing_fraction (of the samples at the band's rate), one column
+        per sliding metric
+        (mean over the windows where it is defined), window_share (of the windows, those that
+        could be measured), bleaching_tau (s) and iso_correlation of the signal band, note.
 
     Raises
     ------
@@ -181,7 +197,8 @@ def qc_table(
     for band, frame in bands.items():
         times = check_times(frame.index.to_numpy(), f"band {band}")
         values = frame.to_numpy(dtype=float)
-        sliding = _sliding(times, values, settings.qc_window_s, settings.qc_step_s, metrics)
+        window_s, step_s = settings.qc_window_s, settings.qc_step_s
+        sliding = _sliding(times, values, window_s, step_s, settings.qc_min_coverage, metrics)
         for i, name in enumerate(frame.columns):
             notes, unusable = [], {}
             row = {
@@ -192,12 +209,17 @@ def qc_table(
                 "n_unique_samples": unique_fraction(values[:, i]),
                 "n_band_inversions": float(raw.get("n_band_inversions", np.nan)),
                 "n_early_samples": float(raw.get("n_early_samples", np.nan)),
+                "n_late_samples": float(raw.get("n_late_samples", np.nan)),
+                "lost_frame_fraction": float(raw.get("lost_frame_fraction", np.nan)),
+                "missing_fraction": _missing_fraction(times, values[:, i]),
             }
             for metric in metrics:
                 per_window = sliding[metric.name][i]
                 defined = per_window[np.isfinite(per_window)]
                 row[metric.name] = float(defined.mean()) if len(defined) else np.nan
                 unusable.setdefault(len(per_window) - len(defined), []).append(metric.name)
+            measured = np.isfinite([sliding[metric.name][i] for metric in metrics]).any(axis=0)
+            row["window_share"] = float(measured.mean()) if metrics else np.nan
             notes += [
                 f"{count} of {len(per_window)} windows unusable for {_listed(names, metrics)}"
                 for count, names in sorted(unusable.items())
@@ -214,6 +236,13 @@ def qc_table(
             row["note"] = "; ".join(note for note in notes if note)
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _missing_fraction(times: np.ndarray, values: np.ndarray) -> float:
+    """Share of the samples at a band's rate that are not there or not valid."""
+    steps = np.diff(times) / sampling_interval(times)
+    n_lost = float(np.rint(steps[steps > 1.5] - 1.0).sum())
+    return (n_lost + float((~np.isfinite(values)).sum())) / (len(values) + n_lost)
 
 
 def _listed(names: list[str], metrics: Sequence[SlidingMetric]) -> str:
@@ -276,16 +305,59 @@ def _sliding(
     values: np.ndarray,
     window_s: float,
     step_s: float,
+    min_coverage: float,
     metrics: Sequence[SlidingMetric],
 ) -> dict[str, np.ndarray]:
     """Each metric as (n_columns, n_windows)."""
     n_columns = values.shape[1]
-    n_windows = len(window_starts(times, window_s, step_s))
-    out = {metric.name: np.full((n_columns, n_windows), np.nan) for metric in metrics}
+    starts = window_starts(times, window_s, step_s)
+    out = {metric.name: np.full((n_columns, len(starts)), np.nan) for metric in metrics}
     for index, windows in stack_windows(times, values, window_s, step_s):
         for metric in metrics:
             out[metric.name][:, index] = metric(windows).reshape(n_columns, len(index))
+    _measure_incomplete(out, times, values, starts, window_s, min_coverage, metrics)
     return out
+
+
+def _measure_incomplete(
+    out: dict[str, np.ndarray],
+    times: np.ndarray,
+    values: np.ndarray,
+    starts: np.ndarray,
+    window_s: float,
+    min_coverage: float,
+    metrics: Sequence[SlidingMetric],
+) -> None:
+    """Windows that lack samples: measured on those they have, NaN if they are too few."""
+    valid = np.isfinite(values)
+    if len(times) < 2:
+        return
+    step = sampling_interval(times)
+    broken = np.diff(times) > 1.5 * step
+    if valid.all() and not broken.any():
+        return
+    stops = starts + window_s
+    if len(starts) == 1 and times[-1] - times[0] <= window_s:
+        stops[:] = times[-1] + step
+    for k, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        first, last = np.searchsorted(times, (start, stop), side="left")
+        inside = slice(int(first), int(last))
+        n_expected = max(round((stop - start) / step), 1)
+        for column in range(values.shape[1]):
+            own = valid[inside, column]
+            is_enough = int(own.sum()) >= max(min_coverage * n_expected, 5)
+            if own.all() and (is_enough or not broken[first : max(last - 1, first)].any()):
+                continue
+            window = None
+            if is_enough:
+                when = times[inside][own]
+                window = StackedWindows(
+                    when[None],
+                    values[inside, column][own][None],
+                    follows=np.insert(np.diff(when) <= 1.5 * step, 0, False),
+                )
+            for metric in metrics:
+                out[metric.name][column, k] = metric(window)[0] if window else np.nan
 
 
 def _bleach_corrected(
