@@ -167,6 +167,19 @@ class Thresholds(BaseModel):
     max_video_length_difference_s: float = 120.0
     min_training_fraction_correct: float = 0.70
     early_sample_tolerance_s: float = 1e-3
+    max_missing_share: float = 0.1
+    """Share of the task, or of its trials, that gaps of the signal may cover."""
+    max_still_s: float = 5.0
+    """A signal that does not change for longer is missing there."""
+    max_saturated_s: float = 0.5
+    """The same at the top of its range."""
+    max_lost_share: float = 0.001
+    """Share of the raw frames for which late frames may leave room."""
+    max_unusable_trial_share: float = 0.1
+    """Share of trials that may lack side, choice, outcome or start."""
+    max_wheel_fault_share: float = 0.01
+    """Share of the wheel's samples that may lack value or order."""
+    max_sync_residual_s: float = 5e-3
     min_pass_share: float = 0.5
 
 
@@ -181,6 +194,8 @@ class SignalSettings(BaseModel):
     filter_edge_s: float = 50.0
     qc_window_s: float = 120.0
     qc_step_s: float = 60.0
+    qc_min_coverage: float = 0.95
+    """Share of its samples that a window needs to be measured."""
     max_tau_durations: float = 10.0
     response_window: tuple[float, float] = (-1.0, 1.0)
     baseline_window: tuple[float, float] = (-0.1, 0.0)
@@ -193,6 +208,8 @@ class WheelSettings(BaseModel):
 
     fs: float = 100.0
     max_trial_s: float = 60.0
+    max_speed_rad_s: float = 200.0
+    """A faster step of more than a radian is a reset of the encoder."""
 
 
 class FigureSettings(BaseModel):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,6 +14,7 @@ from iblnm.archive.records import is_remote, records_of
 from iblnm.errors import DataError, UnknownSessionError
 from iblnm.io import regions
 from iblnm.io.fibers import subject_fibers
+from iblnm.io.stamps import seconds_between
 from iblnm.storage.names import validate_eid
 
 if TYPE_CHECKING:
@@ -186,13 +186,7 @@ def _details(one: Any, eid: str, record: Mapping[str, Any] | None) -> dict[str, 
 def _times(details: Mapping[str, Any], record: Mapping[str, Any] | None) -> dict[str, Any]:
     start = _text((record or {}).get("start_time")) or _text(details.get("date"))
     end = _text((record or {}).get("end_time"))
-    length = None
-    if start and end:
-        try:
-            seconds = datetime.fromisoformat(end) - datetime.fromisoformat(start)
-            length = seconds.total_seconds()
-        except (ValueError, TypeError):  # no ISO text, or one of the two without time zone
-            length = None
+    length = seconds_between(start, end)
     return {"start_time": start, "end_time": end, "session_length": length}
 
 

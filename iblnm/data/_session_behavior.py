@@ -36,20 +36,20 @@ class Behavior:
         DataFrame
             One row per trial; also in ``trials``.
         """
-        self.trials = steps.read_trials(self.one, self.eid)
+        self.trials = steps.read_trials(self.one, self.eid, self.settings)
         return self.trials
 
     def fix_block_structure(self) -> bool:
-        """Replace broken blocks by those of the session's plan, where it allows.
+        """Replace broken blocks by those of the session's plan, and debiasing by none.
 
         Returns
         -------
         bool
             Whether ``trials`` was changed; ``trials.attrs["block_repair"]`` says what was.
         """
-        if not steps.has_blocks(self._complete_row(("session_type",))):
-            return False
-        row = self._complete_row(("session_json",))
+        row = self._complete_row(("session_type",))
+        if steps.has_blocks(row):
+            row = self._complete_row(("session_json",))
         repair = steps.repair_session_blocks(self._loaded_trials(), row, self.settings)
         self.trials = repair.trials
         self.trials.attrs["block_repair"] = repair.note
@@ -74,15 +74,15 @@ class Behavior:
         DataFrame
             Columns times [s], position [rad], velocity [rad/s]; also in ``wheel``.
         """
-        from iblnm.io import load_wheel
         from iblnm.signal.wheel import wheel_velocity
 
-        times, position = load_wheel(self.one, self.eid)
+        trace = steps.read_wheel(self.one, self.eid, self.settings)
+        times, position = trace.times, trace.position
         grid, velocity = wheel_velocity(times, position, fs=fs or self.settings.wheel.fs)
         self.wheel = pd.DataFrame(
             {"times": grid, "position": np.interp(grid, times, position), "velocity": velocity}
         )
-        self._wheel_samples = (self.wheel, times, position)
+        self._wheel_samples = (self.wheel, times, position, trace.resets)
         return self.wheel
 
     def extract_wheel_velocity(
@@ -98,15 +98,17 @@ class Behavior:
         if self.wheel is None:
             raise ValueError("no wheel: call load_wheel() or assign .wheel first")
         if self._wheel_samples is not None and self._wheel_samples[0] is self.wheel:
-            _, times, position = self._wheel_samples  # as recorded, not as resampled
+            _, times, position, resets = self._wheel_samples  # as recorded, not as resampled
         else:
             times, position = (self.wheel[name].to_numpy() for name in ("times", "position"))
+            resets = None
         with steps.faults_of(self.eid):
             self.wheel_velocity = steps.cut_wheel(
                 times,
                 position,
                 self._loaded_trials(),
                 self.settings,
+                resets,
                 t0_event=t0_event,
                 t1_event=t1_event,
             )

@@ -41,7 +41,8 @@ class Quality:
         trials = self._loaded_trials()
         if not self.photometry:
             raise ValueError("no photometry: call load_photometry() or assign .photometry first")
-        times = [band.index for band in self.photometry.values() if len(band)]
+        valid = [band.dropna(how="all") for band in self.photometry.values()]
+        times = [band.index for band in valid if len(band)]
         window = {
             "first_stim_on_s": trials["stimOn_times"].min(),
             "last_feedback_s": trials["feedback_times"].max(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -176,6 +177,7 @@ class Signal:
             raise ValueError(f"no band {signal_band!r}; loaded are {list(bands)}")
         if bands[signal_band].columns.empty:
             return self.set_preprocessed({}, output_band)
+        failures: dict[str, str] = {}
         with steps.faults_of(self.eid):
             recordings = preprocess_photometry(
                 bands,
@@ -183,7 +185,10 @@ class Signal:
                 signal_band=signal_band,
                 reference_band=reference_band,
                 correct=pipeline,
+                failures=failures,
             )
+        for reason in failures.values():
+            warnings.warn(f"left out: {reason}", stacklevel=2)
         return self.set_preprocessed(recordings, output_band)
 
     def set_preprocessed(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from iblnm.io.stamps import local_times
 from iblnm.pipeline.labels import label_sessions
 from iblnm.schemas import QC_PHOTOMETRY, SESSIONS_TABLE, TRIAL_TIMING
 from iblnm.storage.store import SessionStore
@@ -33,7 +34,7 @@ def sessions_table(
         this table. Names of users are replaced by the first 12 digits of their SHA-256.
     """
     sessions = store.collect("session")
-    start = pd.to_datetime(sessions["start_time"], errors="coerce")
+    start = local_times(sessions["start_time"])
     first = start.groupby(sessions["subject"]).transform("min")
     sessions["day_n"] = (start.dt.normalize() - first.dt.normalize()).dt.days
     sessions["session_n"] = start.groupby(sessions["subject"]).rank(method="dense")

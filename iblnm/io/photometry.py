@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from iblnm.archive.datasets import dataset_path, find_dataset
+from iblnm.archive.datasets import Dataset, dataset_path, find_dataset
 from iblnm.archive.hashes import file_md5
 from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
 from iblnm.io.raw_frames import read_raw_frames
 from iblnm.io.regions import LOCATIONS, read_locations, split_region
-from iblnm.io.signal_file import SignalFile, read_signal_file
-from iblnm.io.trials import load_trials_table
+from iblnm.io.signal_file import SignalFile, is_red, read_signal_file
+from iblnm.io.trials import load_trials_table, task_interval
+from iblnm.signal.coverage import recording_coverage, trial_windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,39 +44,53 @@ def photometry_reference(
     one : ONE
     eid : str
     session_row : Series or one-row DataFrame
-        Metadata of the session, see `iblnm.archive.fetch_session`.
+        Metadata of the session, see `iblnm.io.fetch_session`.
     settings : Settings
 
     Returns
     -------
     DataFrame
-        One row per signal column: files, hash and size; column, recording name, region, side
-        and fibre; bands, rate [Hz], samples; first and last sample, start and end of the
-        task, first stimulus and last feedback [s, session clock; null without trials];
-        ``unmapped_columns``, the columns that do not map to exactly one region.
+        One row per signal column: files, hash and size; ``source`` (``extracted``, or ``raw``
+        where only the camera's frames are there) and ``clock``; column, recording name,
+        region, side and fiber; bands, rate [Hz], samples; first and last valid sample, what is
+        missing of the task (see `iblnm.signal.coverage`), start and end of the task, first
+        stimulus and last feedback [s, session clock; null without trials];
+        ``unmapped_columns``, the columns that do not map to exactly one region, and
+        ``red_columns``, those of the red camera that are no recording of GCaMP.
 
     Raises
     ------
     MissingFileError
-        If the session lists no signal, or a listed file is not on disk.
+        If the session lists neither a signal nor raw frames, or a listed file is not on disk.
     UnreadableFileError, MalformedFileError, DownloadIntegrityError
         If the signal, the locations or the trials cannot be used.
     """
     session = session_row.iloc[0] if isinstance(session_row, pd.DataFrame) else session_row
-    path = dataset_path(one, eid, SIGNAL)
-    if path is None:
-        raise MissingFileError("the session lists no photometry signal", eid=eid)
+    path, dataset, is_raw = _signal_dataset(one, eid)
     locations_path = dataset_path(one, eid, LOCATIONS)
     raw_path = dataset_path(one, eid, RAW_FRAMES)
     rois = [roi for roi in session["roi"] if isinstance(roi, str)]
-    signal = read_signal_file(path, rois, eid=eid)
+    limits = settings.thresholds
+    signal = read_signal_file(
+        path,
+        rois,
+        eid=eid,
+        is_raw=is_raw,
+        max_still_s=limits.max_still_s,
+        max_saturated_s=limits.max_saturated_s,
+    )
     _check_signal(signal, rois, eid, path)
     located = {} if locations_path is None else read_locations(locations_path, eid=eid)
     fibers = _map_columns(list(signal.columns), session, located, settings)
-    dataset = find_dataset(one, eid, SIGNAL)
+    is_named = is_raw and not len(session["brain_region"])
+    named = [name for name in signal.columns if not is_red(name)] if is_named else []
     times = signal.times[signal.frames_of(SIGNAL_BAND)]
+    trials = None if is_raw else _task_trials(one, eid)
+    task = _task_window(trials)
     common = {
         "eid": eid,
+        "source": "raw" if is_raw else "extracted",
+        "clock": "camera" if is_raw else "session",
         "signal_path": str(path),
         "locations_path": None if locations_path is None else str(locations_path),
         "signal_hash": dataset.hash or file_md5(path),
@@ -85,23 +100,74 @@ def photometry_reference(
         "bands": list(signal.bands),
         "rate_hz": 1 / float(np.median(np.diff(times))),
         "n_samples": len(times),
-        "first_sample_s": float(times[0]),
-        "last_sample_s": float(times[-1]),
-        "valid_column": signal.valid_column,
-        **_task_window(one, eid),
-        "unmapped_columns": [name for name, i in fibers.items() if i is None],
+        "valid_column": None if is_raw else signal.valid_column,
+        "still_limit_s": limits.max_still_s,
+        "saturated_limit_s": limits.max_saturated_s,
+        "n_out_of_order": signal.n_out_of_order,
+        "largest_back_s": signal.largest_back_s,
+        "n_repeated": signal.n_repeated,
+        **task,
+        "unmapped_columns": [
+            name for name, i in fibers.items() if i is None and not is_red(name) and not is_named
+        ],
+        "red_columns": [name for name, i in fibers.items() if i is None and is_red(name)],
     }
     rows = []
     for column, i in fibers.items():
+        if i is None and is_red(column):
+            continue
         known = {
             "recording_name": None if i is None else session["recording_name"][i],
             "brain_region": None if i is None else session["brain_region"][i],
             "hemisphere": None if i is None else session["hemisphere"][i],
             "fiber_idx": i,
         }
-        rows.append({**common, "column": column, **known})
+        if is_named:  # nobody has said where the fibers are: the column is all there is
+            known |= {"recording_name": column, "fiber_idx": named.index(column)}
+        coverage = _coverage(signal, column, task, trials, settings)
+        rows.append({**common, "column": column, **known, **coverage})
     reference = pd.DataFrame(rows).astype({"fiber_idx": "Int64"})
     return reference.sort_values("fiber_idx", na_position="last", ignore_index=True)
+
+
+def _signal_dataset(one: Any, eid: str) -> tuple[Path, Dataset, bool]:
+    """File of the signal and its record: the extracted one, else the raw frames."""
+    for patterns, is_raw in ((SIGNAL, False), (RAW_FRAMES, True)):
+        path = dataset_path(one, eid, patterns)
+        if path is not None:
+            return path, find_dataset(one, eid, patterns), is_raw
+    raise MissingFileError("the session lists no photometry signal and no raw frames", eid=eid)
+
+
+def _coverage(
+    signal: SignalFile,
+    column: str,
+    task: dict[str, float | None],
+    trials: pd.DataFrame | None,
+    settings: Settings,
+) -> dict[str, Any]:
+    bands = {}
+    for band in (SIGNAL_BAND, REFERENCE_BAND):
+        frames = signal.frames_of(band) if band in signal.bands else np.zeros(0, dtype=int)
+        valid = np.isfinite(signal.columns[column][frames]) & signal.valid[frames]
+        if valid.any() or band == SIGNAL_BAND:  # a reference that is never there is not used
+            bands[band] = (signal.times[frames], valid)
+    times, valid = bands[SIGNAL_BAND]
+    window, wanted = None, np.zeros((0, 2))
+    if trials is not None:
+        wanted = trial_windows(trials, settings.response_events, settings.signal.response_window)
+        known = wanted[np.isfinite(wanted).all(axis=1)]
+        window = (
+            float(known[:, 0].min(initial=task["task_start_s"])),
+            float(known[:, 1].max(initial=task["task_end_s"])),
+        )
+    return {
+        "first_sample_s": float(times[valid][0]) if valid.any() else None,
+        "last_sample_s": float(times[valid][-1]) if valid.any() else None,
+        "still_s": signal.still[column],
+        "saturated_s": signal.saturated[column],
+        **recording_coverage(bands, window, wanted, max_gap_s=settings.signal.max_gap_s),
+    }
 
 
 def load_photometry(
@@ -128,7 +194,9 @@ def load_photometry(
     -------
     dict of str to DataFrame
         By band: index ``times`` (float64, s, session clock), one float64 column per
-        recording name, invalid samples NaN. All bands have as many rows as the shortest.
+        recording name, samples that are invalid or stood still NaN. Bands are as long as
+        they were recorded: they are to be paired by time. Only an odd last frame, whose
+        partner came after the end of the window, is left out.
 
     Raises
     ------
@@ -146,27 +214,45 @@ def load_photometry(
     mapped = reference.dropna(subset=["recording_name"]).sort_values("fiber_idx")
     if mapped.empty:
         raise MalformedFileError("no signal column maps to a region", eid=eid, path=path)
-    signal = read_signal_file(path, reference["column"], eid=eid)
+    signal = read_signal_file(
+        path,
+        reference["column"],
+        eid=eid,
+        is_raw=first["source"] == "raw",
+        max_still_s=float(first["still_limit_s"]),
+        max_saturated_s=float(first["saturated_limit_s"]),
+    )
     _check_unchanged(first, eid, path)
     window = (-np.inf, np.inf)
     if restrict and not pd.isna(first["task_start_s"]):
         window = (first["task_start_s"] - padding_s, first["task_end_s"] + padding_s)
     frames = {band: signal.frames_within(band, window) for band in signal.bands if band in bands}
-    shortest = min(map(len, frames.values()), default=0)
-    if not shortest:
-        empty = [band for band, index in frames.items() if not len(index)] or bands
+    empty = [band for band, index in frames.items() if not len(index)]
+    if SIGNAL_BAND in empty or len(empty) == len(frames):
         raise MalformedFileError(
-            f"0 samples of {', '.join(empty)} between {window[0]:.1f} and {window[1]:.1f} s; the "
-            f"signal spans {signal.times[0]:.1f} to {signal.times[-1]:.1f} s",
+            f"0 samples of {', '.join(empty) or ', '.join(bands)} between {window[0]:.1f} and "
+            f"{window[1]:.1f} s; the signal spans {np.nanmin(signal.times):.1f} to "
+            f"{np.nanmax(signal.times):.1f} s",
             eid=eid,
             path=path,
         )
+    frames = _without_odd_last(signal.times, frames)
     columns = dict(zip(mapped["column"], mapped["recording_name"], strict=True))
-    loaded = {
-        band: _band_frame(signal, index[:shortest], columns) for band, index in frames.items()
-    }
+    loaded = {band: _band_frame(signal, index, columns) for band, index in frames.items()}
     _check_samples(loaded, eid, path)
     return loaded
+
+
+def _without_odd_last(times: np.ndarray, frames: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Bands without a last frame that has no partner in the others, as ibl-photometry has it."""
+    lengths = [len(index) for index in frames.values()]
+    if max(lengths) - min(lengths) != 1:
+        return frames
+    last = [times[index[-1]] for index in frames.values() if len(index) > 1]
+    step = [np.median(np.diff(times[index])) for index in frames.values() if len(index) > 1]
+    if not step or max(last) - min(last) > 1.5 * min(step):
+        return frames
+    return {band: index[: min(lengths)] for band, index in frames.items()}
 
 
 def _band_frame(signal: SignalFile, index: np.ndarray, columns: dict[str, str]) -> pd.DataFrame:
@@ -185,10 +271,14 @@ def _map_columns(
     regions, rois = list(session["brain_region"]), list(session["roi"])
     if not any(isinstance(roi, str) for roi in rois):
         # regions without columns can be told apart only if there is one of each
-        single = len(columns) == len(regions) == 1
-        return dict.fromkeys(columns, 0 if single else None)
+        green = [name for name in columns if not is_red(name)] or columns
+        single = len(green) == len(regions) == 1
+        return {name: 0 if single and name in green else None for name in columns}
     mapping: dict[str, int | None] = {}
     for column in columns:
+        if is_red(column) and any(not is_red(name) for name in columns):
+            mapping[column] = None
+            continue
         claims = [i for i, roi in enumerate(rois) if roi == column]
         other = located.get(column)
         if isinstance(other, str) and other.strip() and claims:
@@ -200,18 +290,22 @@ def _map_columns(
     return mapping
 
 
-def _task_window(one: Any, eid: str) -> dict[str, float | None]:
-    names = ("task_start_s", "task_end_s", "first_stim_on_s", "last_feedback_s")
+def _task_trials(one: Any, eid: str) -> pd.DataFrame | None:
     try:
-        trials = load_trials_table(one, eid)
+        return load_trials_table(one, eid)
     except MissingFileError as error:
         if error.path is not None:  # listed, but not on disk
             raise
+        return None
+
+
+def _task_window(trials: pd.DataFrame | None) -> dict[str, float | None]:
+    names = ("task_start_s", "task_end_s", "first_stim_on_s", "last_feedback_s")
+    if trials is None:
         return dict.fromkeys(names)
     stim, feedback = trials["stimOn_times"].dropna(), trials["feedback_times"].dropna()
     values = (
-        float(trials["intervals_0"].iloc[0]),
-        float(trials["intervals_1"].iloc[-1]),
+        *task_interval(trials),
         None if stim.empty else float(stim.min()),
         None if feedback.empty else float(feedback.max()),
     )
@@ -232,18 +326,24 @@ def _check_signal(signal: SignalFile, rois: list[str], eid: str, path: Path) -> 
         )
     frames = signal.frames_of(SIGNAL_BAND)
     if len(frames) < 2:
+        lost = ""
+        if signal.n_repeated or signal.n_out_of_order:
+            lost = (
+                f" (left out: {signal.n_repeated} frames that follow one of the same band at "
+                f"once, {signal.n_out_of_order} without a time that is known)"
+            )
         raise MalformedFileError(
-            f"{len(frames)} samples of {SIGNAL_BAND}; at least 2 are expected",
+            f"{len(frames)} samples of {SIGNAL_BAND}; at least 2 are expected{lost}",
             eid=eid,
             path=path,
         )
-    for name, values in signal.columns.items():
-        if not np.isfinite(values[frames]).any():
-            raise MalformedFileError(
-                f"column {name}: 0 of {len(frames)} samples of {SIGNAL_BAND} are finite",
-                eid=eid,
-                path=path,
-            )
+    if not any(np.isfinite(values[frames]).any() for values in signal.columns.values()):
+        raise MalformedFileError(
+            f"columns {', '.join(signal.columns)}: 0 of {len(frames)} samples of {SIGNAL_BAND} "
+            "are finite",
+            eid=eid,
+            path=path,
+        )
 
 
 def _check_unchanged(reference: pd.Series, eid: str, path: Path) -> None:
@@ -258,11 +358,10 @@ def _check_unchanged(reference: pd.Series, eid: str, path: Path) -> None:
 
 
 def _check_samples(bands: dict[str, pd.DataFrame], eid: str, path: Path) -> None:
-    for band, frame in bands.items():
-        empty = [name for name in frame if not frame[name].notna().any()]
-        if empty:
-            raise MalformedFileError(
-                f"{', '.join(empty)}: 0 of {len(frame)} samples of {band} are valid and finite",
-                eid=eid,
-                path=path,
-            )
+    frame = bands.get(SIGNAL_BAND)
+    if frame is not None and not frame.notna().any(axis=None):
+        raise MalformedFileError(
+            f"{', '.join(frame)}: 0 of {len(frame)} samples of {SIGNAL_BAND} are valid and finite",
+            eid=eid,
+            path=path,
+        )

@@ -11,7 +11,7 @@ from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileErr
 
 TIME_COLUMNS = ("SystemTimestamp", "Timestamp")
 STATE_COLUMNS = ("LedState", "Flags")
-_LED_BITS = 0b111
+LED_BITS = 0b111
 
 
 def read_raw_frames(path: Path | str, *, eid: str | None = None) -> pd.DataFrame:
@@ -67,7 +67,7 @@ def read_raw_frames(path: Path | str, *, eid: str | None = None) -> pd.DataFrame
             f"{len(table)} frames; at least 2 are expected", eid=eid, path=path
         )
     times, states = numbers.values()
-    return pd.DataFrame({"times": times, "led": states.astype(np.int64) & _LED_BITS})
+    return pd.DataFrame({"times": times, "led": states.astype(np.int64) & LED_BITS})
 
 
 def _columns(present: list[str]) -> list[str]:

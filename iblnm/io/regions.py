@@ -14,6 +14,7 @@ import pandas as pd
 from iblnm.archive.datasets import dataset_path
 from iblnm.errors import MalformedFileError, UnreadableFileError
 from iblnm.io.fibers import side_of
+from iblnm.io.signal_file import is_red
 from iblnm.storage.names import is_valid_name
 from iblnm.storage.parquet import read_table
 
@@ -91,10 +92,24 @@ def session_fibers(
         named = [(roi, region) for roi, region in listed if _is_text(region)]
         if named:
             fixes = settings.region_fixes
-            fibers = [Fiber(*split_region(region, fixes), roi) for roi, region in named]
-            unnamed = [roi for roi, region in listed if roi and not _is_text(region)]
+            fibers = _without_red_twins(
+                [Fiber(*split_region(region, fixes), roi) for roi, region in named]
+            )
+            unnamed = [
+                roi for roi, region in listed if roi and not _is_text(region) and not is_red(roi)
+            ]
             return fibers, unnamed, source
     return [], [], None
+
+
+def _without_red_twins(fibers: list[Fiber]) -> list[Fiber]:
+    """Fibers without the red camera's columns of locations that a green column sees too.
+
+    A rig lists a location at most twice, and then with columns of different color: that is
+    one fiber.
+    """
+    seen = {(f.region, f.suffix) for f in fibers if not (f.roi and is_red(f.roi))}
+    return [f for f in fibers if not (f.roi and is_red(f.roi) and (f.region, f.suffix) in seen)]
 
 
 def recording_names(regions: Iterable[str]) -> list[str | None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
+from iblnm.signal.continuity import check_clock, constant_stretches
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
 VALID_COLUMNS = ("valid", "include")
 # a wrong time far away, or times in milliseconds
 MAX_SPAN_S = 24 * 3600.0
+MAX_INTERVAL_S = 1.0
+# a stretch of equal values that long is no light; at the top of the range sooner
+MAX_STILL_S = 5.0
+MAX_SATURATED_S = 0.5
 _NO_BAND = ("", "None", "nan")
+_SIGNAL_COLUMN = re.compile(r"Region\d+(?P<old>[RG]?)|(?P<new>[RG])\d+")
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,19 @@ class SignalFile:
         All true if the file marks none.
     valid_column : str or None
         Column that the marks come from.
+    n_out_of_order : int
+        Frames without a time that is known, which belong to no band: the clock stood still
+        or went back there, see `iblnm.signal.continuity.check_clock`.
+    largest_back_s : float
+        Largest step of the clock backwards [s].
+    n_repeated : int
+        Frames of the same band as the frame before, one frame later: which of the two belongs
+        to the cycle is not known, both belong to no band here.
+    still : dict of str to float
+        By signal column, its longest stretch of equal values [s]; such samples are NaN if it
+        is longer than `max_still_s`.
+    saturated : dict of str to float
+        By signal column, how long it stood at the top of its range [s]; NaN there.
     """
 
     times: np.ndarray
@@ -47,6 +67,11 @@ class SignalFile:
     bands: tuple[str, ...]
     valid: np.ndarray
     valid_column: str | None
+    n_out_of_order: int = 0
+    largest_back_s: float = 0.0
+    n_repeated: int = 0
+    still: dict[str, float] = field(default_factory=dict)
+    saturated: dict[str, float] = field(default_factory=dict)
 
     def frames_of(self, band: str) -> np.ndarray:
         """Indices of the frames of one band."""
@@ -62,9 +87,15 @@ class SignalFile:
 
 
 def read_signal_file(
-    path: Path | str, columns: Iterable[str] = (), *, eid: str | None = None
+    path: Path | str,
+    columns: Iterable[str] = (),
+    *,
+    eid: str | None = None,
+    is_raw: bool = False,
+    max_still_s: float = MAX_STILL_S,
+    max_saturated_s: float = MAX_SATURATED_S,
 ) -> SignalFile:
-    """Read a photometry signal file (``photometry.signal.pqt``).
+    """Read a photometry signal file (``photometry.signal.pqt``), or raw frames as one.
 
     Parameters
     ----------
@@ -73,6 +104,13 @@ def read_signal_file(
         Signal columns known by name; those that are named as signal columns are read anyway.
     eid : str, optional
         Session to name in an error.
+    is_raw : bool
+        Whether the file holds the camera's raw frames
+        (``_neurophotometrics_fpData.raw.pqt``), which ibl-photometry's reader takes; times
+        are then those of the camera.
+    max_still_s, max_saturated_s : float
+        Samples of longer stretches of equal values, and of longer stretches at the largest
+        value, are NaN [s].
 
     Returns
     -------
@@ -86,21 +124,23 @@ def read_signal_file(
         If it is empty, truncated or no parquet file.
     MalformedFileError
         If columns are missing or of a wrong type, or there are no frames after the first,
-        or a time is not finite, or time does not increase within a band or spans more than a
-        day.
+        no frame has a time, the times span more than a day, or frames are more than a second
+        apart (times in milliseconds).
 
     Notes
     -----
     The first frame, taken while the LEDs start, is dropped as ibl-photometry does.
     The last file read by a process is kept, since quality control and
-    preprocessing read the same one.
+    preprocessing read the same one. Samples that are exactly zero where light is seen
+    otherwise were not taken, and are NaN.
     """
     path = Path(path)
     try:
         stat = path.stat()
     except FileNotFoundError as error:
         raise MissingFileError("no such file", eid=eid, path=path) from error
-    key = (path, stat.st_size, stat.st_mtime_ns, tuple(sorted(columns)))
+    limits = (max_still_s, max_saturated_s)
+    key = (path, stat.st_size, stat.st_mtime_ns, tuple(sorted(columns)), is_raw, limits)
     try:
         return _read(*key)
     except (MalformedFileError, UnreadableFileError) as error:
@@ -112,32 +152,118 @@ def forget_signal_file() -> None:
     _read.cache_clear()
 
 
+def is_red(column: str) -> bool:
+    """Whether a signal column is the red camera's, which sees no GCaMP.
+
+    Examples
+    --------
+    >>> [is_red(name) for name in ("R0", "Region3R", "G0", "Region3G", "Region3")]
+    [True, True, False, False, False]
+    """
+    found = _SIGNAL_COLUMN.fullmatch(column)
+    return bool(found) and "R" in (found["old"], found["new"])
+
+
 @lru_cache(maxsize=1)
-def _read(path: Path, size: int, mtime_ns: int, named: tuple[str, ...]) -> SignalFile:
+def _read(
+    path: Path,
+    size: int,
+    mtime_ns: int,
+    named: tuple[str, ...],
+    is_raw: bool,
+    limits: tuple[float, float],
+) -> SignalFile:
     del size, mtime_ns
-    table, columns, valid_column = _read_columns(path, named)
+    table, columns, valid_column = (_read_raw if is_raw else _read_columns)(path, named)
     if table.num_rows < 2:
         raise MalformedFileError(f"{table.num_rows} frames; more than the first are expected")
     times = _numbers(table, "times")[1:]
-    n_bad = int((~np.isfinite(times)).sum())
-    if n_bad:
-        raise MalformedFileError(f"{n_bad} of {len(times)} times are not finite")
-    span = float(times.max() - times.min())
+    known = np.isfinite(times)
+    if not known.any():
+        raise MalformedFileError(f"0 of {len(times)} times are finite")
+    span = float(times[known].max() - times[known].min())
     if span > MAX_SPAN_S:
         raise MalformedFileError(
             f"the times span {span:g} s; at most {MAX_SPAN_S:g} s are expected of a session"
         )
-    values = {name: _numbers(table, name)[1:] for name in columns}
     band, bands = _bands(table)
-    signal = SignalFile(times, values, band, bands, _valid(table, valid_column), valid_column)
-    for name in bands:
-        steps = np.diff(times[signal.frames_of(name)])
-        n_back = int((steps <= 0).sum())
-        if n_back:
+    n_repeated = _leave_out_repeated(times, band, len(bands))
+    n_bad, largest = _leave_out_disorder(times, band, bands)
+    values = {name: _numbers(table, name)[1:] for name in columns}
+    still, saturated = {}, {}
+    for name in columns:
+        values[name], still[name], saturated[name] = _without_dropouts(
+            times, values[name], band, limits
+        )
+    return SignalFile(
+        times, values, band, bands, _valid(table, valid_column), valid_column,
+        n_bad, largest, n_repeated, still, saturated,
+    )  # fmt: skip
+
+
+def _leave_out_repeated(times: np.ndarray, band: np.ndarray, n_bands: int) -> int:
+    """Take frames that follow one of the same band at once out of their band, and that one."""
+    if n_bands < 2:
+        return 0
+    steps = np.diff(times)
+    at_once = steps <= 1.5 * np.nanmedian(steps)
+    # a time that stands still or goes back is the clock's fault, see below
+    repeated = (band[1:] == band[:-1]) & (band[1:] >= 0) & at_once & (steps > 0)
+    n_repeated = int(repeated.sum())
+    if n_repeated:
+        both = np.append(repeated, False) | np.insert(repeated, 0, False)
+        band[both] = -1
+    return n_repeated
+
+
+def _leave_out_disorder(
+    times: np.ndarray, band: np.ndarray, bands: tuple[str, ...]
+) -> tuple[int, float]:
+    """Take frames without a time that is known out of their band."""
+    lost = (band >= 0) & ~np.isfinite(times)
+    band[lost] = -1
+    n_lost, largest = int(lost.sum()), 0.0
+    for i, name in enumerate(bands):
+        frames = np.flatnonzero(band == i)
+        clock = check_clock(times[frames])
+        band[frames[~clock.usable]] = -1
+        n_lost += int((~clock.usable).sum())
+        largest = max(largest, clock.largest_back_s)
+        kept = times[frames[clock.usable]]
+        interval = float(np.median(np.diff(kept))) if len(kept) > 1 else 0.0
+        if interval > MAX_INTERVAL_S:
             raise MalformedFileError(
-                f"time does not increase at {n_back} of {len(steps)} steps of band {name}"
+                f"frames of {name} are {interval:g} s apart; at most {MAX_INTERVAL_S:g} s is "
+                "expected (times must be in seconds)"
             )
-    return signal
+    return n_lost, largest
+
+
+def _without_dropouts(
+    times: np.ndarray, values: np.ndarray, band: np.ndarray, limits: tuple[float, float]
+) -> tuple[np.ndarray, float, float]:
+    """Values, NaN where the detector stood; the longest such stretch, and the time at the top."""
+    bad = np.zeros(len(values), dtype=bool)
+    longest = at_top = 0.0
+    for i in range(int(band.max(initial=-1)) + 1):
+        frames = np.flatnonzero(band == i)
+        own, when = values[frames], times[frames]
+        if len(own) < 2 or not np.isfinite(own).any():
+            continue
+        step = float(np.median(np.diff(when)))
+        if np.nanmedian(own) > 0:
+            bad[frames[own == 0]] = True
+        top = np.nanmax(own)
+        for start, stop in constant_stretches(own, max(3, int(limits[1] / step))):
+            if stop - start == len(own):
+                break  # a detector that never moved: few_unique_samples tells
+            duration = float(when[stop - 1] - when[start] + step)
+            is_top = own[start] == top and top > 0
+            longest = max(longest, duration)
+            at_top += duration * is_top
+            if duration > (limits[1] if is_top else limits[0]):
+                bad[frames[start:stop]] = True
+    return np.where(bad, np.nan, values) if bad.any() else values, longest, at_top
 
 
 def _read_columns(path: Path, named: tuple[str, ...]) -> tuple[pa.Table, list[str], str | None]:
@@ -165,10 +291,27 @@ def _read_columns(path: Path, named: tuple[str, ...]) -> tuple[pa.Table, list[st
         raise UnreadableFileError(f"no readable parquet file: {error}") from error
 
 
+def _read_raw(path: Path, named: tuple[str, ...]) -> tuple[pa.Table, list[str], str | None]:
+    import pyarrow as pa
+
+    from iblnm.io.raw_signal import read_raw_signal
+
+    frame = read_raw_signal(path)
+    present = [str(name) for name in frame]
+    columns = _signal_columns(present, named)
+    if not columns:
+        raise MalformedFileError(
+            f"the raw frames have no signal column (Region*, R* or G*); the file has "
+            f"{', '.join(present)}"
+        )
+    wanted = frame[["times", "name", *columns, "valid"]]
+    return pa.Table.from_pandas(wanted, preserve_index=False), columns, "valid"
+
+
 def _signal_columns(present: list[str], named: tuple[str, ...]) -> list[str]:
-    regions = [name for name in present if name.startswith("Region")]
-    plain = regions or [name for name in present if name.startswith(("R", "G"))]
-    return [name for name in present if name in named or name in plain]
+    plain = [name for name in present if _SIGNAL_COLUMN.fullmatch(name)]
+    regions = [name for name in plain if name.startswith("Region")]
+    return [name for name in present if name in named or name in (regions or plain)]
 
 
 def _numbers(table: pa.Table, name: str) -> np.ndarray:

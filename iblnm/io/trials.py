@@ -10,6 +10,7 @@ import pandas as pd
 
 from iblnm.archive.datasets import dataset_path, find_dataset
 from iblnm.errors import MalformedFileError, MissingFileError
+from iblnm.signal.continuity import check_clock
 from iblnm.storage.parquet import read_table
 
 TRIALS_PATTERNS = ("alf/_ibl_trials.table.pqt", "alf/task_*/_ibl_trials.table.pqt")
@@ -26,6 +27,16 @@ REQUIRED_COLUMNS = (
     "feedbackType",
     "probabilityLeft",
 )
+_EVENT_COLUMNS = (
+    "goCue_times",
+    "stimOn_times",
+    "firstMovement_times",
+    "response_times",
+    "feedback_times",
+    "stimOff_times",
+)
+# known before the trial, and held to the session's plan by their position
+_PLANNED_COLUMNS = ("contrastLeft", "contrastRight", "probabilityLeft")
 _FEEDBACK_TYPES = (-1.0, 0.0, 1.0)
 
 
@@ -40,9 +51,11 @@ def load_trials_table(one: Any, eid: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per trial, all columns of the ALF table as float64 (times in s on the session
-        clock, contrasts from 0 to 1, ``choice`` −1 rightward, +1 leftward, 0 none).
-        ``attrs['collection']`` names the task collection.
+        One row per trial, the columns of numbers of the ALF table as float64 (times in s on
+        the session clock, contrasts from 0 to 1, ``choice`` −1 rightward, +1 leftward, 0
+        none). A trial that does not start after the one before has no times, no choice and no
+        outcome. ``attrs``: ``collection`` names the task collection, ``left_out`` the columns
+        that are no numbers, ``n_out_of_order`` counts such trials.
 
     Raises
     ------
@@ -51,9 +64,9 @@ def load_trials_table(one: Any, eid: str) -> pd.DataFrame:
     UnreadableFileError
         If the file cannot be read.
     MalformedFileError
-        If a column is missing or not numeric, there are no trials, the starts of the
-        intervals do not increase, the last trial has no end after its start, or a
-        ``feedbackType`` is none of −1, 0 and 1.
+        If a column that is used is missing or not numeric, there are no trials, no trial has
+        a start, the last trial ends before it starts, or a ``feedbackType`` is none of
+        −1, 0 and 1.
 
     Notes
     -----
@@ -80,17 +93,46 @@ def read_trials_table(path: Path, *, eid: str | None = None) -> pd.DataFrame:
         )
     if table.empty:
         raise MalformedFileError("0 trials; at least 1 is expected", eid=eid, path=path)
-    trials = pd.DataFrame(
-        {name: _as_float(table[name], eid, path) for name in table.columns},
-        index=pd.RangeIndex(len(table)),
-    )
+    used, left_out = {}, []
+    for name in map(str, table.columns):
+        column = table[name]
+        if name in REQUIRED_COLUMNS or _is_numeric(column):
+            used[name] = _as_float(column, eid, path)
+        else:
+            left_out.append(name)
+    trials = pd.DataFrame(used, index=pd.RangeIndex(len(table)))
+    trials.attrs["left_out"] = left_out
     _check_intervals(trials, eid, path)
     _check_feedback(trials, eid, path)
+    n_bad = _blank_out_of_order(trials)
+    trials.attrs["n_out_of_order"] = n_bad
     return trials
 
 
+def task_interval(trials: pd.DataFrame) -> tuple[float, float]:
+    """Start and end of the task, s: of the first and last interval that are known.
+
+    Where the first trial has no start or the last no end, the first and last of its events
+    take their place.
+    """
+    events = [name for name in _EVENT_COLUMNS if name in trials]
+    times = trials[["intervals_0", "intervals_1", *events]].to_numpy(dtype=float)
+    known = np.isfinite(times)
+    rows = np.flatnonzero(known.any(axis=1))
+    first, last = times[rows[0]], times[rows[-1]]
+    start = first[0] if np.isfinite(first[0]) else np.nanmin(first)
+    end = last[1] if np.isfinite(last[1]) else np.nanmax(last)
+    return float(start), float(end)
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c"
+
+
 def _as_float(column: pd.Series, eid: str | None, path: Path) -> np.ndarray:
-    if not pd.api.types.is_numeric_dtype(column.dtype) or column.dtype.kind == "c":
+    if column.dtype == object and column.isna().all():
+        return np.full(len(column), np.nan)
+    if not _is_numeric(column):
         raise MalformedFileError(
             f"column {column.name} has type {column.dtype}; numbers are expected",
             eid=eid,
@@ -101,7 +143,7 @@ def _as_float(column: pd.Series, eid: str | None, path: Path) -> np.ndarray:
 
 def _check_feedback(trials: pd.DataFrame, eid: str | None, path: Path) -> None:
     feedback = trials["feedbackType"].to_numpy()
-    wrong = feedback[~np.isin(feedback, _FEEDBACK_TYPES)]
+    wrong = feedback[~np.isin(feedback, _FEEDBACK_TYPES) & ~np.isnan(feedback)]
     if len(wrong):
         raise MalformedFileError(
             f"{len(wrong)} of {len(feedback)} trials have feedbackType {wrong[0]:g}; "
@@ -113,23 +155,21 @@ def _check_feedback(trials: pd.DataFrame, eid: str | None, path: Path) -> None:
 
 def _check_intervals(trials: pd.DataFrame, eid: str | None, path: Path) -> None:
     start, end = trials["intervals_0"].to_numpy(), trials["intervals_1"].to_numpy()
-    n_unknown = int((~np.isfinite(start)).sum())
-    if n_unknown or not np.isfinite(end[-1]):
-        raise MalformedFileError(
-            f"{n_unknown} of {len(start)} trials have no start, or the last has no end",
-            eid=eid,
-            path=path,
-        )
+    if not np.isfinite(start).any():
+        raise MalformedFileError(f"0 of {len(start)} trials have a start", eid=eid, path=path)
     if end[-1] <= start[-1]:
         raise MalformedFileError(
             f"the last trial ends at {end[-1]:g} s, before it starts at {start[-1]:g} s",
             eid=eid,
             path=path,
         )
-    n_back = int((np.diff(start) <= 0).sum())
-    if n_back:
-        raise MalformedFileError(
-            f"{n_back} trials start no later than the one before; starts must increase",
-            eid=eid,
-            path=path,
-        )
+
+
+def _blank_out_of_order(trials: pd.DataFrame) -> int:
+    """Empty the trials that do not start after the one before; how many there are."""
+    start = trials["intervals_0"].to_numpy()
+    known = np.flatnonzero(np.isfinite(start))
+    bad = known[~check_clock(start[known]).usable]
+    blank = [name for name in trials if name not in _PLANNED_COLUMNS]
+    trials.loc[bad, blank] = np.nan
+    return len(bad)

@@ -2,16 +2,64 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from iblnm.archive.datasets import dataset_path
+from iblnm.config import Thresholds, WheelSettings
 from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
+from iblnm.signal.continuity import check_clock
 
 # a wrong time far away would make a regular trace of any size of it
 MAX_SPAN_S = 24 * 3600.0
+_MIN_SAMPLES = 2
+# a sixth of a turn: samples may lie as near as the encoder's clock ticks
+_RESET_RAD = 1.0
+
+
+@dataclass(frozen=True)
+class WheelTrace:
+    """The wheel as it can be used.
+
+    Parameters
+    ----------
+    times, position : ndarray (n,)
+        s on the session clock, strictly increasing; rad.
+    resets : ndarray (n_resets, 2)
+        Stretches in which the encoder was reset, s: the position before and after is on
+        different origins. The jump is taken out of `position`.
+    n_samples : int
+        Samples of the files.
+    n_missing : int
+        Samples left out because time or position is not finite.
+    n_out_of_order : int
+        Samples left out because their time is not after the one before.
+    """
+
+    times: np.ndarray
+    position: np.ndarray
+    resets: np.ndarray
+    n_samples: int
+    n_missing: int
+    n_out_of_order: int
+
+    @property
+    def note(self) -> str:
+        """What is wrong with the trace in words; empty if nothing is."""
+        parts = []
+        if self.n_missing:
+            parts.append(f"{self.n_missing} of {self.n_samples} samples are missing")
+        if self.n_out_of_order:
+            parts.append(
+                f"{self.n_out_of_order} of {self.n_samples} samples left out, their time is not "
+                "after the one before"
+            )
+        if len(self.resets):
+            parts.append(f"{len(self.resets)} resets of the encoder; such trials are missing")
+        return "; ".join(parts)
 
 
 def load_wheel(one: Any, eid: str) -> tuple[np.ndarray, np.ndarray]:
@@ -25,9 +73,40 @@ def load_wheel(one: Any, eid: str) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     times : ndarray, shape (n,), float64
-        Seconds on the session clock, not decreasing.
+        Seconds on the session clock, strictly increasing.
     position : ndarray, shape (n,), float64
         Radians.
+
+    Raises
+    ------
+    MissingFileError, UnreadableFileError, MalformedFileError
+        See `load_wheel_trace`.
+    """
+    trace = load_wheel_trace(one, eid)
+    return trace.times, trace.position
+
+
+def load_wheel_trace(
+    one: Any,
+    eid: str,
+    *,
+    max_fault_share: float = Thresholds().max_wheel_fault_share,
+    max_speed_rad_s: float = WheelSettings().max_speed_rad_s,
+) -> WheelTrace:
+    """Load the wheel and leave out what cannot be used; see `clean_wheel`.
+
+    Parameters
+    ----------
+    one : ONE
+    eid : str
+    max_fault_share : float
+        Share of the samples that may be left out.
+    max_speed_rad_s : float
+        A faster step of more than a radian is a reset of the encoder.
+
+    Returns
+    -------
+    WheelTrace
 
     Raises
     ------
@@ -37,7 +116,7 @@ def load_wheel(one: Any, eid: str) -> tuple[np.ndarray, np.ndarray]:
         If a file is empty, truncated or no npy file of numbers.
     MalformedFileError
         If the two disagree in length, are not one-dimensional, hold fewer than two samples
-        or values that are not finite, time runs backwards, or it spans more than a day.
+        that can be used, or more than `max_fault_share` cannot, or time spans more than a day.
     """
     arrays = {}
     for name in ("timestamps", "position"):
@@ -47,33 +126,81 @@ def load_wheel(one: Any, eid: str) -> tuple[np.ndarray, np.ndarray]:
         if path is None:
             raise MissingFileError(f"the session lists no wheel {name}", eid=eid)
         arrays[name] = read_npy(path, eid=eid)
-    times, position = arrays["timestamps"], arrays["position"]
-    if len(times) != len(position) or len(times) < 2:
-        raise MalformedFileError(
-            f"{len(times)} times and {len(position)} positions; as many of both are expected, "
-            "at least 2",
-            eid=eid,
-            path=path,
+    try:
+        return clean_wheel(
+            *arrays.values(), max_fault_share=max_fault_share, max_speed_rad_s=max_speed_rad_s
         )
-    for name, values in arrays.items():
-        n_bad = int((~np.isfinite(values)).sum())
-        if n_bad:
-            raise MalformedFileError(
-                f"{n_bad} of {len(values)} wheel {name} are not finite", eid=eid, path=path
-            )
+    except MalformedFileError as error:
+        raise MalformedFileError(error.message, eid=eid, path=path) from error
+
+
+def clean_wheel(
+    times: np.ndarray,
+    position: np.ndarray,
+    *,
+    max_fault_share: float,
+    max_speed_rad_s: float,
+) -> WheelTrace:
+    """The samples of a wheel trace that can be used.
+
+    Parameters
+    ----------
+    times, position : ndarray (n,)
+        s, rad.
+    max_fault_share, max_speed_rad_s : float
+        See `load_wheel_trace`.
+
+    Returns
+    -------
+    WheelTrace
+
+    Raises
+    ------
+    MalformedFileError
+        With the value and the limit; it names no file.
+
+    Examples
+    --------
+    >>> trace = clean_wheel(
+    ...     np.array([0.0, 1.0, 1.0, 2.0]),
+    ...     np.array([0.0, 0.1, 0.1, 0.2]),
+    ...     max_fault_share=0.5,
+    ...     max_speed_rad_s=200.0,
+    ... )
+    >>> trace.times.tolist(), trace.n_out_of_order
+    ([0.0, 1.0, 2.0], 1)
+    """
+    n = len(times)
+    if n != len(position) or n < _MIN_SAMPLES:
+        raise MalformedFileError(
+            f"{n} times and {len(position)} positions; as many of both are expected, "
+            f"at least {_MIN_SAMPLES}"
+        )
+    known = np.isfinite(times) & np.isfinite(position)
+    clock = check_clock(times[known])
+    n_missing, n_disorder = int((~known).sum()), int((~clock.usable).sum())
+    share = (n_missing + n_disorder) / n
+    if share > max_fault_share or n - n_missing - n_disorder < _MIN_SAMPLES:
+        raise MalformedFileError(
+            f"{n_missing} of {n} wheel samples are not finite and {n_disorder} not after the one "
+            f"before, {share:.1%} in all; at most {max_fault_share:.1%} is accepted"
+        )
+    times, position = times[known][clock.usable], position[known][clock.usable]
     if times[-1] - times[0] > MAX_SPAN_S:
         raise MalformedFileError(
             f"the wheel's times span {times[-1] - times[0]:g} s; at most {MAX_SPAN_S:g} s are "
-            "expected of a session",
-            eid=eid,
-            path=path.with_name(path.name.replace("position", "timestamps")),
+            "expected of a session"
         )
-    n_back = int((np.diff(times) < 0).sum())
-    if n_back:
-        raise MalformedFileError(
-            f"wheel time runs backwards {n_back} times of {len(times)}", eid=eid, path=path
-        )
-    return times, position
+    steps = np.diff(position)
+    jumps = np.flatnonzero(
+        (np.abs(steps) > _RESET_RAD) & (np.abs(steps) > max_speed_rad_s * np.diff(times))
+    )
+    resets = np.stack([times[jumps], times[jumps + 1]], axis=1)
+    if len(jumps):
+        offset = np.zeros(len(position))
+        offset[jumps + 1] = steps[jumps]
+        position = position - np.cumsum(offset)
+    return WheelTrace(times, position, resets, n, n_missing, n_disorder)
 
 
 def read_npy(path: Path, *, eid: str | None = None) -> np.ndarray:

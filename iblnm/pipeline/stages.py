@@ -46,15 +46,14 @@ def trials_table(one: Any, session: pd.Series, settings: Settings) -> Result:
     """Trials with sides, contrasts and times; blocks repaired where the session's JSON allows."""
     if not has_data(session, "extracted_task", settings):
         return Result(None, note="no extracted trials are listed for the session")
-    trials, note = steps.read_trials(one, session.eid), ""
-    if steps.has_blocks(session):
-        repair = steps.repair_session_blocks(trials, session, settings)
-        trials, note = repair.trials, repair.note
+    trials = steps.read_trials(one, session.eid, settings)
+    repair = steps.repair_session_blocks(trials, session, settings)
+    trials, notes = repair.trials, [repair.note, steps.note_of_trials(trials)]
     return Result(
         trials,
-        _provenance(session, ("extracted_task",), settings, {"block_repair": note}),
+        _provenance(session, ("extracted_task",), settings, {"block_repair": repair.note}),
         {"trials": len(trials)},
-        note,
+        "; ".join(note for note in notes if note),
     )
 
 
@@ -74,7 +73,24 @@ def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Re
             "rate [Hz]": float(first.rate_hz),
             "samples per band": int(first.n_samples),
         },
+        _reference_note(reference),
     )
+
+
+def _reference_note(reference: pd.DataFrame) -> str:
+    first = reference.iloc[0]
+    notes = []
+    if len(first.red_columns):
+        notes.append(
+            f"{', '.join(first.red_columns)}: the red camera's, which sees no GCaMP; not used"
+        )
+    worst = reference.loc[reference.missing_share.fillna(0.0).idxmax()]
+    if worst.missing_share > 0:
+        notes.append(
+            f"{worst.missing_share:.1%} without signal in {int(worst.n_gaps)} gaps of "
+            f"{worst.recording_name or worst.column}, the longest of {worst.longest_gap_s:.1f} s"
+        )
+    return "; ".join(notes)
 
 
 def photometry_quality(photometry: pd.DataFrame, settings: Settings) -> Result:
@@ -102,8 +118,11 @@ def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
     from iblnm.signal.preprocess import preprocess_photometry
 
     bands = steps.read_bands(photometry, settings)
+    failures: dict[str, str] = {}
     with steps.faults_of(str(photometry.eid.iloc[0]), photometry.signal_path.iloc[0]):
-        recordings = preprocess_photometry(bands, settings.signal)
+        recordings = preprocess_photometry(bands, settings.signal, failures=failures)
+    for recording in recordings.values():
+        recording.attrs |= {name: str(photometry[name].iloc[0]) for name in ("source", "clock")}
     first = next(iter(recordings.values()))
     return Result(
         recordings,
@@ -113,6 +132,7 @@ def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
             "correction": first.attrs["correction"],
             "samples": int(first.sizes["time"]),
         },
+        "; ".join(failures.values()),
     )
 
 
@@ -153,20 +173,23 @@ def wheel_velocity(
     one: Any, session: pd.Series, trials: pd.DataFrame, settings: Settings
 ) -> Result:
     """Wheel velocity of every trial, from the stimulus to the feedback."""
-    from iblnm.io.wheel import load_wheel
-
     if not has_data(session, "extracted_wheel", settings):
         return Result(None, note="no extracted wheel is listed for the session")
-    times, position = load_wheel(one, session.eid)
+    trace = steps.read_wheel(one, session.eid, settings)
     with steps.faults_of(session.eid, "_ibl_wheel.timestamps.npy"):
-        velocity = steps.cut_wheel(times, position, trials, settings)
+        velocity = steps.cut_wheel(
+            trace.times, trace.position, trials, settings, resets=trace.resets
+        )
     return Result(
         velocity,
         _provenance(session, ("extracted_wheel",), settings, settings.wheel.model_dump()),
         {
             "trials with velocity": int(np.isfinite(velocity.values).any(axis=1).sum()),
             "capped trials": int(velocity.attrs["n_capped"]),
+            "trials with a reset": int(velocity.attrs["n_reset"]),
+            "samples left out": trace.n_missing + trace.n_out_of_order,
         },
+        trace.note,
     )
 
 

@@ -22,6 +22,7 @@ from iblnm.schemas import PHOTOMETRY_REFERENCE
 if TYPE_CHECKING:
     import xarray as xr
 
+    from iblnm.io.wheel import WheelTrace
     from iblnm.task.blocks import BlockRepair
 
 
@@ -37,14 +38,29 @@ def faults_of(eid: str, path: Any = None) -> Iterator[None]:
         raise type(error)(error.message, eid=eid, path=path) from error
 
 
-def read_trials(one: Any, eid: str) -> pd.DataFrame:
+def read_trials(one: Any, eid: str, settings: Settings) -> pd.DataFrame:
     """The ALF table with sides, contrasts [%] and times [s]; blocks as they were recorded."""
     from iblnm.io.trials import load_trials_table
     from iblnm.task import add_trial_columns
 
     loaded = load_trials_table(one, eid)
     with faults_of(eid, "_ibl_trials.table.pqt"):
-        return add_trial_columns(loaded)
+        return add_trial_columns(
+            loaded, max_unusable_share=settings.thresholds.max_unusable_trial_share
+        )
+
+
+def note_of_trials(trials: pd.DataFrame) -> str:
+    """What was left out of a table that `read_trials` gave; empty for nothing."""
+    notes = []
+    if trials.attrs.get("left_out"):
+        notes.append(f"columns without numbers left out: {', '.join(trials.attrs['left_out'])}")
+    if trials.attrs.get("n_out_of_order"):
+        notes.append(
+            f"{trials.attrs['n_out_of_order']} of {len(trials)} trials do not start after the one "
+            "before and are missing"
+        )
+    return "; ".join(notes)
 
 
 def has_blocks(session: Row) -> bool:
@@ -53,12 +69,20 @@ def has_blocks(session: Row) -> bool:
 
 
 def repair_session_blocks(trials: pd.DataFrame, session: Row, settings: Settings) -> BlockRepair:
-    """Blocks replaced by those of the session's plan, where it allows."""
+    """Blocks replaced by those of the session's plan, where it allows; none in training."""
     from iblnm.archive.records import parse_json
-    from iblnm.task import repair_blocks
+    from iblnm.task import BlockRepair, repair_blocks, without_debiasing
 
-    plan = parse_json(get(session, "session_json"))
-    return repair_blocks(trials, plan, thresholds=settings.thresholds)
+    limits = settings.thresholds
+    if has_blocks(session):
+        plan = parse_json(get(session, "session_json"))
+        repair = repair_blocks(trials, plan, thresholds=limits)
+    elif get(session, "session_type") == "training":
+        repair = without_debiasing(trials, thresholds=limits)
+    else:
+        repair = BlockRepair(trials, False, "")
+    repair.trials.attrs = dict(trials.attrs)
+    return repair
 
 
 def read_reference(one: Any, session: Row, settings: Settings) -> pd.DataFrame:
@@ -152,8 +176,25 @@ def measure_performance(trials: pd.DataFrame, session: Row, settings: Settings) 
     )
 
 
+def read_wheel(one: Any, eid: str, settings: Settings) -> WheelTrace:
+    """The wheel as far as it can be used; see `iblnm.io.wheel.load_wheel_trace`."""
+    from iblnm.io.wheel import load_wheel_trace
+
+    return load_wheel_trace(
+        one,
+        eid,
+        max_fault_share=settings.thresholds.max_wheel_fault_share,
+        max_speed_rad_s=settings.wheel.max_speed_rad_s,
+    )
+
+
 def cut_wheel(
-    times: Any, position: Any, trials: pd.DataFrame, settings: Settings, **events: str
+    times: Any,
+    position: Any,
+    trials: pd.DataFrame,
+    settings: Settings,
+    resets: Any = None,
+    **events: str,
 ) -> xr.DataArray:
     """Velocity of the wheel in each trial; see `iblnm.signal.wheel.trial_wheel_velocity`."""
     from iblnm.signal.wheel import trial_wheel_velocity
@@ -164,5 +205,6 @@ def cut_wheel(
         trials,
         fs=settings.wheel.fs,
         max_trial_s=settings.wheel.max_trial_s,
+        resets=resets,
         **events,
     )

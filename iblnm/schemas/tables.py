@@ -9,6 +9,13 @@ _SUBJECT = Column("subject", "str", "Mouse name", nullable=False)
 _SESSION_TYPE = Column("session_type", "str", "Task of the session")
 _REGION = Column("brain_region", "str", "Recording target", nullable=False)
 _FIBER = Column("fiber_idx", "int", "Fibre of the session, from 0", nullable=False, ge=0)
+_SOURCE = Column(
+    "source",
+    "str",
+    "Who extracted the data: the archive, or iblnm from the raw files",
+    nullable=False,
+    isin=("extracted", "raw"),
+)
 
 SESSIONS = Table(
     "sessions",
@@ -71,6 +78,14 @@ PHOTOMETRY_REFERENCE = Table(
     "Verified reference to a session's photometry signal: one row per signal column",
     (
         _EID,
+        _SOURCE,
+        Column(
+            "clock",
+            "str",
+            "Clock of the samples: that of the session, or the camera's own",
+            nullable=False,
+            isin=("session", "camera"),
+        ),
         Column("signal_path", "str", "Signal file", nullable=False),
         Column("locations_path", "str", "File that names the regions"),
         Column("signal_hash", "str", "Hash of the signal file"),
@@ -85,14 +100,27 @@ PHOTOMETRY_REFERENCE = Table(
         Column("bands", LIST, "Excitation channels"),
         Column("rate_hz", "float", "Sampling rate per band", "Hz", ge=0),
         Column("n_samples", "int", "Samples per band", ge=0),
-        Column("first_sample_s", "float", "First sample, session clock", "s"),
-        Column("last_sample_s", "float", "Last sample, session clock", "s"),
+        Column("first_sample_s", "float", "First valid sample, see clock", "s"),
+        Column("last_sample_s", "float", "Last valid sample, see clock", "s"),
+        Column("missing_share", "float", "Share of the task without signal", ge=0, le=1),
+        Column("longest_gap_s", "float", "Longest time without signal in the task", "s", ge=0),
+        Column("n_gaps", "int", "Gaps in the task", ge=0),
+        Column("n_trials", "int", "Trials with events", ge=0),
+        Column("n_trials_missing", "int", "Trials that a gap touches", ge=0),
+        Column("still_s", "float", "Longest time without any change of the value", "s", ge=0),
+        Column("saturated_s", "float", "Time at the top of the range", "s", ge=0),
+        Column("still_limit_s", "float", "Samples that stand for longer are missing", "s", ge=0),
+        Column("saturated_limit_s", "float", "The same at the top of the range", "s", ge=0),
+        Column("n_out_of_order", "int", "Frames without a time that is known", ge=0),
+        Column("largest_back_s", "float", "Largest step of the clock backwards", "s", ge=0),
+        Column("n_repeated", "int", "Frames at once after one of the same band", ge=0),
         Column("valid_column", "str", "Column that marks valid samples"),
         Column("task_start_s", "float", "Start of the first trial", "s"),
         Column("task_end_s", "float", "End of the last trial", "s"),
         Column("first_stim_on_s", "float", "First stimulus", "s"),
         Column("last_feedback_s", "float", "Last feedback", "s"),
         Column("unmapped_columns", LIST, "Signal columns that map to no single region"),
+        Column("red_columns", LIST, "Columns of the red camera, which sees no GCaMP"),
     ),
     key=("eid", "column"),
 )

@@ -137,6 +137,36 @@ def n_early_samples(frames: RawFrames) -> int:
     return int((frames.median_interval - frames.intervals > frames.tolerance_s).sum())
 
 
+def n_late_samples(frames: RawFrames) -> int:
+    """Frames that came later than the median interval by more than the tolerance."""
+    return int((frames.intervals - frames.median_interval > frames.tolerance_s).sum())
+
+
+def lost_frame_fraction(frames: RawFrames) -> float:
+    """Share of the frames for which late intervals have room."""
+    intervals, median = frames.intervals, frames.median_interval
+    late = intervals[intervals - median > frames.tolerance_s]
+    n_lost = float(np.rint(late / median - 1.0).sum()) if median > 0 else 0.0
+    return n_lost / (len(intervals) + 1 + n_lost)
+
+
+def missing_fraction(signal: BandSignal) -> float:
+    """Share of the samples at the band's rate that are not there or not valid."""
+    from iblnm.signal.checks import sampling_interval
+
+    times = signal.times
+    n_expected = round((times[-1] - times[0]) / sampling_interval(times)) + 1
+    n_valid = np.isfinite(signal.values).sum()
+    return float(max(0.0, 1.0 - n_valid / max(n_expected, len(times))))
+
+
+def window_share(signal: BandSignal) -> float:
+    """Share of the windows that could be measured."""
+    if not signal.windows:
+        return np.nan
+    return float(np.isfinite(list(signal.windows.values())).any(axis=0).mean())
+
+
 def unique_fraction(values: np.ndarray) -> float:
     """Unique values per valid sample; NaN without valid samples.
 
@@ -204,11 +234,14 @@ def ar_score(windows: StackedWindows) -> np.ndarray:
 
     The second regressor is made orthogonal to the first, so that the strong correlation of
     neighbouring samples costs no accuracy; the sums are those of lag 0, 1 and 2 without
-    the samples at the ends.
+    the samples at the ends. In a window that lacks samples only x[t] that follow two others
+    at once are used.
     """
     x, n = windows.values, windows.n_samples
     if n < 5:
         return np.full(len(x), np.nan)
+    if windows.follows is not None:
+        return _ar_score_of_triples(windows)
     lag0, lag1, lag2 = (windows.lagged_product(lag) for lag in range(3))
     first, second, before_last, last = x[:, 0], x[:, 1], x[:, -2], x[:, -1]
     yy = lag0 - first**2 - second**2
@@ -224,6 +257,20 @@ def ar_score(windows: StackedWindows) -> np.ndarray:
     undefined |= bb_rest <= 0
     explained = _ratio(ya**2, aa, undefined) + _ratio(yb_rest**2, bb_rest, undefined)
     return 1.0 - _ratio(yy - explained, total, undefined)
+
+
+def _ar_score_of_triples(windows: StackedWindows) -> np.ndarray:
+    third = windows.follows[2:] & windows.follows[1:-1]
+    score = np.full(len(windows.values), np.nan)
+    for i, x in enumerate(windows.values):
+        y, lagged = x[2:][third], np.stack([x[1:-1][third], x[:-2][third]], axis=1)
+        if len(y) < 3 or windows.flat[i]:
+            continue
+        rest = y - lagged @ np.linalg.lstsq(lagged, y, rcond=None)[0]
+        total = float(((y - y.mean()) ** 2).sum())
+        if total > 0:
+            score[i] = 1.0 - float(rest @ rest) / total
+    return score
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray, undefined: np.ndarray) -> np.ndarray:
@@ -263,6 +310,36 @@ METRICS: tuple[Metric, ...] = (
         in_overview=False,
     ),
     Metric(
+        "n_late_samples",
+        "",
+        "Frames later than the median interval",
+        n_late_samples,
+        "frames",
+        (0, None),
+        label="frames",
+        in_overview=False,
+    ),
+    Metric(
+        "lost_frame_fraction",
+        "",
+        "Frames lost, by late intervals",
+        lost_frame_fraction,
+        "frames",
+        (0, 1),
+        label="fraction",
+        in_overview=False,
+    ),
+    Metric(
+        "missing_fraction",
+        "",
+        "Fraction of samples missing",
+        missing_fraction,
+        "signal",
+        (0, 1),
+        label="fraction",
+        in_overview=False,
+    ),
+    Metric(
         "ar_score",
         "",
         "R² of an AR(2) fit, mean over windows",
@@ -293,6 +370,16 @@ METRICS: tuple[Metric, ...] = (
         "P95−P50, mean over windows",
         percentile_distance,
         bounds=(0, None),
+    ),
+    Metric(
+        "window_share",
+        "",
+        "Share of the windows that were measured",
+        window_share,
+        "signal",
+        (0, 1),
+        label="fraction",
+        in_overview=False,
     ),
     Metric(
         "bleaching_tau",

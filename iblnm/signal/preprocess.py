@@ -31,6 +31,7 @@ def preprocess_photometry(
     signal_band: str = "GCaMP",
     reference_band: str | None = "Isosbestic",
     correct: Callable[..., xr.Dataset] | None = None,
+    failures: dict[str, str] | None = None,
 ) -> dict[str, xr.Dataset]:
     """Preprocess every fibre of a session; see `preprocess_recording`.
 
@@ -45,15 +46,19 @@ def preprocess_photometry(
     correct : callable, optional
         Takes signal, reference (or None) and settings, returns the Dataset of one recording;
         `preprocess_recording` by default.
+    failures : dict, optional
+        Filled with the recordings that cannot be used and why; without it the first of them
+        raises.
 
     Returns
     -------
     dict of Dataset
+        Of the recordings that can be used.
 
     Raises
     ------
     MalformedFileError
-        If the signal band is absent or has no recordings, or a recording cannot be used.
+        If the signal band is absent or has no recordings, or none can be used.
     """
     settings = settings or SignalSettings()
     if signal_band not in bands or not len(bands[signal_band].columns):
@@ -67,11 +72,19 @@ def preprocess_photometry(
     recordings = {}
     for name in signals.columns:
         reference = references.get(name)
-        recording = correct(signals[name], reference, settings)
+        try:
+            recording = correct(signals[name], reference, settings)
+        except MalformedFileError as error:
+            if failures is None:
+                raise
+            failures[name] = error.message
+            continue
         for key in ("task_start_s", "task_end_s"):
             if key in signals.attrs:
                 recording.attrs[key] = float(signals.attrs[key])
         recordings[name] = recording
+    if not recordings:
+        raise MalformedFileError("; ".join((failures or {}).values()))
     return recordings
 
 
@@ -183,8 +196,9 @@ def restrict_to_task(
     Returns
     -------
     dict of DataFrame
-        New frames, cut to the shortest band, with attributes task_start_s and task_end_s:
-        the same rows as `iblphotometry.fpio.restrict_to_session_time`.
+        New frames with attributes task_start_s and task_end_s. An odd last frame without
+        partner is left out: for a recording that lost none, the same rows as
+        `iblphotometry.fpio.restrict_to_session_time`.
 
     Raises
     ------
@@ -205,9 +219,10 @@ def restrict_to_task(
                 f"{end_s:.6g} s); at least 2 are needed"
             )
         restricted[band] = frame.loc[inside]
-    n = min((len(frame) for frame in restricted.values()), default=0)
+    lengths = [len(frame) for frame in restricted.values()]
     for band, frame in restricted.items():
-        restricted[band] = frame.iloc[:n]
+        if max(lengths) - min(lengths) == 1:
+            restricted[band] = frame.iloc[: min(lengths)]
         restricted[band].attrs.update(task_start_s=float(start_s), task_end_s=float(end_s))
     return restricted
 

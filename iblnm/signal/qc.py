@@ -11,9 +11,9 @@ from iblnm.config import SignalSettings
 from iblnm.errors import MalformedFileError
 from iblnm.signal import metrics as registry
 from iblnm.signal.bleaching import lowpass_baseline
-from iblnm.signal.checks import check_times
+from iblnm.signal.checks import check_times, sampling_interval
 from iblnm.signal.metrics import REFERENCE_BAND, SIGNAL_BAND, BandSignal, Metric, RawFrames
-from iblnm.signal.windows import stack_windows, window_starts
+from iblnm.signal.windows import StackedWindows, stack_windows, window_starts
 
 # A larger share of frames without LED is a pattern of the excitation, not a loss.
 _MAX_GAP_SHARE = 0.1
@@ -95,6 +95,7 @@ def sliding_metrics(
     *,
     window_s: float = 120.0,
     step_s: float = 60.0,
+    min_coverage: float = 1.0,
     metrics: Sequence[Metric] | None = None,
 ) -> pd.DataFrame:
     """Quality metrics of a signal in sliding, linearly detrended windows.
@@ -112,6 +113,8 @@ def sliding_metrics(
     window_s, step_s : float
         Length and spacing of the windows, s. A recording shorter than one window gives a
         single window over the whole.
+    min_coverage : float
+        Share of its samples that a window needs; it is measured on those that it has.
     metrics : sequence of Metric, optional
         Of windows; all of them by default.
 
@@ -119,7 +122,7 @@ def sliding_metrics(
     -------
     DataFrame
         One row per window: `window` (its centre, s) and one column per metric; NaN for a
-        window with a missing value, or where a metric is not defined.
+        window that lacks too many samples, or where a metric is not defined.
 
     Raises
     ------
@@ -128,7 +131,8 @@ def sliding_metrics(
     """
     times = check_times(times, "signal")
     metrics = registry.metrics("windows") if metrics is None else metrics
-    table = _sliding(times, np.asarray(values, dtype=float)[:, None], window_s, step_s, metrics)
+    values = np.asarray(values, dtype=float)[:, None]
+    table = _sliding(times, values, window_s, step_s, min_coverage, metrics)
     centers = window_starts(times, window_s, step_s) + 0.5 * window_s
     if times[-1] - times[0] <= window_s:
         centers[:] = 0.5 * (times[0] + times[-1])
@@ -175,7 +179,12 @@ def qc_table(
         times = check_times(frame.index.to_numpy(), f"band {band}")
         values = frame.to_numpy(dtype=float)
         sliding = _sliding(
-            times, values, settings.qc_window_s, settings.qc_step_s, registry.metrics("windows")
+            times,
+            values,
+            settings.qc_window_s,
+            settings.qc_step_s,
+            settings.qc_min_coverage,
+            registry.metrics("windows"),
         )
         for i, name in enumerate(frame.columns):
             windows = {metric: per_window[i] for metric, per_window in sliding.items()}
@@ -255,16 +264,59 @@ def _sliding(
     values: np.ndarray,
     window_s: float,
     step_s: float,
+    min_coverage: float,
     metrics: Sequence[Metric],
 ) -> dict[str, np.ndarray]:
     """Each metric as (n_columns, n_windows)."""
     n_columns = values.shape[1]
-    n_windows = len(window_starts(times, window_s, step_s))
-    out = {metric.name: np.full((n_columns, n_windows), np.nan) for metric in metrics}
+    starts = window_starts(times, window_s, step_s)
+    out = {metric.name: np.full((n_columns, len(starts)), np.nan) for metric in metrics}
     for index, windows in stack_windows(times, values, window_s, step_s):
         for metric in metrics:
             out[metric.name][:, index] = metric.of_windows(windows).reshape(n_columns, len(index))
+    _measure_incomplete(out, times, values, starts, window_s, min_coverage, metrics)
     return out
+
+
+def _measure_incomplete(
+    out: dict[str, np.ndarray],
+    times: np.ndarray,
+    values: np.ndarray,
+    starts: np.ndarray,
+    window_s: float,
+    min_coverage: float,
+    metrics: Sequence[Metric],
+) -> None:
+    """Windows that lack samples: measured on those they have, NaN if they are too few."""
+    valid = np.isfinite(values)
+    if len(times) < 2:
+        return
+    step = sampling_interval(times)
+    broken = np.diff(times) > 1.5 * step
+    if valid.all() and not broken.any():
+        return
+    stops = starts + window_s
+    if len(starts) == 1 and times[-1] - times[0] <= window_s:
+        stops[:] = times[-1] + step
+    for k, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        first, last = np.searchsorted(times, (start, stop), side="left")
+        inside = slice(int(first), int(last))
+        n_expected = max(round((stop - start) / step), 1)
+        for column in range(values.shape[1]):
+            own = valid[inside, column]
+            is_enough = int(own.sum()) >= max(min_coverage * n_expected, 5)
+            if own.all() and (is_enough or not broken[first : max(last - 1, first)].any()):
+                continue
+            window = None
+            if is_enough:
+                when = times[inside][own]
+                window = StackedWindows(
+                    when[None],
+                    values[inside, column][own][None],
+                    follows=np.insert(np.diff(when) <= 1.5 * step, 0, False),
+                )
+            for metric in metrics:
+                out[metric.name][column, k] = metric.of_windows(window)[0] if window else np.nan
 
 
 def _bleach_corrected(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.errors import MalformedFileError
+from iblnm.signal.continuity import touched
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -95,6 +96,7 @@ def trial_wheel_velocity(
     t0_event: str = "stimOn_times",
     t1_event: str = "feedback_times",
     max_trial_s: float = 60.0,
+    resets: np.ndarray | None = None,
 ) -> xr.DataArray:
     """Velocity of the wheel in each trial, from one event to another.
 
@@ -111,6 +113,8 @@ def trial_wheel_velocity(
         as they fall on a sample: sample k is at ``t0 + k / fs`` ≤ t1.
     max_trial_s : float
         Longer trials are cut to this duration.
+    resets : ndarray (n_resets, 2), optional
+        Stretches in which the encoder was reset, s; a trial that touches one is NaN.
 
     Returns
     -------
@@ -119,8 +123,8 @@ def trial_wheel_velocity(
         (int64, position in `trials`) and ``time`` (s from `t0_event`). Each trial has its own
         end and is NaN after it; a missing start or end, or an end before the start, gives a
         row of NaN; so do the parts outside the wheel recording. Attributes ``fs``,
-        ``t0_event``, ``t1_event``, ``units``, ``max_trial_s`` and ``n_capped``, the number of
-        trials that were cut.
+        ``t0_event``, ``t1_event``, ``units``, ``max_trial_s``, ``n_capped``, the number of
+        trials that were cut, and ``n_reset``, the number of trials with a reset.
 
     Raises
     ------
@@ -136,6 +140,10 @@ def trial_wheel_velocity(
     start = trials[t0_event].to_numpy(dtype=float, na_value=np.nan)
     duration = trials[t1_event].to_numpy(dtype=float, na_value=np.nan) - start
     usable = np.isfinite(duration) & (duration >= 0)
+    is_reset = np.zeros(len(trials), dtype=bool)
+    if resets is not None:
+        is_reset = usable & touched(start, start + duration + 1 / fs, resets)
+    usable &= ~is_reset
     capped = usable & (duration > max_trial_s)
     duration = np.where(usable, np.minimum(duration, max_trial_s), 0.0)
     # A duration of a whole number of samples must not lose its last one to rounding.
@@ -165,6 +173,7 @@ def trial_wheel_velocity(
             "units": "rad/s",
             "max_trial_s": float(max_trial_s),
             "n_capped": int(capped.sum()),
+            "n_reset": int(is_reset.sum()),
         },
     )
 

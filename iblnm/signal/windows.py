@@ -20,6 +20,8 @@ class StackedWindows:
         Sample times, s.
     values : ndarray (n_windows, n_samples)
         Raw values; n_windows is a multiple of n_rows, for several columns at the same times.
+    follows : ndarray of bool (n_samples,), optional
+        Which samples come at once after the one before, in a window that lacks some.
 
     Attributes
     ----------
@@ -31,7 +33,8 @@ class StackedWindows:
         True where nothing but rounding is left after the trend is removed.
     """
 
-    def __init__(self, times: np.ndarray, values: np.ndarray):
+    def __init__(self, times: np.ndarray, values: np.ndarray, follows: np.ndarray | None = None):
+        self.follows = follows
         self.usable = np.isfinite(values).all(axis=1)
         if not self.usable.all():
             values = np.where(self.usable[:, None], values, 0.0)
@@ -102,7 +105,7 @@ def window_starts(times: np.ndarray, window_s: float, step_s: float) -> np.ndarr
 def stack_windows(
     times: np.ndarray, values: np.ndarray, window_s: float, step_s: float
 ) -> Iterator[tuple[np.ndarray, StackedWindows]]:
-    """Cut a recording into windows and stack those of equal sample count.
+    """Cut a recording into windows and stack the complete ones of equal sample count.
 
     Sample times jitter, so windows of the same duration can differ by a sample; stacking
     by length keeps every window exact, without padding.

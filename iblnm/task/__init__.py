@@ -7,6 +7,7 @@ from iblnm.task.blocks import (
     repair_blocks,
     validate_block_match,
     validate_block_structure,
+    without_debiasing,
 )
 from iblnm.task.contrasts import (
     add_relative_contrast,
@@ -50,4 +51,5 @@ __all__ = [
     "trial_timing",
     "validate_block_match",
     "validate_block_structure",
+    "without_debiasing",
 ]

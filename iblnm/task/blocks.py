@@ -22,6 +22,8 @@ from iblnm.task.contrasts import compute_trial_contrasts, require_columns
 
 UNBIASED = 0.5
 BIASED_PROBABILITIES = (0.2, 0.8)
+# debiasing repeats a side after errors; a run as long as a block happens, most are short
+_SHARE_IN_BLOCKS = 0.5
 _REQUIRED_KEYS = ("LEN_BLOCKS", "POSITIONS")
 
 
@@ -318,6 +320,40 @@ def repair_blocks(
     return BlockRepair(trials.assign(probabilityLeft=planned), True, note)
 
 
+def without_debiasing(
+    trials: pd.DataFrame, *, thresholds: Thresholds | None = None
+) -> BlockRepair:
+    """Left probability of a training session, which has no blocks, as 0.5 throughout.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        Column ``probabilityLeft``. Not changed.
+    thresholds : Thresholds, optional
+
+    Returns
+    -------
+    BlockRepair
+        After errors the task of training adapts the probability of the next stimulus
+        (debiasing): that is no block, and is replaced by 0.5. Where other probabilities hold
+        for as many trials running as a block has, they are blocks, and are kept.
+    """
+    thresholds = thresholds or Thresholds()
+    p = trials["probabilityLeft"].to_numpy(dtype=float, na_value=np.nan)
+    adapted = np.flatnonzero(p != UNBIASED)
+    if not adapted.size:
+        return BlockRepair(trials, False, "")
+    lengths = get_block_lengths(p)
+    of_trial = np.repeat(lengths, lengths)
+    if (of_trial[adapted] >= thresholds.min_block_length).mean() > _SHARE_IN_BLOCKS:
+        return BlockRepair(trials, False, "")
+    note = (
+        f"probabilityLeft was adapted in {adapted.size} of {len(p)} trials (debiasing of "
+        "training); 0.5 is used, training has no blocks"
+    )
+    return BlockRepair(trials.assign(probabilityLeft=UNBIASED), True, note)
+
+
 def _unbiased_start(probabilities: np.ndarray) -> np.ndarray:
     return np.concatenate(([UNBIASED], probabilities[1:]))
 
@@ -329,8 +365,9 @@ def _equal(trials: pd.DataFrame, planned: np.ndarray) -> bool:
 
 def _count_other_side(trials: pd.DataFrame, positions: list[float]) -> int:
     sides = trials if "stim_side" in trials else compute_trial_contrasts(trials)
+    known = sides["stim_side"].notna().to_numpy(dtype=bool)
     on_left = (sides["stim_side"] == "left").to_numpy(dtype=bool)
-    return int(np.sum(on_left != _planned_left(positions)[: len(trials)]))
+    return int(np.sum((on_left != _planned_left(positions)[: len(trials)]) & known))
 
 
 def _missing_keys(session_json: Mapping[str, Any] | None) -> str:

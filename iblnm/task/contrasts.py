@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from iblnm.config import Thresholds
 from iblnm.errors import MalformedFileError
 
 _MAX_ROWS_NAMED = 10
@@ -25,7 +26,9 @@ def require_columns(trials: pd.DataFrame, names: tuple[str, ...]) -> None:
         )
 
 
-def compute_trial_contrasts(trials: pd.DataFrame) -> pd.DataFrame:
+def compute_trial_contrasts(
+    trials: pd.DataFrame, *, max_unusable_share: float = Thresholds().max_unusable_trial_share
+) -> pd.DataFrame:
     """Side and contrast of the stimulus of each trial.
 
     Parameters
@@ -33,18 +36,21 @@ def compute_trial_contrasts(trials: pd.DataFrame) -> pd.DataFrame:
     trials : DataFrame
         Columns ``contrastLeft`` and ``contrastRight`` as in ALF: fractions from 0 to 1, the
         one of the side without stimulus NaN.
+    max_unusable_share : float
+        Share of the trials whose side may be unknown.
 
     Returns
     -------
     DataFrame
         Index of `trials`; ``stim_side`` ('left' or 'right'), ``contrast`` (%, ≥ 0) and
-        ``signed_contrast`` (%, negative on the left, +0.0 for a zero contrast), float64.
+        ``signed_contrast`` (%, negative on the left, +0.0 for a zero contrast), float64. A
+        trial with a contrast on both sides or on neither has missing values.
 
     Raises
     ------
     MalformedFileError
-        If a column is missing, a trial has a contrast on both sides or on neither, or a
-        contrast is outside 0 to 1.
+        If a column is missing, more than `max_unusable_share` of the trials have a contrast
+        on both sides or on neither, or a contrast is outside 0 to 1.
 
     Examples
     --------
@@ -61,19 +67,24 @@ def compute_trial_contrasts(trials: pd.DataFrame) -> pd.DataFrame:
     left = _to_float(trials["contrastLeft"])
     right = _to_float(trials["contrastRight"])
     on_left, on_right = ~np.isnan(left), ~np.isnan(right)
-    _refuse(on_left & on_right, "a contrast on both sides; exactly one side is expected")
-    _refuse(~on_left & ~on_right, "no contrast on either side; exactly one side is expected")
-    fraction = np.where(on_left, left, right)
-    outside = (fraction < 0) | (fraction > 1)
+    both, neither = on_left & on_right, ~on_left & ~on_right
+    if (both | neither).sum() > max_unusable_share * len(trials):
+        _refuse(both, "a contrast on both sides; exactly one side is expected")
+        _refuse(neither, "no contrast on either side; exactly one side is expected")
+    fraction = np.where(both | neither, np.nan, np.where(on_left, left, right))
+    outside = (left < 0) | (left > 1) | (right < 0) | (right > 1)
     if outside.any():
-        worst = fraction[outside][np.argmax(np.abs(fraction[outside]))]
+        given = np.concatenate([left[outside], right[outside]])
+        worst = given[np.nanargmax(np.abs(given))]
         _refuse(outside, f"a contrast outside 0 to 1 (for example {worst:g})")
     # Adding zero turns -0.0 into +0.0; rounding undoes the noise of 100 x 0.07 and the like.
     contrast = np.round(100.0 * fraction, 9) + 0.0
     signed = np.where(on_left, -contrast, contrast) + 0.0
+    side = np.where(on_left, "left", "right").astype(object)
+    side[both | neither] = None
     return pd.DataFrame(
         {
-            "stim_side": np.where(on_left, "left", "right").astype(object),
+            "stim_side": side,
             "contrast": contrast,
             "signed_contrast": signed,
         },
@@ -82,7 +93,7 @@ def compute_trial_contrasts(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def compute_choice_side(trials: pd.DataFrame) -> pd.Series:
-    """Side of the choice of each trial: 'left', 'right' or 'none'.
+    """Side of the choice of each trial: 'left', 'right' or 'none'; None where it is unknown.
 
     Parameters
     ----------
@@ -106,14 +117,18 @@ def compute_choice_side(trials: pd.DataFrame) -> pd.Series:
     """
     require_columns(trials, ("choice",))
     choice = _to_float(trials["choice"])
-    known = np.isin(choice, list(_CHOICE_SIDES))
+    missing = np.isnan(choice)
+    known = np.isin(choice, list(_CHOICE_SIDES)) | missing
     if not known.all():
         _refuse(~known, f"choice {choice[~known][0]:g}; -1, 0 or 1 is expected")
-    side = np.array(["right", "none", "left"], dtype=object)[choice.astype(int) + 1]
+    position = np.where(missing, 2.0, choice).astype(int) + 1
+    side = np.array(["right", "none", "left", None], dtype=object)[position]
     return pd.Series(side, index=trials.index, name="choice_side", dtype=object)
 
 
-def add_trial_columns(trials: pd.DataFrame) -> pd.DataFrame:
+def add_trial_columns(
+    trials: pd.DataFrame, *, max_unusable_share: float = Thresholds().max_unusable_trial_share
+) -> pd.DataFrame:
     """Trials with the columns that are derived from those of ALF.
 
     Parameters
@@ -121,6 +136,8 @@ def add_trial_columns(trials: pd.DataFrame) -> pd.DataFrame:
     trials : DataFrame
         The ALF trials table: contrasts, choice and the times of stimulus, first movement
         and feedback (s).
+    max_unusable_share : float
+        See `compute_trial_contrasts`.
 
     Returns
     -------
@@ -144,7 +161,7 @@ def add_trial_columns(trials: pd.DataFrame) -> pd.DataFrame:
     }
     timing = trial_timing(trials).drop(columns="trial")
     derived = {
-        **compute_trial_contrasts(trials),
+        **compute_trial_contrasts(trials, max_unusable_share=max_unusable_share),
         "choice_side": compute_choice_side(trials),
         **timing.set_axis(trials.index),
     }

@@ -9,6 +9,7 @@ import pandas as pd
 
 from iblnm.config import Thresholds
 from iblnm.constants import BLOCK_TASKS
+from iblnm.io.stamps import local_times
 from iblnm.task.blocks import validate_block_structure
 from iblnm.task.contrasts import compute_trial_contrasts, require_columns
 from iblnm.task.psychometric import (
@@ -29,7 +30,8 @@ def compute_fraction_correct(trials: pd.DataFrame, exclude_nogo: bool = True) ->
     Parameters
     ----------
     trials : DataFrame
-        Columns ``feedbackType`` (1 reward) and ``choice`` (0 none).
+        Columns ``feedbackType`` (1 reward) and ``choice`` (0 none); a trial in which one of
+        them is missing is left out.
     exclude_nogo : bool
         Leave out the trials without choice; otherwise they count as errors.
 
@@ -45,14 +47,16 @@ def compute_fraction_correct(trials: pd.DataFrame, exclude_nogo: bool = True) ->
     0.5
     """
     require_columns(trials, ("feedbackType", "choice"))
-    correct = trials["feedbackType"].to_numpy(dtype=float, na_value=np.nan) == 1
+    feedback = trials["feedbackType"].to_numpy(dtype=float, na_value=np.nan)
+    choice = _choice(trials)
+    used = np.isfinite(feedback) & np.isfinite(choice)
     if exclude_nogo:
-        correct = correct[~_nogo(trials)]
-    return float(correct.mean()) if correct.size else np.nan
+        used &= choice != 0
+    return float((feedback[used] == 1).mean()) if used.any() else np.nan
 
 
 def compute_nogo_fraction(trials: pd.DataFrame) -> float:
-    """Fraction of trials without choice (``choice`` 0); NaN without trials.
+    """Fraction of trials without choice (``choice`` 0) among those where it is known.
 
     Examples
     --------
@@ -60,7 +64,9 @@ def compute_nogo_fraction(trials: pd.DataFrame) -> float:
     0.25
     """
     require_columns(trials, ("choice",))
-    return float(_nogo(trials).mean()) if len(trials) else np.nan
+    choice = _choice(trials)
+    known = choice[np.isfinite(choice)]
+    return float((known == 0).mean()) if known.size else np.nan
 
 
 def session_performance(
@@ -107,7 +113,7 @@ def session_performance(
         "fraction_correct": compute_fraction_correct(trials),
         "fraction_correct_easy": compute_fraction_correct(trials[easy]),
         "nogo_fraction": compute_nogo_fraction(trials),
-        "contrasts": np.unique(trials["contrast"].to_numpy(dtype=float)).tolist(),
+        "contrasts": np.unique(trials["contrast"].dropna().to_numpy(dtype=float)).tolist(),
     }
     has_blocks = (
         session_type in BLOCK_TASKS
@@ -166,8 +172,8 @@ def count_sessions_to_stage(df: pd.DataFrame) -> pd.DataFrame:
     if order is None:
         require_columns(df, ("start_time",))
     when = df[order]
-    if order == "start_time" and not pd.api.types.is_datetime64_any_dtype(when):
-        when = pd.to_datetime(when, format="ISO8601")
+    if order == "start_time":
+        when = local_times(when)
     rows = []
     for subject, sessions in df.assign(_when=when).groupby("subject", sort=True):
         times = {
@@ -213,5 +219,5 @@ def _n_before(earlier: pd.Series, later: pd.Series) -> float:
     return float((earlier < later.min()).sum()) if len(later) else np.nan
 
 
-def _nogo(trials: pd.DataFrame) -> np.ndarray:
-    return trials["choice"].to_numpy(dtype=float, na_value=np.nan) == 0
+def _choice(trials: pd.DataFrame) -> np.ndarray:
+    return trials["choice"].to_numpy(dtype=float, na_value=np.nan)

@@ -13,6 +13,7 @@ from iblnm.analysis.stats.comparisons import (
     unit_means,
 )
 from iblnm.analysis.stats.corrections import correct_p
+from iblnm.io.stamps import local_times
 from iblnm.task.contrasts import require_columns
 from iblnm.task.performance import STAGES, count_sessions_to_stage
 from iblnm.task.psychometric import BLOCKS
@@ -70,7 +71,7 @@ def number_sessions(sessions: pd.DataFrame) -> pd.DataFrame:
     """
     require_columns(sessions, ("eid", "subject", "session_type", "start_time"))
     known = sessions[sessions["session_type"].notna() & sessions["start_time"].notna()]
-    when = pd.to_datetime(known["start_time"], format="ISO8601")
+    when = local_times(known["start_time"])
     ordered = known.assign(_when=when).sort_values(["subject", "_when", "eid"])
     ordered["session_index"] = ordered.groupby("subject").cumcount() + 1
     ordered["stage_index"] = ordered.groupby(["subject", "session_type"]).cumcount() + 1

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.analysis.stats.corrections import correct_p
+from iblnm.io.stamps import local_times
 from iblnm.task.contrasts import require_columns
 
 WHO = ("subject", "lab", "target_NM", "brain_region", "session_type", "start_time")
@@ -135,7 +136,7 @@ def quality_trend(values: pd.DataFrame) -> pd.DataFrame:
         Schema `iblnm.analysis.quality.tables.QC_TREND`.
     """
     known = values[values["target_NM"].notna() & values["start_time"].notna()]
-    month = pd.to_datetime(known["start_time"], format="ISO8601").dt.strftime("%Y-%m")
+    month = local_times(known["start_time"]).dt.strftime("%Y-%m")
     by = ["target_NM", "band", "metric", "month"]
     grouped = known.assign(month=month).groupby(by, sort=True)
     return pd.DataFrame(
@@ -183,7 +184,7 @@ def quality_trend_tests(
     from scipy import stats
 
     known = values[values["target_NM"].notna() & values["start_time"].notna()]
-    day = pd.to_datetime(known["start_time"], format="ISO8601")
+    day = local_times(known["start_time"])
     known = known.assign(_day=(day - pd.Timestamp("2000-01-01")) / pd.Timedelta(days=1))
     rows = []
     for (target, band, metric), own in known.groupby(["target_NM", "band", "metric"]):

@@ -6,6 +6,7 @@ the pipeline shows the `Outcome` as an asset check.
 
 from iblnm.pipeline.rules import (  # noqa: F401 their import registers the rules, in this order
     cohort,
+    continuity,
     dataset,
     photometry,
     session,

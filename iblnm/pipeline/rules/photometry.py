@@ -50,6 +50,11 @@ def ambiguous_region_mapping(reference: pd.DataFrame, settings: Settings) -> Fin
             f"{n} of {len(reference)} signal columns do not belong to exactly one region: "
             f"{join(sorted(unmapped))}. {describe_fiber_table(settings)}"
         )
+    elif reference["brain_region"].isna().all():
+        message = (
+            f"No source names a region, see missing_brain_region; the {len(reference)} recordings "
+            "have the names of their columns."
+        )
     else:
         message = f"Each of {len(reference)} signal columns belongs to one region."
     return Finding(n == 0, float(n), message, metadata={"columns": table})
@@ -74,17 +79,23 @@ class TrialsNotInPhotometryTime(RuleError):
 )
 def trials_not_in_photometry_time(reference: pd.DataFrame) -> Finding:
     first = reference.iloc[0]
-    edges = ("first_stim_on_s", "last_feedback_s", "first_sample_s", "last_sample_s")
-    stim, feedback, begin, end = (get(first, name) for name in edges)
+    if get(first, "clock") == "camera":
+        return not_evaluated("the photometry is on the camera's own clock")
+    stim, feedback = get(first, "first_stim_on_s"), get(first, "last_feedback_s")
     if stim is None or feedback is None:
         return not_evaluated("the session has no trials")
+    # one fiber that stops early is its own fault; the task is covered as far as any covers it
+    ends = reference[["first_sample_s", "last_sample_s"]].astype(float).dropna()
+    if ends.empty:
+        return Finding(False, float(feedback - stim), "No sample of the recording is valid.")
+    begin, end = float(ends["first_sample_s"].min()), float(ends["last_sample_s"].max())
     outside = max(begin - stim, feedback - end, 0.0)
     return Finding(
         outside == 0,
         float(outside),
-        f"Samples from {begin:.2f} to {end:.2f} s, first stimulus at {stim:.2f} s, last feedback "
-        f"at {feedback:.2f} s: {outside:.2f} s of the task lie outside the recording, 0 s are "
-        "expected.",
+        f"Valid samples from {begin:.2f} to {end:.2f} s, first stimulus at {stim:.2f} s, last "
+        f"feedback at {feedback:.2f} s: {outside:.2f} s of the task lie outside the recording, "
+        "0 s are expected.",
     )
 
 
@@ -113,14 +124,14 @@ def missing_isosbestic(reference: pd.DataFrame) -> Finding:
     )
 
 
-def _worst(qc: pd.DataFrame, column: str) -> float | None:
+def worst(qc: pd.DataFrame, column: str) -> float | None:
     if column not in qc or not qc[column].notna().any():
         return None
     return float(pd.to_numeric(qc[column]).max())
 
 
 def _raw_frames(qc: pd.DataFrame, column: str, words: str) -> Finding:
-    n = _worst(qc, column)
+    n = worst(qc, column)
     if n is None:
         return not_evaluated("raw frames are not registered")
     return Finding(n == 0, n, f"{n:.0f} {words}; 0 are expected.")

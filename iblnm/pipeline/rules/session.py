@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-
 from iblnm.config import Settings
 from iblnm.io.fibers import describe_fiber_table
+from iblnm.io.stamps import days_apart, seconds_between
 from iblnm.pipeline.rules.outcome import Finding, not_evaluated, number
 from iblnm.pipeline.rules.registry import RuleError, rule
 from iblnm.pipeline.rules.values import (
@@ -306,14 +305,13 @@ def invalid_session_length(session_row: Row) -> Finding:
         return Finding(
             float(length) > 0, number(length), f"The session lasts {float(length):.0f} s."
         )
-    start, end = (pd.to_datetime(str(text), errors="coerce") for text in (start_text, end_text))
-    if pd.isna(start) or pd.isna(end):
+    length, days = seconds_between(start_text, end_text), days_apart(start_text, end_text)
+    if length is None:
         return Finding(False, None, f"No times: start {start_text}, end {end_text}.")
-    length = (end.tz_localize(None) - start.tz_localize(None)).total_seconds()
     message = f"The session starts {start_text} and ends {end_text}, after {length:.0f} s"
     if length <= 0:
         return Finding(False, length, f"{message}; more than 0 s are expected.")
-    if start.date() != end.date():
+    if days:
         return Finding(False, length, f"{message}; the same day is expected.")
     return Finding(True, length, f"{message}.")
 

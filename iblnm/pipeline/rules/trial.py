@@ -16,6 +16,7 @@ from iblnm.pipeline.rules.values import Row, as_row, get, join
 
 _PLAN_KEYS = ("LEN_BLOCKS", "POSITIONS")
 _UNBIASED = 0.5
+_NEEDED_COLUMNS = ("intervals_0", "stim_side", "choice", "feedbackType")
 
 
 class InsufficientTrials(RuleError):
@@ -32,8 +33,46 @@ class InsufficientTrials(RuleError):
     description="The mouse did enough trials for its behaviour and responses to be described.",
 )
 def insufficient_trials(trials: pd.DataFrame, settings: Settings) -> Finding:
-    n, limit = len(trials), settings.thresholds.min_trials
-    return Finding(n >= limit, float(n), f"{n} trials; at least {limit} are needed.")
+    limit, n_lost = settings.thresholds.min_trials, int(_unusable(trials).sum())
+    n = len(trials) - n_lost
+    lost = f", {n_lost} more lack side, choice, outcome or start" if n_lost else ""
+    return Finding(n >= limit, float(n), f"{n} trials{lost}; at least {limit} are needed.")
+
+
+def _unusable(trials: pd.DataFrame) -> np.ndarray:
+    columns = [name for name in _NEEDED_COLUMNS if name in trials]
+    return trials[columns].isna().any(axis=1).to_numpy()
+
+
+class UnusableTrials(RuleError):
+    """Too many trials lack what a trial needs."""
+
+
+@rule(
+    UnusableTrials,
+    asset="trials",
+    level="trials",
+    severity="BLOCK",
+    threshold=lambda s: s.thresholds.max_unusable_trial_share,
+    unit="fraction of trials",
+    description=(
+        "Nearly all trials have a side, a choice, an outcome and a start after the one before; "
+        "those that have not are missing."
+    ),
+)
+def unusable_trials(trials: pd.DataFrame, settings: Settings) -> Finding:
+    if trials.empty:
+        return not_evaluated("no trials, see insufficient_trials")
+    lost = _unusable(trials)
+    share, limit = float(lost.mean()), settings.thresholds.max_unusable_trial_share
+    counts = {name: int(trials[name].isna().sum()) for name in _NEEDED_COLUMNS if name in trials}
+    return Finding(
+        share <= limit,
+        share,
+        f"{int(lost.sum())} of {len(trials)} trials lack side, choice, outcome or start and are "
+        f"missing; at most {limit:.0%} are accepted.",
+        metadata={"missing": [{"column": k, "trials": v} for k, v in counts.items()]},
+    )
 
 
 class ChoiceSign(RuleError):
@@ -54,11 +93,12 @@ class ChoiceSign(RuleError):
 )
 def choice_sign(trials: pd.DataFrame) -> Finding:
     contrast = trials["signed_contrast"].to_numpy(dtype=float)
+    choice = trials["choice"].to_numpy(dtype=float)
     decisive = (trials["feedbackType"].to_numpy(dtype=float) == 1) & (np.abs(contrast) > 0)
+    decisive &= np.isfinite(choice)
     n = int(decisive.sum())
     if not n:
         return not_evaluated("no correct trial with a contrast above zero")
-    choice = trials["choice"].to_numpy(dtype=float)
     n_wrong = int((np.sign(choice[decisive]) != -np.sign(contrast[decisive])).sum())
     return Finding(
         n_wrong == 0,

@@ -8,7 +8,9 @@ import pytest
 
 from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
 from iblnm.io import load_trials_table, load_wheel, read_raw_frames, video_qc
+from iblnm.io.trials import task_interval
 from iblnm.io.video import verdict
+from iblnm.io.wheel import clean_wheel, load_wheel_trace
 
 TRIALS = "alf/task_00/_ibl_trials.table.pqt"
 TIMES = "alf/task_00/_ibl_wheel.timestamps.npy"
@@ -54,11 +56,10 @@ def test_latest_revision_is_taken(tree, trials_maker):
         (lambda t: t.drop(columns=["choice", "stimOn_times"]), "stimOn_times, choice are missing"),
         (lambda t: t.iloc[:0], "0 trials"),
         (lambda t: t.assign(choice="left"), r"column choice has type"),
-        (lambda t: t.assign(intervals_0=np.nan), "20 of 20 trials have no start"),
-        (lambda t: t.assign(intervals_1=np.nan), "the last has no end"),
-        (lambda t: t.assign(intervals_0=1.0), "19 trials start no later"),
-        (lambda t: pd.concat([t, t]), "1 trials start no later"),
-        (lambda t: t.loc[t.index.repeat(2)], "20 trials start no later"),
+        (lambda t: t.assign(intervals_0=np.nan), "0 of 20 trials have a start"),
+        (lambda t: t.assign(intervals_1=0.0), "the last trial ends at 0 s, before it starts"),
+        (lambda t: t.assign(contrastLeft="0.25"), "column contrastLeft has type"),
+        (lambda t: t.assign(feedbackType=2), "20 of 20 trials have feedbackType 2"),
     ],
 )
 def test_malformed_trials(tree, files, change, message):
@@ -68,6 +69,57 @@ def test_malformed_trials(tree, files, change, message):
         load_trials_table(tree.open(), eid)
     assert error.value.eid == eid
     assert error.value.path.name == "_ibl_trials.table.pqt"
+
+
+def lose_ends(trials):
+    trials.loc[0, "intervals_0"] = np.nan
+    trials.loc[19, "intervals_1"] = np.nan
+
+
+def lose_outcome(trials):
+    trials["feedbackType"] = trials["feedbackType"].astype(float)
+    trials.loc[3, ["feedbackType", "choice"]] = np.nan
+
+
+def repeat_time(trials):
+    trials.loc[7, "intervals_0"] = trials.loc[6, "intervals_0"]
+
+
+def go_back(trials):
+    trials.loc[12:, ["intervals_0", "intervals_1"]] -= 30.0
+
+
+@pytest.mark.parametrize(
+    ("damage", "n_out_of_order", "missing"),
+    [(lose_ends, 0, []), (lose_outcome, 0, [3]), (repeat_time, 1, [7]),
+     (go_back, 8, list(range(12, 20)))],
+)  # fmt: skip
+def test_a_trial_that_lacks_something_is_missing_alone(
+    tree, files, damage, n_out_of_order, missing
+):
+    damage(files[TRIALS])
+    eid = tree.add(files)
+    trials = load_trials_table(tree.open(), eid)
+    assert len(trials) == 20
+    assert trials.attrs["n_out_of_order"] == n_out_of_order
+    assert np.flatnonzero(trials["choice"].isna()).tolist() == missing
+    events = ["stimOn_times", "feedback_times"] if n_out_of_order else []
+    assert trials.loc[missing, events].isna().all(axis=None)
+    # the plan of the session counts trials: none may be dropped
+    assert trials["probabilityLeft"].notna().all()
+    assert task_interval(trials)[0] == pytest.approx(2.0 if damage is not lose_ends else 2.1)
+
+
+def test_columns_that_are_no_numbers_are_left_out(tree, files):
+    n = len(files[TRIALS])
+    files[TRIALS]["label"] = "left"
+    files[TRIALS]["empty"] = pd.Series([None] * n, dtype=object)
+    files[TRIALS]["when"] = pd.Timestamp("2024-03-05")
+    files[TRIALS]["lists"] = [[1, 2]] * n
+    eid = tree.add(files)
+    trials = load_trials_table(tree.open(), eid)
+    assert trials.attrs["left_out"] == ["label", "empty", "when", "lists"]
+    assert (trials.dtypes == np.float64).all()
 
 
 def test_events_that_are_missing_are_no_fault_of_the_file(tree, files):
@@ -115,8 +167,9 @@ def test_wheel(tree, files):
     ("name", "content", "message"),
     [
         (TIMES, np.arange(5.0), "5 times and 400 positions"),
-        (TIMES, np.arange(400.0)[::-1], "backwards 399 times"),
-        (POSITION, np.full(400, np.nan), "400 of 400 wheel position are not finite"),
+        (TIMES, np.arange(400.0)[::-1], r"0 of 400 .* and 399 not after .* at most 1.0%"),
+        (POSITION, np.full(400, np.nan), r"400 of 400 wheel samples are not finite"),
+        (TIMES, np.r_[0.0, np.arange(1.0, 400.0) * 1e6], "span 3.99e.08 s; at most 86400 s"),
         (POSITION, np.zeros((200, 2)), r"shape \(200, 2\)"),
         (POSITION, np.array(["a"] * 400), "numbers are expected"),
         (POSITION, np.zeros(400, dtype=complex), "complex128; numbers"),
@@ -127,6 +180,33 @@ def test_malformed_wheel(tree, files, name, content, message):
     eid = tree.add(files)
     with pytest.raises(MalformedFileError, match=message):
         load_wheel(tree.open(), eid)
+
+
+def test_what_a_wheel_may_lack(tree, files):
+    times, position = files[TIMES].copy(), files[POSITION].copy()
+    times[100] = times[99]
+    times[200] = times[190]
+    position[300] = np.nan
+    eid = tree.add({**files, TIMES: times, POSITION: position})
+    one = tree.open()
+    trace = load_wheel_trace(one, eid)
+    assert (trace.n_missing, trace.n_out_of_order, trace.n_samples) == (1, 2, 400)
+    assert len(trace.times) == len(trace.position) == 397
+    assert (np.diff(trace.times) > 0).all()
+    assert "1 of 400 samples are missing; 2 of 400 samples left out" in trace.note
+    with pytest.raises(MalformedFileError, match=r"0.8% in all; at most 0.5% is accepted"):
+        load_wheel_trace(one, eid, max_fault_share=0.005)
+
+
+def test_a_reset_of_the_encoder_is_no_movement():
+    times = np.arange(0.0, 100.0, 0.01)
+    position = np.sin(times) + 40.0
+    broken = np.where(times > 50.0, np.sin(times) - np.sin(50.0), position)
+    trace = clean_wheel(times, broken, max_fault_share=0.01, max_speed_rad_s=200.0)
+    assert trace.resets.shape == (1, 2)
+    assert trace.resets[0] == pytest.approx([50.0, 50.01])
+    assert np.abs(np.diff(trace.position)).max() < 0.011
+    assert trace.note == "1 resets of the encoder; such trials are missing"
 
 
 def test_single_sample_wheel(tree, files):

@@ -29,7 +29,9 @@ def test_reference_describes_the_signal(tree, files):
     assert first["bands"] == ["GCaMP", "Isosbestic"]
     assert first["rate_hz"] == pytest.approx(30.0, rel=1e-9)
     assert first["n_samples"] == 1500
-    assert first["first_sample_s"] == pytest.approx(-10 + 1 / 60)
+    assert first["first_sample_s"] == pytest.approx(-10 + 101 / 60)  # the first valid one
+    assert (first["source"], first["clock"]) == ("extracted", "session")
+    assert (first["n_trials"], first["n_trials_missing"], first["missing_share"]) == (20, 0, 0)
     assert first["last_sample_s"] == pytest.approx(-10 + 2999 / 60)
     assert (first["task_start_s"], first["task_end_s"]) == (2.0, pytest.approx(31.9))
     assert first["first_stim_on_s"] == pytest.approx(2.1)
@@ -144,24 +146,24 @@ def test_invalid_region_names_never_become_recordings(tree, files):
     assert list(load_photometry(reference)["GCaMP"]) == ["SNc"]
 
 
-def break_times(table):
-    table.loc[500, "times"] = table.loc[300, "times"]
+def no_time(table):
+    table["times"] = np.nan
 
 
-def duplicate_rows(table):
-    table.loc[501] = table.loc[499]
+def milliseconds(table):
+    table["times"] *= 1000
 
 
-def nan_time(table):
-    table.loc[7, "times"] = np.nan
+def every_frame_twice(table):
+    table["name"] = np.where(np.arange(len(table)) // 2 % 2, "GCaMP", "Isosbestic")
 
 
 def no_names(table):
     table["name"] = ""
 
 
-def empty_column(table):
-    table["G1"] = np.nan
+def empty_columns(table):
+    table["G0"] = table["G1"] = np.nan
 
 
 def text_column(table):
@@ -199,11 +201,11 @@ def drop_one(table):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (break_times, "time does not increase at 1 of 1498 steps of band Isosbestic"),
-        (duplicate_rows, "time does not increase at 1"),
-        (nan_time, "1 of 2999 times are not finite"),
+        (no_time, "0 of 2999 times are finite"),
+        (milliseconds, "GCaMP are 33.33.* s apart; at most 1 s is expected .*in seconds"),
+        (every_frame_twice, "0 samples of GCaMP.*left out: 1499 frames that follow"),
         (no_names, "bands: none; GCaMP is expected"),
-        (empty_column, "column G1: 0 of 1500 samples"),
+        (empty_columns, "columns G0, G1: 0 of 1500 samples"),
         (text_column, "column G0 has type .*string"),
         (text_times, "column times has type .*string"),
         (numeric_names, "column name has type double"),
@@ -249,8 +251,8 @@ def test_signal_is_not_listed_or_changed_later(tree, files):
     path.unlink()
     with pytest.raises(MissingFileError, match="no such file"):
         load_photometry(reference)
-    del files[SIGNAL]
-    with pytest.raises(MissingFileError, match="lists no photometry signal"):
+    del files[SIGNAL], files["raw_photometry_data/_neurophotometrics_fpData.raw.pqt"]
+    with pytest.raises(MissingFileError, match="lists no photometry signal and no raw"):
         reference_of(tree, files, number=2)
 
 

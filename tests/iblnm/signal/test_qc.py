@@ -186,14 +186,35 @@ class TestSlidingMetrics:
         mad = np.median(np.abs(residual - np.median(residual)))
         assert table["median_absolute_deviance"][0] == pytest.approx(mad, rel=1e-9)
 
-    def test_missing_value_empties_its_windows_only(self):
+    def test_too_few_values_empty_their_windows_only(self):
         rng = np.random.default_rng(2)
         times, values = np.arange(0, 600, 1 / 30), rng.normal(size=18000)
         clean = sliding_metrics(times, values)
-        values[(100 * 30)] = np.nan
+        values[(100 * 30) : (107 * 30)] = np.nan  # 5.8 % of a window
         table = sliding_metrics(times, values)
         assert table.loc[:1, NAMES].isna().all(axis=None)
         pd.testing.assert_frame_equal(table.loc[2:], clean.loc[2:])
+        # frames that are not there count like frames that are not valid
+        known = np.isfinite(values)
+        absent = sliding_metrics(times[known], values[known])
+        assert absent.loc[:1, NAMES].isna().all(axis=None)
+        wider = sliding_metrics(times, values, min_coverage=0.9)
+        assert wider[NAMES].notna().all(axis=None)
+
+    def test_a_few_missing_values_cost_no_window(self):
+        rng = np.random.default_rng(2)
+        times = np.arange(0, 600, 1 / 30)
+        noise = rng.normal(size=18000)
+        values = np.empty(18000)
+        values[:2] = noise[:2]
+        for i in range(2, 18000):
+            values[i] = 0.9 * values[i - 1] - 0.3 * values[i - 2] + noise[i]
+        clean = sliding_metrics(times, values)
+        values[rng.choice(18000, 36, replace=False)] = np.nan  # 0.2 %
+        table = sliding_metrics(times, values)
+        assert table[NAMES].notna().all(axis=None)
+        np.testing.assert_allclose(table["ar_score"], clean["ar_score"], atol=0.003)
+        np.testing.assert_allclose(table[NAMES], clean[NAMES], rtol=0.02)
 
     @pytest.mark.parametrize("values", [np.zeros(9000), np.full(9000, 0.3)])
     def test_constant_signal(self, values):
@@ -215,7 +236,8 @@ class TestSlidingMetrics:
 class TestQcTable:
     def test_rows_and_columns(self, make_bands):
         bands = make_bands()
-        raw = {"n_band_inversions": 2, "n_early_samples": 3}
+        raw = {"n_band_inversions": 2, "n_early_samples": 3, "n_late_samples": 4}
+        raw["lost_frame_fraction"] = 0.125
         table = qc_table(bands, eid="e", fiber_idx={"VTA": 0, "DR": 1}, raw=raw)
         assert QC_PHOTOMETRY.names == list(table.columns)
         QC_PHOTOMETRY.validate(QC_PHOTOMETRY.conform(table))
@@ -223,6 +245,10 @@ class TestQcTable:
         assert table["fiber_idx"].tolist() == [0, 1, 0, 1]
         assert (table["n_band_inversions"] == 2).all()
         assert (table["n_early_samples"] == 3).all()
+        assert (table["n_late_samples"] == 4).all()
+        assert (table["lost_frame_fraction"] == 0.125).all()
+        assert (table["window_share"] == 1).all()
+        assert (table["missing_fraction"] == 0).all()
         signal = table["band"] == "GCaMP"
         assert table.loc[signal, "iso_correlation"].between(0.5, 1).all()
         assert table.loc[~signal, ["iso_correlation", "bleaching_tau"]].isna().all(axis=None)

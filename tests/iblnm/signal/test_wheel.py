@@ -138,7 +138,15 @@ def test_attributes(trace):
         "units": "rad/s",
         "max_trial_s": 60.0,
         "n_capped": 0,
+        "n_reset": 0,
     }
+
+
+def test_trials_with_a_reset_are_missing(trace):
+    table = _table([20.0, 30.0, 40.0], [21.0, 31.0, 41.0])
+    result = trial_wheel_velocity(*trace, table, resets=np.array([[30.5, 30.52]]))
+    assert np.isfinite(result.to_numpy()).any(axis=1).tolist() == [True, False, True]
+    assert result.attrs["n_reset"] == 1
 
 
 def test_missing_ends_give_empty_rows(trace):

@@ -77,7 +77,28 @@ def test_alf_choice_minus_one_is_right():
     assert side.tolist() == ["right", "left", "none"]
 
 
-@pytest.mark.parametrize("bad", [2.0, NAN, 0.5])
+def test_a_missing_choice_has_no_side():
+    side = compute_choice_side(pd.DataFrame({"choice": [1.0, NAN, 0.0]}))
+    assert side.tolist() == ["left", None, "none"]
+
+
+def test_a_few_trials_without_side_are_missing_many_are_refused():
+    left = np.where(np.arange(40) % 2, NAN, 0.25)
+    trials = pd.DataFrame({"contrastLeft": left, "contrastRight": left[::-1]})
+    trials.loc[0, "contrastLeft"] = NAN  # neither
+    trials.loc[2, "contrastRight"] = 1.0  # both
+    found = compute_trial_contrasts(trials)
+    assert found["stim_side"].isna().to_numpy().nonzero()[0].tolist() == [0, 2]
+    assert found[["contrast", "signed_contrast"]].isna().all(axis=1).sum() == 2
+    with pytest.raises(MalformedFileError, match="1 of 40 trials have a contrast on both sides"):
+        compute_trial_contrasts(trials, max_unusable_share=0.04)
+    # a wrong scale is no matter of a few trials
+    trials.loc[4, "contrastLeft"] = 25.0
+    with pytest.raises(MalformedFileError, match=r"outside 0 to 1 \(for example 25\)"):
+        compute_trial_contrasts(trials)
+
+
+@pytest.mark.parametrize("bad", [2.0, 0.5])
 def test_unknown_choice(bad):
     with pytest.raises(MalformedFileError, match="1 of 3 trials have choice"):
         compute_choice_side(pd.DataFrame({"choice": [1.0, bad, -1.0]}))

@@ -40,6 +40,12 @@ def test_fractions():
     assert compute_nogo_fraction(trials) == pytest.approx(2 / 5)
 
 
+def test_trials_without_outcome_or_choice_are_no_errors():
+    trials = pd.DataFrame({"feedbackType": [1, np.nan, 1, -1], "choice": [1, 1, np.nan, -1]})
+    assert compute_fraction_correct(trials) == 0.5
+    assert compute_nogo_fraction(trials) == 0.0
+
+
 def test_fractions_of_nothing():
     trials = pd.DataFrame({"feedbackType": [-1.0], "choice": [0.0]})
     assert np.isnan(compute_fraction_correct(trials))

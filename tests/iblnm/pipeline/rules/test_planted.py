@@ -41,9 +41,11 @@ def _trials(n: int) -> pd.DataFrame:
     stim_on = 10.0 + 5.0 * np.arange(n)
     return pd.DataFrame(
         {
+            "intervals_0": stim_on - 0.5,
             "stimOn_times": stim_on,
             "firstMovement_times": stim_on + 0.2,
             "feedback_times": stim_on + 0.5,
+            "stim_side": np.where(right, "right", "left"),
             "signed_contrast": np.where(right, 100.0, -100.0),
             "choice": np.where(right, -1.0, 1.0),
             "feedbackType": 1.0,
@@ -100,6 +102,18 @@ FAULTLESS: dict[str, dict[str, Any]] = {
         "fiber_idx": [0, 1],
         "bands": [["GCaMP", "Isosbestic"]] * 2,
         "unmapped_columns": [[], []],
+        "brain_region": ["VTA", "SNc"],
+        "clock": "session",
+        "missing_share": [0.01, 0.0],
+        "longest_gap_s": [1.5, 0.0],
+        "n_gaps": [2, 0],
+        "n_trials": 200,
+        "n_trials_missing": [3, 0],
+        "still_s": 0.1,
+        "saturated_s": 0.0,
+        "n_out_of_order": 0,
+        "largest_back_s": 0.0,
+        "n_repeated": 0,
         "first_sample_s": 1.0,
         "last_sample_s": 100.0,
         "first_stim_on_s": 5.0,
@@ -111,6 +125,8 @@ FAULTLESS: dict[str, dict[str, Any]] = {
         "n_unique_samples": [0.5, 0.4],
         "n_band_inversions": 0.0,
         "n_early_samples": 0.0,
+        "n_late_samples": 1.0,
+        "lost_frame_fraction": 0.0002,
     },
     "preprocessed": {
         "VTA": {
@@ -169,6 +185,14 @@ PLANTED = {
     "true_duplicate_session": Planted({"start_time": ["2024-01-01T09:00:00"] * 2}, 1, 0),
     "insufficient_trials": Planted(dict(_trials(89)), 89, 90),
     "choice_sign": Planted({"choice": -_TRIALS["choice"]}, 200, 0),
+    "unusable_trials": Planted(
+        {
+            "choice": _TRIALS["choice"].where(_TRIALS.index >= 20),
+            "feedbackType": _TRIALS["feedbackType"].where(_TRIALS.index < 190),
+        },
+        0.15,
+        0.1,
+    ),
     "incomplete_event_times": Planted(
         {"feedback_times": _TRIALS["feedback_times"].where(_TRIALS.index >= 50)}, 0.75, 0.9
     ),
@@ -186,6 +210,12 @@ PLANTED = {
     "psychometric_at_bound": Planted({"psych_20_at_bound": True}, 1, 0),
     "ambiguous_region_mapping": Planted({"recording_name": ["VTA", None]}, 1, 0),
     "trials_not_in_photometry_time": Planted({"first_sample_s": 5.5}, 0.5, 0),
+    "incomplete_signal": Planted({"n_trials_missing": [50, 0]}, 0.25, 0.1),
+    "clock_out_of_order": Planted({"n_out_of_order": 7, "largest_back_s": 0.2}, 7, 0),
+    "repeated_frames": Planted({"n_repeated": 3}, 3, 0),
+    "still_signal": Planted({"still_s": [0.1, 90.0]}, 90, 5),
+    "saturated_signal": Planted({"saturated_s": [2.5, 0.0]}, 2.5, 0.5),
+    "late_samples": Planted({"n_late_samples": 2.0, "lost_frame_fraction": 0.05}, 0.05, 0.001),
     "missing_isosbestic": Planted({"bands": [["GCaMP"]] * 2}, 0, 1),
     "band_inversion": Planted({"n_band_inversions": 3.0}, 3, 0),
     "early_samples": Planted({"n_early_samples": 5.0}, 5, 0),

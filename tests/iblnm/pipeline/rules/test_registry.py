@@ -46,15 +46,19 @@ TABLE = {
     },
     "sessions": {"WARN": "true_duplicate_session"},
     "trials": {
-        "BLOCK": "insufficient_trials choice_sign",
+        "BLOCK": "insufficient_trials unusable_trials choice_sign",
         "WARN": "incomplete_event_times block_structure_bug missing_block_info "
         "negative_reaction_time",
     },
     "photometry": {
         "BLOCK": "ambiguous_region_mapping trials_not_in_photometry_time",
-        "WARN": "missing_isosbestic",
+        "ERROR": "clock_out_of_order repeated_frames",
+        "WARN": "missing_isosbestic incomplete_signal still_signal saturated_signal",
     },
-    "photometry_qc": {"BLOCK": "band_inversion early_samples", "WARN": "few_unique_samples"},
+    "photometry_qc": {
+        "BLOCK": "band_inversion early_samples",
+        "WARN": "few_unique_samples late_samples",
+    },
     "preprocessed": {"WARN": "isosbestic_fit"},
     "performance": {"WARN": "psychometric_at_bound"},
     "video_qc": {
