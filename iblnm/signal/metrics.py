@@ -154,10 +154,10 @@ def missing_fraction(signal: BandSignal) -> float:
     """Share of the samples at the band's rate that are not there or not valid."""
     from iblnm.signal.checks import sampling_interval
 
-    times = signal.times
-    n_expected = round((times[-1] - times[0]) / sampling_interval(times)) + 1
-    n_valid = np.isfinite(signal.values).sum()
-    return float(max(0.0, 1.0 - n_valid / max(n_expected, len(times))))
+    steps = np.diff(signal.times) / sampling_interval(signal.times)
+    n_lost = float(np.rint(steps[steps > 1.5] - 1.0).sum())
+    n_invalid = float((~np.isfinite(signal.values)).sum())
+    return (n_lost + n_invalid) / (len(signal.values) + n_lost)
 
 
 def window_share(signal: BandSignal) -> float:

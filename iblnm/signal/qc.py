@@ -95,7 +95,7 @@ def sliding_metrics(
     *,
     window_s: float = 120.0,
     step_s: float = 60.0,
-    min_coverage: float = 1.0,
+    min_coverage: float = 0.95,
     metrics: Sequence[Metric] | None = None,
 ) -> pd.DataFrame:
     """Quality metrics of a signal in sliding, linearly detrended windows.
