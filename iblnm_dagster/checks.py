@@ -39,11 +39,6 @@ def build_catalog_checks() -> list[AssetChecksDefinition]:
     return [_duplicate_check(RULES["true_duplicate_session"]), pass_share]
 
 
-def check_severity(name: str) -> str:
-    """Severity of a check by its name: BLOCK, ERROR or WARN."""
-    return RULES[name].severity
-
-
 def _checks_of(asset: str, rules: list[Rule]) -> AssetChecksDefinition:
     @multi_asset_check(
         name=f"{asset}_checks", specs=[_spec(rule) for rule in rules], can_subset=True

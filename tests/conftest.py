@@ -12,13 +12,19 @@ import pytest
 from iblnm.config import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+COSTLY = {"faulty", "dagster_page", "real_run"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items) -> None:
-    """With several workers a costly fixture is made by one of them, a module's by its own."""
+    """With several workers a costly fixture is made by one of them, a module's by its own.
+
+    What needs one of these is slow, whichever test happens to be the first to make it.
+    """
     for item in items:
-        shared = {"faulty", "dagster_page", "real_run"} & set(item.fixturenames)
+        shared = COSTLY & set(item.fixturenames)
+        if shared or "browser" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
         group = shared.pop() if shared else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))
 

@@ -181,14 +181,6 @@ def no_units() -> dict[str, int]:
     return dict.fromkeys(("sessions", "recordings", "subjects", "trials"), 0)
 
 
-def counts_in_words(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """The counts in one line, for a log or a caption."""
-    return "; ".join(
-        f"{stage}: " + ", ".join(f"{number} {unit}" for unit, number in units.items())
-        for stage, units in counts.items()
-    )
-
-
 def _n_distinct(table: pd.DataFrame, names: tuple[str, ...]) -> int:
     if any(name not in table for name in names) or table.empty:
         return 0

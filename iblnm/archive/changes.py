@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from iblnm.archive.listing import MAX_ROWS, exact_text, list_remote_sessions
 from iblnm.archive.remote import rest
-from iblnm.archive.sync_state import Listed
+from iblnm.archive.sync_state import Sight
 from iblnm.errors import NotFoundError
 
 _STAMPS = {
@@ -35,28 +34,6 @@ _FIELDS = (
 _DATASET_FIELDS = ("collection", "name", "revision", "file_size", "hash", "default_revision")
 
 
-@dataclass(frozen=True)
-class Sight:
-    """Content of one session.
-
-    Parameters
-    ----------
-    fingerprint : str
-        Digest of what the pipeline reads of it.
-    start_time : str
-        ISO 8601.
-    stamp : str, optional
-        Its last save, by the clock of the server (ISO 8601, without time zone).
-    changed : float, optional
-        When its content last changed, where that is known [s since 1970].
-    """
-
-    fingerprint: str
-    start_time: str
-    stamp: str | None = None
-    changed: float | None = None
-
-
 class RemoteChanges:
     """The sessions of a project on Alyx.
 
@@ -75,8 +52,8 @@ class RemoteChanges:
         self._project = project
         self._patience = {} if max_total_s is None else {"max_total_s": max_total_s}
 
-    def changed_since(self, clock: str, stamp: str) -> list[Listed]:
-        """Sessions that were saved, or a dataset of which was saved, at this time or later.
+    def changed_since(self, clock: str, stamp: str) -> dict[str, str]:
+        """Sessions saved, or of which a dataset was saved, at this time or later: start by eid.
 
         Parameters
         ----------
@@ -86,8 +63,8 @@ class RemoteChanges:
         """
         return self._list(condition=f"{_STAMPS[clock]}__gte,{stamp}")
 
-    def started_between(self, start: str, end: str) -> list[Listed]:
-        """Sessions with start <= start_time < end."""
+    def started_between(self, start: str, end: str) -> dict[str, str]:
+        """Sessions with start <= start_time < end: start by eid."""
         return self._list(start=start, end=end)
 
     def newest_dataset_stamp(self, stamp: str) -> str | None:
@@ -111,9 +88,9 @@ class RemoteChanges:
             exact_stamp(stamp) if stamp else None,
         )
 
-    def _list(self, **window: str) -> list[Listed]:
+    def _list(self, **window: str) -> dict[str, str]:
         rows = list_remote_sessions(self._one, self._project, **window, **self._patience)
-        return [Listed(eid, str(row["start_time"])) for eid, row in rows.items()]
+        return {eid: str(row["start_time"]) for eid, row in rows.items()}
 
 
 def record_fingerprint(record: Mapping[str, Any]) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from iblnm.archive.changes import Sight, digest, record_fingerprint
+from iblnm.archive.changes import digest, record_fingerprint
 from iblnm.archive.records import LocalRecords
-from iblnm.archive.sync_state import Listed
+from iblnm.archive.sync_state import Sight
 from iblnm.errors import DataError, MissingFileError
 from iblnm.storage.parquet import read_table
 
@@ -52,8 +52,8 @@ class LocalChanges:
         self._listed: dict[str, str] = {}
         self._noted: dict[str, str] = {}
 
-    def list_all(self) -> tuple[list[Listed], list[str]]:
-        """All sessions of the project, and those that look other than in the list noted before.
+    def list_all(self) -> tuple[dict[str, str], list[str]]:
+        """Start by eid of all sessions of the project, and which look other than those noted last.
 
         Raises
         ------
@@ -65,8 +65,10 @@ class LocalChanges:
             eid: digest([session.static, *map(_mtime, session.folders), _stat(self._record(eid))])
             for eid, session in self._sessions.items()
         }
-        rows = [Listed(eid, _start(session)) for eid, session in self._sessions.items()]
-        return rows, [eid for eid, found in self._listed.items() if self._noted.get(eid) != found]
+        starts = {eid: _start(session) for eid, session in self._sessions.items()}
+        return starts, [
+            eid for eid, found in self._listed.items() if self._noted.get(eid) != found
+        ]
 
     def noted(self) -> None:
         """The list has been taken in; the next tells what differs from it."""

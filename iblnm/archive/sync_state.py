@@ -57,41 +57,24 @@ DELETE FROM facts WHERE name = 'listing';
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A session as a list of the archive shows it.
+class Sight:
+    """Content of one session.
 
     Parameters
     ----------
-    eid : str
+    fingerprint : str
+        Digest of what the pipeline reads of it.
     start_time : str
         ISO 8601.
-    """
-
-    eid: str
-    start_time: str
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a look at one session found.
-
-    Parameters
-    ----------
-    eid : str
-    fingerprint : str or None
-        Digest of its content; None if the archive has no such session (any more).
-    time : float
-        When the look began [s since 1970]: a run created later reads this content or newer.
-    start_time : str, optional
-        As it is now.
+    stamp : str, optional
+        Its last save, by the clock of the server (ISO 8601, without time zone).
     changed : float, optional
-        When the content last changed, where that is known [s since 1970].
+        When its content last changed, where that is known [s since 1970].
     """
 
-    eid: str
-    fingerprint: str | None
-    time: float
-    start_time: str | None = None
+    fingerprint: str
+    start_time: str
+    stamp: str | None = None
     changed: float | None = None
 
 
@@ -178,7 +161,7 @@ class SyncState:
 
     def note(
         self,
-        rows: Iterable[Listed],
+        starts: Mapping[str, str],
         *,
         named: float | None = None,
         awaited_s: float = 0.0,
@@ -188,7 +171,8 @@ class SyncState:
 
         Parameters
         ----------
-        rows : iterable of Listed
+        starts : mapping
+            Start times (ISO 8601) by eid.
         named : float, optional
             Every session of the list is known to have changed: it is due, and again later,
             since what changed with it may show late. The time is after the list was made
@@ -203,19 +187,18 @@ class SyncState:
         list of str
             Sessions that were not known.
         """
-        rows = list(rows)
         with self._transaction() as db:
-            new = _insert(db, rows)
+            new = _insert(db, starts)
             if named is not None:
                 db.executemany(
                     "UPDATE sessions SET named = ?1 WHERE eid = ?2 AND named + ?3 <= ?1",
-                    [(named, row.eid, awaited_s) for row in rows],
+                    [(named, eid, awaited_s) for eid in starts],
                 )
             _set_facts(db, facts)
         return new
 
     def note_all(
-        self, rows: Iterable[Listed], start: str = "", end: str | None = None, **facts: Any
+        self, starts: Mapping[str, str], start: str = "", end: str | None = None, **facts: Any
     ) -> list[str]:
         """Take in the list of all sessions that start in a window.
 
@@ -223,7 +206,8 @@ class SyncState:
 
         Parameters
         ----------
-        rows : iterable of Listed
+        starts : mapping
+            Start times (ISO 8601) by eid.
         start, end : str
             ``start <= start_time < end``; by default there are no limits.
         **facts
@@ -234,10 +218,8 @@ class SyncState:
         list of str
             Sessions that were not known.
         """
-        rows = list(rows)
-        listed = {row.eid for row in rows}
         with self._transaction() as db:
-            new = _insert(db, rows)
+            new = _insert(db, starts)
             known = db.execute(
                 "SELECT eid, withdrawn IS NULL,"
                 " start_time >= ?1 AND (?2 IS NULL OR start_time < ?2) FROM sessions",
@@ -248,8 +230,8 @@ class SyncState:
                 [
                     eid
                     for eid, is_there, is_within in known
-                    if (is_within and is_there and eid not in listed)
-                    or (not is_there and eid in listed)
+                    if (is_within and is_there and eid not in starts)
+                    or (not is_there and eid in starts)
                 ],
             )
             _set_facts(db, facts)
@@ -295,11 +277,20 @@ class SyncState:
             ).fetchall()
         return [eid for (eid,) in rows]
 
-    def looked(self, looks: Iterable[Look], **facts: Any) -> None:
-        """Take in what looks found, and store these facts with it."""
+    def looked(self, sights: Mapping[str, tuple[float, Sight | None]], **facts: Any) -> None:
+        """Take in what looks at sessions found.
+
+        Parameters
+        ----------
+        sights : mapping
+            By eid: when the look began [s since 1970], for a run created later reads this content
+            or newer; and what it found, None if the archive has no such session (any more).
+        **facts
+            Stored in the same transaction.
+        """
         with self._transaction() as db:
-            for look in looks:
-                _take_in(db, look)
+            for eid, (began, sight) in sights.items():
+                _take_in(db, eid, began, sight)
             _set_facts(db, facts)
 
     def failed(self, eid: str, now: float) -> None:
@@ -424,38 +415,38 @@ def _set_facts(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
     )
 
 
-def _insert(db: sqlite3.Connection, rows: Iterable[Listed]) -> list[str]:
+def _insert(db: sqlite3.Connection, starts: Mapping[str, str]) -> list[str]:
     sql = "INSERT OR IGNORE INTO sessions (eid, start_time) VALUES (?, ?)"
-    return [row.eid for row in rows if db.execute(sql, (row.eid, row.start_time)).rowcount]
+    return [eid for eid, start in starts.items() if db.execute(sql, (eid, start)).rowcount]
 
 
 def _look_at(db: sqlite3.Connection, eids: Iterable[str]) -> None:
     db.executemany("UPDATE sessions SET looked = -1 WHERE eid = ?", [(eid,) for eid in eids])
 
 
-def _take_in(db: sqlite3.Connection, look: Look) -> None:
+def _take_in(db: sqlite3.Connection, eid: str, began: float, sight: Sight | None) -> None:
     seen, handled, withdrawn = db.execute(
-        "SELECT seen, handled, withdrawn FROM sessions WHERE eid = ?", (look.eid,)
+        "SELECT seen, handled, withdrawn FROM sessions WHERE eid = ?", (eid,)
     ).fetchone()
     db.execute(
-        "UPDATE sessions SET looked = ?, attempts = 0, retry_at = 0 WHERE eid = ?",
-        (look.time, look.eid),
+        "UPDATE sessions SET looked = ?, attempts = 0, retry_at = 0 WHERE eid = ?", (began, eid)
     )
-    if (look.fingerprint is None) != (withdrawn is not None):
-        stamp = datetime.fromtimestamp(look.time, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        gone = stamp if look.fingerprint is None else None
-        db.execute("UPDATE sessions SET withdrawn = ? WHERE eid = ?", (gone, look.eid))
-        _set_facts(db, {"withdrawn_changed": look.time})
-    if look.start_time:
-        db.execute("UPDATE sessions SET start_time = ? WHERE eid = ?", (look.start_time, look.eid))
-    if look.fingerprint in (None, seen):
+    if (sight is None) != (withdrawn is not None):
+        stamp = datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        gone = stamp if sight is None else None
+        db.execute("UPDATE sessions SET withdrawn = ? WHERE eid = ?", (gone, eid))
+        _set_facts(db, {"withdrawn_changed": began})
+    if sight is None:
         return
+    db.execute("UPDATE sessions SET start_time = ? WHERE eid = ?", (sight.start_time, eid))
+    if sight.fingerprint == seen:
+        return
+    was_there = seen is None and sight.changed is not None
+    since = min(sight.changed, began) if was_there else began
     # a run for what was seen may be under way: even if the handled content is back, it is not
     # what the outputs will hold
     handled = handled if seen == handled else None
-    was_there = seen is None and look.changed is not None
-    since = min(look.changed, look.time) if was_there else look.time
     db.execute(
         "UPDATE sessions SET seen = ?, since = ?, handled = ? WHERE eid = ?",
-        (look.fingerprint, since, handled, look.eid),
+        (sight.fingerprint, since, handled, eid),
     )

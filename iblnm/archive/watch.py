@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from iblnm.archive.changes import RemoteChanges, Sight, exact_stamp, later
+from iblnm.archive.changes import RemoteChanges, exact_stamp, later
 from iblnm.archive.listing import FIRST_START, LAST_START, MAX_ROWS
-from iblnm.archive.sync_state import Look, SyncState
+from iblnm.archive.sync_state import Sight, SyncState
 from iblnm.config import Settings, SyncSettings
 from iblnm.errors import AuthenticationError, IblnmError, TransientError
 
@@ -267,12 +267,6 @@ class _Round:
         self._store(sights)
 
     def _store(self, sights: dict[str, tuple[float, Sight | None]]) -> None:
-        looks = [
-            Look(eid, None, began)
-            if sight is None
-            else Look(eid, sight.fingerprint, began, sight.start_time, sight.changed)
-            for eid, (began, sight) in sights.items()
-        ]
-        self.found.looks += len(looks)
+        self.found.looks += len(sights)
         stamps = [sight.stamp for _, sight in sights.values() if sight is not None]
-        self._state.looked(looks, **self._moved(*stamps))
+        self._state.looked(sights, **self._moved(*stamps))

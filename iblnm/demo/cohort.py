@@ -65,10 +65,6 @@ class Subject:
     in_table: bool = True
     is_chronic: bool = False
 
-    @property
-    def neuromodulator(self) -> str:
-        return self.fibers[0][0].split("-")[1]
-
 
 @dataclass
 class SessionPlan:

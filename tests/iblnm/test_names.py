@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import ast
+import subprocess
+import sys
 from importlib import import_module
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from iblnm.data import PhotometrySession, PhotometrySessionGroup
 
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = [
+    "one",
+    "brainbox",
+    "iblphotometry",
+    "scipy",
+    "sklearn",
+    "statsmodels",
+    "matplotlib",
+    "xarray",
+    "h5py",
+    "pandera",
+    "requests",
+    "dagster",
+]
 NAMES = {
     "analysis": """
         get_responses compute_bleaching_tau compute_iso_correlation resample_signal
@@ -99,3 +118,38 @@ def test_names_of_a_session_and_of_a_group():
     group = PhotometrySessionGroup(sessions.assign(**fibre))
     assert [name for name in SESSION.split() if not hasattr(PhotometrySession, name)] == []
     assert [name for name in GROUP.split() if not hasattr(group, name)] == []
+
+
+def _modules_of(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+@pytest.mark.parametrize("facade", ["util", "validation", "gui"])
+def test_nothing_inside_imports_names_made_for_notebooks(facade):
+    name = f"iblnm.{facade}"
+    users, n_modules = [], 0
+    for folder in ("iblnm", "iblnm_dagster"):
+        for path in (ROOT / folder).rglob("*.py"):
+            place = path.relative_to(ROOT)
+            n_modules += 1
+            if facade not in place.with_suffix("").parts and any(
+                module == name or module.startswith(f"{name}.") for module in _modules_of(path)
+            ):
+                users.append(str(place))
+    assert n_modules > 100
+    assert users == []
+
+
+@pytest.mark.parametrize("facade", ["util", "validation", "io"])
+def test_names_made_for_notebooks_load_nothing_heavy(facade):
+    code = f"import sys, iblnm.{facade}; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert [name for name in HEAVY if name in run.stdout.split()] == []

@@ -11,7 +11,6 @@ from iblnm.analysis.stats.intercept import fit_intercept
 from iblnm.analysis.trials import code_trials
 from iblnm.errors import DataError
 
-WHEEL_VARIABLES = ("peak_velocity", "reaction_time", "movement_time")
 _LEVEL = 0.95
 
 

@@ -15,7 +15,7 @@ from iblnm.analysis.stats.comparisons import (
 from iblnm.analysis.stats.corrections import correct_p
 from iblnm.io.stamps import local_times
 from iblnm.task.contrasts import require_columns
-from iblnm.task.performance import STAGES, count_sessions_to_stage
+from iblnm.task.performance import count_sessions_to_stage
 from iblnm.task.psychometric import BLOCKS
 from iblnm.task.psychometric import PARAMETERS as FIT_PARAMETERS
 
@@ -315,11 +315,6 @@ def hodges_lehmann(
     if rank < 1:
         return median, np.nan, np.nan
     return median, float(differences[rank - 1]), float(differences[n - rank])
-
-
-def stage_order(session_types: Sequence[str]) -> list[str]:
-    """Tasks in order of training, others after them by name."""
-    return sorted(set(session_types), key=lambda t: (STAGES.index(t) if t in STAGES else 99, t))
 
 
 def _with_targets(sessions: pd.DataFrame, targets: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,6 @@ import numpy as np
 
 from iblnm.analysis.stats.products import Products, satterthwaite, variance_of_variance
 
-_N_NODES = 64
 _N_SCAN = 60
 _N_STEPS = 45
 _LARGEST_LOG = np.log(1e6)
@@ -98,56 +97,38 @@ def leave_one_out(products: Products, columns: np.ndarray) -> tuple[np.ndarray, 
     ratio : ndarray, shape (K,)
         τ²/σ² without subject k.
 
-    Notes
-    -----
-    The sums over all subjects are analytic functions of λ; they are interpolated from
-    Chebyshev nodes (to rounding error) and the held-out subject's own term is subtracted, so
-    that work and memory are linear in subjects.
     """
-    sums = _InterpolatedSums(products, columns)
-    k = len(products.n)
-    ratio = _maximise(sums.deviances, k, sums.unit)
+    sums = _SumsOfOthers(products, columns)
+    ratio = _maximise(sums.deviances, len(products.n), _unit(products.n))
     return sums.solve(ratio)[0], ratio
 
 
-class _InterpolatedSums:
+class _SumsOfOthers:
     """Sums over all subjects but one, at one variance ratio per left-out subject."""
 
     def __init__(self, products: Products, columns: np.ndarray):
         self.n = products.n
         self.p = len(columns)
-        self.unit = _unit(products.n)
         xx = products.xx[:, columns][:, :, columns]
         xy = products.xy[:, columns]
-        self.full = _stack(xx, xy, products.yy)
+        full = _stack(xx, xy, products.yy)
+        self.others = full.sum(0) - full
         ones_x, ones_y = xx[:, 0], xy[:, 0]
         self.taken = _stack(
             ones_x[:, :, None] * ones_x[:, None, :], ones_x * ones_y[:, None], ones_y**2
         )
-        angles = (2 * np.arange(_N_NODES) + 1) * np.pi / (2 * _N_NODES)
-        self.nodes = (1 + np.cos(angles)) / 2
-        self.node_weights = (-1.0) ** np.arange(_N_NODES) * np.sin(angles)
-        a = self.n * self.unit
-        mixed = (1 - self.nodes[:, None]) + a * self.nodes[:, None]
-        at_nodes = self.unit * self.nodes[:, None] / mixed
-        self.table = np.column_stack([at_nodes @ self.taken, np.log(mixed).sum(1)])
 
-    def _others(self, ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _at(self, ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Σ (v − w·taken) and Σ log(1 + λn) over the other subjects; one λ per row."""
-        s = ratio / (ratio + self.unit)
-        distance = s[:, None] - self.nodes
-        exact = np.abs(distance) < 1e-15
-        kernel = self.node_weights / np.where(exact, 1.0, distance)
-        kernel = np.where(exact.any(1, keepdims=True), exact.astype(float), kernel)
-        table = (kernel @ self.table) / kernel.sum(1, keepdims=True)
-        own = (ratio / (1 + ratio * self.n))[:, None] * self.taken
-        sums = self.full.sum(0) - self.full - (table[:, :-1] - own)
-        logdet = table[:, -1] - len(self.n) * np.log1p(-s) - np.log1p(ratio * self.n)
-        return sums, logdet
+        grown = ratio[:, None] * self.n
+        weight = ratio[:, None] / (1 + grown)
+        np.fill_diagonal(weight, 0.0)
+        np.fill_diagonal(grown, 0.0)
+        return self.others - weight @ self.taken, np.log1p(grown).sum(1)
 
     def solve(self, ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """β, XᵀV⁻¹X, the residual sum of squares and log|V| of each fold."""
-        sums, logdet = self._others(ratio)
+        sums, logdet = self._at(ratio)
         xvx, xvy, yvy = _unstack(sums, self.p)
         beta = np.linalg.solve(xvx, xvy[:, :, None])[:, :, 0]
         return beta, xvx, yvy - np.einsum("kp,kp->k", beta, xvy), logdet
@@ -159,10 +140,7 @@ class _InterpolatedSums:
 
 
 def _unit(n: np.ndarray) -> float:
-    """Ratio at which the search is centred: between those of the smallest and largest subject.
-
-    With it the interpolated functions of s = λ/(λ + c) have no singularity near [0, 1].
-    """
+    """Ratio at which the search is centred: between those of the smallest and largest subject."""
     return float(1 / np.sqrt(n.min() * n.max()))
 
 

@@ -7,7 +7,6 @@ from iblnm.analysis.regressors.tables import PEAK_VELOCITY
 from iblnm.analysis.result import (
     AnalysisResult,
     count_units,
-    counts_in_words,
     no_units,
     write_result,
 )
@@ -40,5 +39,3 @@ def test_units_are_counted_once():
     assert count_units(table) == {"sessions": 2, "recordings": 3, "subjects": 2, "trials": 3}
     assert count_units(table.drop(columns="trial"), trials=7)["trials"] == 7
     assert count_units(table.iloc[:0]) == no_units()
-    words = counts_in_words({"used": count_units(table)})
-    assert words == "used: 2 sessions, 3 recordings, 2 subjects, 3 trials"

@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from iblnm.archive.sync_state import FIRST_RETRY_S, Listed, Look, SyncState
+from iblnm.archive.sync_state import FIRST_RETRY_S, Sight, SyncState
 from iblnm.errors import UnreadableFileError
 
 
@@ -20,12 +20,16 @@ def state(tmp_path) -> SyncState:
     return SyncState(tmp_path / "metadata" / "sync.sqlite")
 
 
-def _listed(*eids: str) -> list[Listed]:
-    return [Listed(eid, f"2024-01-0{9 - i}T10:00:00") for i, eid in enumerate(eids)]
+STARTS = {"x": "2024-01-09T10:00:00", "y": "2024-01-08T10:00:00", "z": "2024-01-07T10:00:00"}
 
 
-def _see(state: SyncState, eid: str, content: str, time: float, **known) -> None:
-    state.looked([Look(eid, content, time, **known)])
+def _listed(*eids: str) -> dict[str, str]:
+    return {eid: STARTS[eid] for eid in eids}
+
+
+def _see(state: SyncState, eid: str, content: str | None, time: float, **known) -> None:
+    sight = None if content is None else Sight(content, STARTS[eid], **known)
+    state.looked({eid: (time, sight)})
 
 
 def test_new_and_changed_sessions_are_due_in_order_of_their_start(state):
@@ -165,9 +169,9 @@ def test_a_list_of_a_window_misses_only_what_starts_in_it(state):
     state.note(_listed("x", "y", "z"))  # on the 9th, the 8th and the 7th
     for eid in "xyz":
         _see(state, eid, "one", 2.0)
-    assert state.note_all([], "2024-01-08", "2024-01-09") == []
+    assert state.note_all({}, "2024-01-08", "2024-01-09") == []
     assert state.due(3.0) == ["y"]
-    assert state.note_all([Listed("new", "2024-01-09T00:00:00")], "2024-01-09") == ["new"]
+    assert state.note_all({"new": "2024-01-09T00:00:00"}, "2024-01-09") == ["new"]
     assert state.due(3.0) == ["y", "new", "x"]
     assert state.start_after("2024-01-07T10:00:00", 2) == "2024-01-09T00:00:00"
     assert state.start_after("2024-01-07T10:00:00", 4) is None
@@ -241,10 +245,10 @@ def test_reading_withdrawn_sessions_makes_no_table(state, tmp_path):
 def test_a_killed_writer_leaves_whole_transactions(state, tmp_path):
     code = (
         "import sys, itertools\n"
-        "from iblnm.archive.sync_state import Listed, SyncState\n"
+        "from iblnm.archive.sync_state import SyncState\n"
         "state = SyncState(sys.argv[1])\n"
         "for i in itertools.count():\n"
-        "    rows = [Listed(f'{i}-{k}', '2024') for k in range(50)]\n"
+        "    rows = {f'{i}-{k}': '2024' for k in range(50)}\n"
         "    state.note(rows, last=i)\n"
         "    print(i, flush=True)\n"
     )
