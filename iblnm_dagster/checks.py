@@ -79,8 +79,12 @@ def _duplicate_check(rule: Rule) -> AssetChecksDefinition:
         sessions: pd.DataFrame,
         settings: ResourceParam[Settings],
     ) -> AssetCheckResult:
+        from iblnm.pipeline.selection import with_performance
+        from iblnm.storage.store import SessionStore
         from iblnm_dagster.outcomes import current_duplicate_candidates
 
+        performance = SessionStore(settings).collect("performance")
+        sessions = with_performance(sessions, performance)
         candidates = current_duplicate_candidates(context.instance, sessions)
         return _result(rule.asset, rule.evaluate(settings, sessions=candidates))
 

@@ -118,9 +118,11 @@ def _outcomes_in_words(
     from iblnm.data import qc_catalog
     from iblnm.data.catalog import sessions_table
     from iblnm.pipeline.labels import read_labels
+    from iblnm.pipeline.selection import with_performance
 
     labels = read_labels(settings.labels_fpath)
-    matrix = current_matrix(instance, sessions_table(store, labels), labels, settings)
+    sessions = with_performance(sessions_table(store, labels), store.collect("performance"))
+    matrix = current_matrix(instance, sessions, labels, settings)
     failed = {failure.eid for failure in asset_failures(instance)}
     standings = qc_catalog.session_standings(matrix, failed).value_counts()
     lines = []

@@ -20,12 +20,11 @@ from iblnm.data.group_tables import read_catalog, selection_tables
 from iblnm.data.session import PhotometrySession
 from iblnm.errors import DataError
 from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry
-from iblnm.pipeline.rules.cohort import TrueDuplicateSession
+from iblnm.pipeline.rules.cohort import TrueDuplicateSession, used_of_day
 from iblnm.pipeline.rules.values import as_values
 from iblnm.pipeline.selection import (
     Criterion,
     account_in_words,
-    first_of_day,
     select_sessions,
     what_removed_all,
 )
@@ -283,20 +282,18 @@ class PhotometrySessionGroup(GroupAnalyses):
             One row per session that was left out, with the columns of an error log; the
             message names the session that stays.
         """
-        kept = first_of_day(self.sessions)
-        days = self.sessions.assign(day=self.sessions["start_time"].astype("string").str[:10])
-        days = days[["subject", "day", "eid"]]
-        pairs = days[~kept].merge(days[kept], on=["subject", "day"], suffixes=("", "_kept"))
+        sessions = self.sessions.assign(used=used_of_day(self.sessions))
+        left_out = sessions[sessions["used"] != sessions["eid"]]
         entries = [
             make_log_entry(
                 row.eid,
                 error_type=TrueDuplicateSession.__name__,
-                error_message=f"{row.subject} has another session on {row.day}; "
-                f"{row.eid_kept} is used.",
+                error_message=f"{row.subject} has another session on {str(row.start_time)[:10]}; "
+                f"{row.used} is used.",
             )
-            for row in pairs.itertuples()
+            for row in left_out.itertuples()
         ]
-        self.filter(self.recordings["eid"].isin(days["eid"][kept]))
+        self.filter(~self.recordings["eid"].isin(left_out["eid"]))
         return pd.DataFrame(entries, columns=LOG_COLUMNS)
 
     # sessions ------------------------------------------------------------------------------

@@ -205,11 +205,11 @@ def duplicate_outcomes(
     Returns
     -------
     DataFrame
-        Columns of `QC_MATRIX`. The first usable session of a mouse and day passes, those
-        after it warn; the value is the number of usable sessions before it on that day.
+        Columns of `QC_MATRIX`. The session of a mouse and day that analyses use passes, the
+        other usable ones warn; the value is the position after it.
     """
     rule = RULES[DUPLICATES]
-    found = duplicates(candidates, usable_sessions(candidates, settings))
+    found = duplicates(candidates, usable_sessions(candidates, settings), settings)
     day = found.groupby(["subject", "day"], sort=False)
     earlier = pd.Series(day.cumcount().to_numpy(), index=found["eid"]).to_dict()
     kept = pd.Series(day["eid"].transform("first").to_numpy(), index=found["eid"]).to_dict()
@@ -225,7 +225,7 @@ def duplicate_outcomes(
                 "outcome": "warn" if count else "pass",
                 "value": float(count),
                 "limit": rule.limit(settings),
-                "message": f"Usable sessions of the mouse earlier on the same day: {count}"
+                "message": f"Usable sessions of the mouse before it on the same day: {count}"
                 + (f"; {kept[eid]} is used." if count else "."),
                 "evaluated_at": evaluated_at,
             }

@@ -14,6 +14,7 @@ from iblnm.errors import DataError, IblnmError
 from iblnm.pipeline.graph import essential_stages
 from iblnm.pipeline.labels import label_sessions
 from iblnm.pipeline.rules import RULES, error_types, umbrella_types
+from iblnm.pipeline.rules.cohort import used_of_day
 from iblnm.pipeline.rules.values import (
     as_values,
     get_list,
@@ -382,20 +383,50 @@ def _levels(contrasts: Any) -> frozenset[float]:
 
 
 def first_of_day(table: pd.DataFrame) -> np.ndarray:
-    """Which sessions have no earlier one of their subject and day in the table.
+    """Which sessions are the one that is used of their subject's day.
 
     Parameters
     ----------
     table : DataFrame
-        ``eid``, ``subject``, ``start_time``, and ``number`` to tell sessions of one time.
+        See `iblnm.pipeline.rules.cohort.used_of_day`.
 
     Returns
     -------
     ndarray of bool, shape (n_sessions,)
         A session of unknown subject or day is no duplicate.
     """
-    day = table["start_time"].astype("string").str[:10]
-    order = [name for name in ("start_time", "number", "eid") if name in table]
-    ordered = table[["subject", *order]].assign(day=day).sort_values(order, kind="stable")
-    later = ordered.duplicated(["subject", "day"]) & ordered["day"].notna()
-    return ~(later & ordered["subject"].notna()).reindex(table.index).to_numpy(dtype=bool)
+    return (used_of_day(table) == table["eid"]).to_numpy(dtype=bool)
+
+
+def passes_default_selection(sessions: pd.DataFrame, settings: Settings) -> np.ndarray:
+    """Which sessions an analysis with the default criteria keeps, but for duplicates.
+
+    Parameters
+    ----------
+    sessions : DataFrame
+        As for `select_sessions`, with ``fraction_correct`` and ``contrasts`` as far as they
+        are known (see `with_performance`) and ``logged_errors``. A criterion whose column is
+        not there removes nothing.
+    settings : Settings
+
+    Returns
+    -------
+    ndarray of bool, shape (n_sessions,)
+    """
+    absent = {
+        "session_types": "session_type" in sessions,
+        "targets": "target_NM" in sessions,
+        "exclude_subjects": "subject" in sessions,
+        "min_performance": {"fraction_correct", "session_type"} <= set(sessions),
+        "required_contrasts": "contrasts" in sessions,
+    }
+    off = {name: False for name, known in absent.items() if not known}
+    kept, _ = select_sessions(sessions, settings=settings, deduplicate=False, **off)
+    return sessions["eid"].isin(kept["eid"]).to_numpy()
+
+
+def with_performance(sessions: pd.DataFrame, performance: pd.DataFrame) -> pd.DataFrame:
+    """Sessions with ``fraction_correct`` and ``contrasts``, null where none was computed."""
+    names = ["fraction_correct", "contrasts"]
+    own = performance[["eid", *names]]
+    return sessions.drop(columns=names, errors="ignore").merge(own, on="eid", how="left")

@@ -41,9 +41,12 @@ def qc_matrix(
     context: AssetExecutionContext, sessions: pd.DataFrame, settings: ResourceParam[Settings]
 ):
     from iblnm.pipeline.labels import read_labels
+    from iblnm.pipeline.selection import with_performance
+    from iblnm.storage.store import SessionStore
     from iblnm_dagster.outcomes import current_matrix
 
     verdicts = read_labels(settings.labels_fpath)
+    sessions = with_performance(sessions, SessionStore(settings).collect("performance"))
     return QC_MATRIX.validate(current_matrix(context.instance, sessions, verdicts, settings))
 
 

@@ -56,21 +56,77 @@ def usable_sessions(
     return usable
 
 
-def duplicates(sessions: pd.DataFrame, usable: np.ndarray) -> pd.DataFrame:
-    """Usable sessions of a subject and day that has several, first of each day first.
+def used_of_day(sessions: pd.DataFrame) -> pd.Series:
+    """Of each session the eid of the one that is used of its subject and day: the first.
+
+    The one place where this is decided: the rule, the matrix, the selection and a group's
+    `deduplicate` ask here. It is asked among the sessions that are left by everything else,
+    so that a session that is left out does not stand in the way of another.
+
+    Parameters
+    ----------
+    sessions : DataFrame
+        ``eid``, ``subject``, ``start_time``, and ``number`` to tell sessions of one time.
+
+    Returns
+    -------
+    Series of str
+        Index of `sessions`. A session of unknown subject or day stands for itself.
+    """
+    order = [name for name in ("start_time", "number", "eid") if name in sessions]
+    rows = sessions.reset_index(drop=True)
+    rows = rows[list(dict.fromkeys(["eid", "subject", *order]))]
+    rows = rows.assign(day=_days(rows)).sort_values(order, kind="stable")
+    first = rows.groupby(["subject", "day"], sort=False)["eid"].transform("first")
+    used = first.where(first.notna(), rows["eid"]).sort_index()
+    return used.set_axis(sessions.index)
+
+
+def duplicates(
+    sessions: pd.DataFrame, usable: np.ndarray, settings: Settings | None = None
+) -> pd.DataFrame:
+    """Usable sessions of a subject and day that has several, the one that is used first.
+
+    Parameters
+    ----------
+    sessions : DataFrame
+        See `used_of_day`.
+    usable : ndarray of bool, shape (n_sessions,)
+    settings : Settings, optional
+        With them the session that is used is one that the default selection keeps, if there
+        is one (`iblnm.pipeline.selection.passes_default_selection`).
 
     Returns
     -------
     DataFrame
         Rows of `sessions` with the columns ``day`` and ``kept``.
     """
-    found = sessions[usable].copy()
-    found["day"] = found["start_time"].astype("string").str[:10]
+    found = sessions[np.asarray(usable, dtype=bool)].copy()
+    found["day"] = _days(found)
+    found = found[found.duplicated(["subject", "day"], keep=False)]
+    found = found[found["day"].notna() & found["subject"].notna()]
+    analyzed = np.ones(len(found), dtype=bool)
+    if settings is not None and len(found):
+        from iblnm.pipeline.selection import passes_default_selection
+
+        analyzed = passes_default_selection(found, settings)
+    key = ["subject", "day"]
+    # of a day of which nothing is analyzed, the first usable one stands for the others
+    any_analyzed = (
+        pd.Series(analyzed, found.index).groupby([found[k] for k in key]).transform("any")
+    )
+    asked = found[analyzed | ~any_analyzed.to_numpy(dtype=bool)]
+    used = asked["eid"][(used_of_day(asked) == asked["eid"]).to_numpy(dtype=bool)]
+    found["kept"] = found["eid"].isin(used)
     order = [name for name in ("start_time", "number", "eid") if name in found]
     found = found.sort_values(["subject", *order], kind="stable")
-    key = ["subject", "day"]
-    found["kept"] = ~found.duplicated(key, keep="first")
-    return found[found.duplicated(key, keep=False) & found["day"].notna()]
+    return found.sort_values(
+        ["subject", "day", "kept"], ascending=[True, True, False], kind="stable"
+    )
+
+
+def _days(sessions: pd.DataFrame) -> pd.Series:
+    return sessions["start_time"].astype("string").str[:10]
 
 
 class TrueDuplicateSession(RuleError):
@@ -97,11 +153,12 @@ class TrueDuplicateSession(RuleError):
     threshold=lambda _: 0.0,
     unit="sessions",
     description=(
-        "A mouse has at most one usable session a day; of several, cohort analyses use the first."
+        "A mouse has at most one usable session a day; of several, cohort analyses use the first "
+        "that they select."
     ),
 )
 def true_duplicate_session(sessions: pd.DataFrame, settings: Settings) -> Finding:
-    found = duplicates(sessions, usable_sessions(sessions, settings))
+    found = duplicates(sessions, usable_sessions(sessions, settings), settings)
     extra = found.loc[~found["kept"]]
     table = [
         {"subject": row.subject, "day": row.day, "eid": row.eid, "kept": bool(row.kept)}
@@ -109,7 +166,7 @@ def true_duplicate_session(sessions: pd.DataFrame, settings: Settings) -> Findin
     ]
     n = len(extra)
     days = join(sorted({f"{row.subject} {row.day}" for row in extra.itertuples()}))
-    message = f"{n} usable sessions follow another one of the same mouse and day"
+    message = f"{n} usable sessions are not used, for another one of the same mouse and day"
     return Finding(
         n == 0,
         float(n),

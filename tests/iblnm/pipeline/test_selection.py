@@ -309,3 +309,63 @@ def test_a_session_gone_from_the_archive_is_not_analysed(catalog, errors, perfor
     assert set(before["eid"]) - set(kept["eid"]) == {gone}
     row = account[account["criterion"] == "not withdrawn from the archive"].iloc[0]
     assert row["eids_removed"] == [gone]
+
+
+def test_matrix_rule_selection_and_group_use_the_same_session_of_a_day():
+    """The first training session of the day is below the limit: the second is used."""
+    from iblnm.data import PhotometrySessionGroup, qc_catalog
+    from iblnm.pipeline.rules import RULES
+    from iblnm.pipeline.selection import with_performance
+
+    settings = Settings()
+    eids = [f"{i:08d}-0000-4000-8000-000000000000" for i in range(4)]
+    sessions = pd.DataFrame(
+        {
+            "eid": eids,
+            "subject": "m1",
+            "session_type": "training",
+            "number": [1, 2, 3, 1],
+            "start_time": ["2024-05-31T10:00:00"] * 3 + ["2024-06-01T10:00:00"],
+            "brain_region": [["VTA"]] * 4,
+            "hemisphere": [["l"]] * 4,
+            "target_NM": [["VTA-DA"]] * 4,
+        }
+    )
+    contrasts = list(settings.analysis_contrasts)
+    performance = pd.DataFrame(
+        {"eid": eids, "fraction_correct": [0.5, 0.9, 0.9, 0.9], "contrasts": [contrasts] * 4}
+    )
+    kept, _ = select_sessions(sessions, performance=performance, settings=settings)
+    assert kept["eid"].tolist() == [eids[1], eids[3]]
+    known = with_performance(sessions, performance)
+    nothing = pd.DataFrame({"eid": [], "check": [], "outcome": [], "asset": [], "error_type": []})
+    candidates = qc_catalog.duplicate_candidates(known, nothing, nothing)
+    matrix = qc_catalog.duplicate_outcomes(eids, candidates, settings, "now").set_index("eid")
+    assert matrix["outcome"].tolist() == ["warn", "pass", "warn", "pass"]
+    assert f"{eids[1]} is used" in matrix.loc[eids[0], "message"]
+    assert f"{eids[1]} is used" in matrix.loc[eids[2], "message"]
+    outcome = RULES["true_duplicate_session"].evaluate(settings, sessions=candidates)
+    assert outcome.value == 2.0
+    assert [row["eid"] for row in outcome.metadata["sessions"] if row["kept"]] == [eids[1]]
+    group = PhotometrySessionGroup(sessions, settings=settings, performance=performance)
+    group.filter_sessions(deduplicate=False, verbose=False)
+    left_out = group.deduplicate()
+    assert group.sessions["eid"].tolist() == [eids[1], eids[3]]
+    assert left_out["eid"].tolist() == [eids[2]]
+    assert f"{eids[1]} is used" in left_out["error_message"].iloc[0]
+
+
+def test_a_day_of_which_nothing_is_analyzed_keeps_its_first_session():
+    from iblnm.pipeline.rules.cohort import duplicates
+
+    sessions = pd.DataFrame(
+        {
+            "eid": ["a", "b"],
+            "subject": "m1",
+            "session_type": "passive",
+            "start_time": ["2024-05-31T12:00:00", "2024-05-31T10:00:00"],
+        }
+    )
+    found = duplicates(sessions, [True, True], Settings())
+    assert found["eid"].tolist() == ["b", "a"]
+    assert found["kept"].tolist() == [True, False]
