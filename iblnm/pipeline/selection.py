@@ -11,7 +11,6 @@ import pandas as pd
 import iblnm.errors
 from iblnm.config import Settings
 from iblnm.errors import DataError, IblnmError
-from iblnm.io.stamps import local_times
 from iblnm.pipeline.graph import essential_stages
 from iblnm.pipeline.labels import label_sessions
 from iblnm.pipeline.rules import RULES, error_types, umbrella_types
@@ -131,7 +130,7 @@ def select_sessions(
         labs = as_values(lab)
         steps.keep(f"lab in {join(labs)}", lambda table: _isin(table, "lab", labs))
     if start_time_min is not False:
-        first = pd.Timestamp(start_time_min).tz_localize(None)
+        first = pd.to_datetime(start_time_min, utc=True)
         steps.keep(f"start at {start_time_min} or later", lambda table: _starts(table) >= first)
     if labels is not False:
         steps.keep(
@@ -280,7 +279,7 @@ def _isin(table: pd.DataFrame, name: str, values: Collection) -> pd.Series:
 
 
 def _starts(table: pd.DataFrame) -> pd.Series:
-    return local_times(table["start_time"])
+    return pd.to_datetime(table["start_time"], format="ISO8601", errors="coerce", utc=True)
 
 
 def _have_parallel_lists(table: pd.DataFrame) -> list[bool]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from iblnm.errors import MalformedFileError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def check_times(times: np.ndarray, what: str, *, min_samples: int = 2) -> np.ndarray:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from iblnm.config import Thresholds
 from iblnm.errors import MalformedFileError
 
 _MAX_ROWS_NAMED = 10
@@ -27,7 +26,7 @@ def require_columns(trials: pd.DataFrame, names: tuple[str, ...]) -> None:
 
 
 def compute_trial_contrasts(
-    trials: pd.DataFrame, *, max_unusable_share: float = Thresholds().max_unusable_trial_share
+    trials: pd.DataFrame, *, max_unusable_share: float = 0.1
 ) -> pd.DataFrame:
     """Side and contrast of the stimulus of each trial.
 
@@ -126,9 +125,7 @@ def compute_choice_side(trials: pd.DataFrame) -> pd.Series:
     return pd.Series(side, index=trials.index, name="choice_side", dtype=object)
 
 
-def add_trial_columns(
-    trials: pd.DataFrame, *, max_unusable_share: float = Thresholds().max_unusable_trial_share
-) -> pd.DataFrame:
+def add_trial_columns(trials: pd.DataFrame, *, max_unusable_share: float = 0.1) -> pd.DataFrame:
     """Trials with the columns that are derived from those of ALF.
 
     Parameters

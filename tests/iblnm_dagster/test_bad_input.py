@@ -94,6 +94,10 @@ CASES = [
 # what is damaged so is data all the same: a rule judges it, or it is no fault
 NOT_A_FAILURE = {
     (TRIALS, "one row"): BLOCKED,
+    # a second copy of every trial or frame is missing; what is left says whether it is enough
+    (TRIALS, "doubled"): BLOCKED,
+    (TRIALS, "backwards"): BLOCKED,
+    (SIGNAL, "doubled"): PASSED,
     (RAW, "constant"): BLOCKED,
     (RAW, "doubled"): BLOCKED,
     (DESCRIPTION, "empty"): PASSED,

@@ -84,7 +84,7 @@ def test_a_missing_modality_leaves_partitions_missing_not_failed(faulty, modalit
     run = faulty.instance.get_runs(dg.RunsFilter(tags={"dagster/partition": eid}))[0]
     assert run.status == dg.DagsterRunStatus.SUCCESS
     assert eid not in set(open_outcomes(faulty.settings).attempts("failed")["eid"])
-    assert eid not in failed_sessions(faulty.instance)
+    assert eid not in failed_sessions(faulty.instance, faulty.settings)
     assert eid not in missing_sessions(faulty.instance)
 
 
@@ -95,7 +95,7 @@ def test_runs_of_sessions_without_a_block_or_failure_succeed(faulty):
         for session in faulty.truth["sessions"]
         if set(session["expected_failures"]) & set(BLOCKING) or session["expected_asset_failures"]
     }
-    assert set(failed_sessions(faulty.instance)) == stopped
+    assert set(failed_sessions(faulty.instance, faulty.settings)) == stopped
     for session in faulty.truth["sessions"]:
         (run,) = faulty.instance.get_runs(
             dg.RunsFilter(tags={"dagster/partition": session["eid"]})
@@ -177,7 +177,7 @@ def test_an_asset_made_alone_does_not_use_what_a_rule_blocks(settings, instance,
             assert f": stopped by the check {name} of {judged}: " in problem
     assert {path: path.read_bytes() for path in before} == before
     assert worker.run(other).status == PASSED
-    assert failed_sessions(instance) == [eid]
+    assert failed_sessions(instance, settings) == [eid]
 
 
 def test_the_other_branches_are_computed_anew(settings, instance, register):

@@ -107,7 +107,7 @@ def test_a_batch_gives_a_dead_server_up(iblnm, server, small_archive, tmp_path):
     settings = Settings(root=tmp_path / "root")
     with open_instance(settings) as instance:
         sessions = [
-            set(failed_sessions(instance)),
+            set(failed_sessions(instance, settings)),
             set(missing_sessions(instance)),
             set(changed_sessions(instance, settings)),
         ]

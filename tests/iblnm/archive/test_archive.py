@@ -64,13 +64,13 @@ def test_demo_archive_is_built_when_no_folder_is_set(tree, files, monkeypatch):
     tree.add(files)
     calls = []
 
-    def ensure_archive(cache_dir, *, seed):
-        calls.append((cache_dir, seed))
-        tree.root.rename(cache_dir)
+    def ensure_demo(settings):
+        calls.append((settings.cache_dir, settings.demo_seed))
+        tree.root.rename(settings.cache_dir)
 
     tree.write_tables()
     demo = types.ModuleType("iblnm.demo")
-    demo.ensure_archive = ensure_archive
+    demo.ensure_demo = ensure_demo
     monkeypatch.setitem(sys.modules, "iblnm.demo", demo)
     monkeypatch.setattr(iblnm, "demo", demo, raising=False)
     root = tree.root.parent
@@ -208,13 +208,13 @@ class FakeAlyx:
     def _sessions(self, query):
         if "subject" in query:
             return [s for s in self.sessions.values() if query["subject"] in s["subject"]]
-        parts = query["django"].split(",")
+        parts = query["django"].split(",") if "django" in query else []
         given = dict(zip(parts[::2], parts[1::2], strict=True))
+        start, end = given.get("start_time__gte", ""), given.get("start_time__lt", "~")
         rows = [
             s
             for s in self.sessions.values()
-            if given["start_time__gte"] <= s["start_time"] < given["start_time__lt"]
-            and given.get("projects__name", "p") in s["projects"]
+            if start <= s["start_time"] < end and given.get("projects__name", "p") in s["projects"]
         ]
         # one page is reliable; asking for more than fits would lose rows
         return rows if len(rows) <= query["limit"] else [*rows[: query["limit"]], None]

@@ -204,6 +204,7 @@ def test_blocks_are_as_short_as_the_settings_allow(session):
 
 def test_a_training_session_asks_the_archive_nothing_about_blocks():
     ps = PhotometrySession({"eid": EID, "session_type": "training"}, one=object())
+    ps.trials = pd.DataFrame({"probabilityLeft": np.full(100, 0.5)})
     assert ps.fix_block_structure() is False
 
 

@@ -313,7 +313,8 @@ def test_a_session_gone_from_the_archive_is_not_analysed(catalog, errors, perfor
 
 def test_matrix_rule_selection_and_group_use_the_same_session_of_a_day():
     """The first training session of the day is below the limit: the second is used."""
-    from iblnm.data import PhotometrySessionGroup, qc_catalog
+    from iblnm.data import PhotometrySessionGroup
+    from iblnm.pipeline.duplicates import duplicate_candidates, duplicate_outcomes
     from iblnm.pipeline.rules import RULES
     from iblnm.pipeline.selection import with_performance
 
@@ -339,8 +340,8 @@ def test_matrix_rule_selection_and_group_use_the_same_session_of_a_day():
     assert kept["eid"].tolist() == [eids[1], eids[3]]
     known = with_performance(sessions, performance)
     nothing = pd.DataFrame({"eid": [], "check": [], "outcome": [], "asset": [], "error_type": []})
-    candidates = qc_catalog.duplicate_candidates(known, nothing, nothing)
-    matrix = qc_catalog.duplicate_outcomes(eids, candidates, settings, "now").set_index("eid")
+    candidates = duplicate_candidates(known, nothing, nothing)
+    matrix = duplicate_outcomes(eids, candidates, settings, "now").set_index("eid")
     assert matrix["outcome"].tolist() == ["warn", "pass", "warn", "pass"]
     assert f"{eids[1]} is used" in matrix.loc[eids[0], "message"]
     assert f"{eids[1]} is used" in matrix.loc[eids[2], "message"]

@@ -55,7 +55,7 @@ def test_two_workers_run_all_and_nothing_is_left_to_do(settings, instance):
     assert report.sessions_per_hour > 0
     assert 0 < report.peak_worker_mib < 600
     assert selection.missing_sessions(instance) == []
-    assert selection.failed_sessions(instance) == []
+    assert selection.failed_sessions(instance, settings) == []
     assert instance.get_materialized_partitions(dg.AssetKey("responses")) == set(eids)
 
 
