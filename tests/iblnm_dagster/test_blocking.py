@@ -12,6 +12,7 @@ from dagster import AssetKey
 
 from iblnm.archive import connect
 from iblnm.pipeline.graph import all_stages, stage_names
+from iblnm.pipeline.groups import running_rules
 from iblnm.pipeline.outcomes import open_outcomes
 from iblnm.storage.h5 import list_groups
 from iblnm.storage.store import SessionStore
@@ -20,7 +21,12 @@ from iblnm_dagster.partitions import known_sessions
 from iblnm_dagster.running.worker import BLOCKED, FAILED, PASSED, Worker
 from iblnm_dagster.selection import failed_sessions, missing_sessions
 
-BLOCKING = sorted(name for name, rule in RULES.items() if rule.severity == "BLOCK")
+# unusable_trials has no session of its own in the simulated archive
+BLOCKING = sorted(
+    rule.name
+    for rule in running_rules()
+    if rule.severity == "BLOCK" and rule.name != "unusable_trials"
+)
 PHOTOMETRY = {"photometry", "photometry_qc", "preprocessed", "responses"}
 NOT_MADE_WITHOUT = {
     "photometry": PHOTOMETRY,
