@@ -149,6 +149,8 @@ class Signal:
     ) -> pd.DataFrame:
         """Correct bleaching, regress out the isosbestic band, resample and z-score.
 
+        Windows that are masked in the labels are missing samples.
+
         Parameters
         ----------
         pipeline : callable, optional
@@ -168,6 +170,8 @@ class Signal:
         DataFrame
             Index ``times`` at 30 Hz, one column per recording name; mean 0, sd 1.
         """
+        from iblnm.pipeline.masks import masked_windows
+        from iblnm.signal.masking import mark_masked, mask_bands
         from iblnm.signal.preprocess import preprocess_photometry
 
         if regression_method != "mse":
@@ -177,14 +181,20 @@ class Signal:
             raise ValueError(f"no band {signal_band!r}; loaded are {list(bands)}")
         if bands[signal_band].columns.empty:
             return self.set_preprocessed({}, output_band)
+        known = self.recordings
+        fibers = {name: known.get(name, {}).get("fiber_idx") for name in bands[signal_band]}
+        windows = masked_windows(self.settings.labels_fpath, self.eid, fibers)
         with steps.faults_of(self.eid):
             recordings = preprocess_photometry(
-                bands,
+                mask_bands(bands, windows),
                 self.settings.signal,
                 signal_band=signal_band,
                 reference_band=reference_band,
                 correct=pipeline,
             )
+        if pipeline is None:
+            for name, recording in recordings.items():
+                recordings[name] = mark_masked(recording, windows[name])
         return self.set_preprocessed(recordings, output_band)
 
     def set_preprocessed(
@@ -221,15 +231,25 @@ class Signal:
         dict of str to DataArray
             By recording name, dims (event, trial, time); also in ``responses``.
         """
+        from iblnm.signal.masking import with_masked_share
+
         if band not in self.photometry:
             raise ValueError(f"no band {band!r}: call preprocess() or load_h5() first")
-        self.responses = steps.cut_responses(
-            self.photometry[band],
-            self._loaded_trials(),
+        frame, trials = self.photometry[band], self._loaded_trials()
+        responses = steps.cut_responses(
+            frame,
+            trials,
             self.settings,
             events=events or self.settings.response_events,
             window=window,
         )
+        stored = self._recordings.get(band, {})
+        self.responses = {
+            name: with_masked_share(
+                values, trials, frame.index.to_numpy(), stored.get(name, {}).get("masked")
+            )
+            for name, values in responses.items()
+        }
         return self.responses
 
     def subtract_baseline(

@@ -18,6 +18,7 @@ from iblnm.pipeline.rules.values import listed_categories
 from iblnm.pipeline.stage import Result, Stage
 from iblnm.schemas import PERFORMANCE, PHOTOMETRY_REFERENCE, QC_PHOTOMETRY, SESSIONS, VIDEO
 from iblnm.storage.provenance import Provenance
+from iblnm.viewer.report import REPORTS
 
 
 def has_data(session: pd.Series, category: str, settings: Settings) -> bool:
@@ -99,11 +100,16 @@ def photometry_quality(photometry: pd.DataFrame, settings: Settings) -> Result:
 
 def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
     """Bleach- and isosbestic-corrected signal of each fibre, at 30 Hz, z-scored last."""
-    from iblnm.signal.preprocess import preprocess_photometry
+    from iblnm.pipeline.masks import masked_windows
+    from iblnm.signal.masking import preprocess_masked
 
+    eid = str(photometry.eid.iloc[0])
+    mapped = photometry.dropna(subset=["recording_name"])
+    fibers = dict(zip(mapped.recording_name, mapped.fiber_idx, strict=True))
+    windows = masked_windows(settings.labels_fpath, eid, fibers)
     bands = steps.read_bands(photometry, settings)
-    with steps.faults_of(str(photometry.eid.iloc[0]), photometry.signal_path.iloc[0]):
-        recordings = preprocess_photometry(bands, settings.signal)
+    with steps.faults_of(eid, photometry.signal_path.iloc[0]):
+        recordings = preprocess_masked(bands, windows, settings.signal)
     first = next(iter(recordings.values()))
     return Result(
         recordings,
@@ -112,6 +118,7 @@ def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
             "recordings": len(recordings),
             "correction": first.attrs["correction"],
             "samples": int(first.sizes["time"]),
+            "masked windows": sum(map(len, windows.values())),
         },
     )
 
@@ -120,6 +127,8 @@ def peri_event_responses(
     preprocessed: dict[str, Any], trials: pd.DataFrame, settings: Settings
 ) -> Result:
     """Peri-event responses (event × trial × time) of every fibre, without events often missing."""
+    from iblnm.signal.masking import with_masked_share
+
     limit = settings.thresholds.min_event_completeness
     events = [event for event in settings.response_events if trials[event].notna().mean() >= limit]
     left_out = [event for event in settings.response_events if event not in events]
@@ -128,6 +137,10 @@ def peri_event_responses(
         return Result(None, note=note)
     signals = {name: data["signal"].to_series() for name, data in preprocessed.items()}
     responses = steps.cut_responses(signals, trials, settings, events=events)
+    for name, data in preprocessed.items():
+        responses[name] = with_masked_share(
+            responses[name], trials, data["time"].to_numpy(), data.get("masked")
+        )
     parameters = {"window": settings.signal.response_window, "fs": settings.signal.fs}
     return Result(
         responses,
@@ -179,6 +192,20 @@ def video_quality(one: Any, session: pd.Series, settings: Settings) -> Result:
     table = VIDEO.conform(video_qc(one, session.eid, session, settings))
     score = table.video_qc_score.iloc[0]
     return Result(table, Provenance(), {} if pd.isna(score) else {"score": float(score)})
+
+
+def session_page(session: pd.Series, settings: Settings) -> Result:
+    """Report of the session: one HTML file with its signals, responses, behavior and checks."""
+    from iblnm.storage.store import SessionStore
+    from iblnm.viewer.document import stored_document
+    from iblnm.viewer.report import render_report
+
+    eid = str(session.eid)
+    document = stored_document(SessionStore(settings), eid, settings)
+    page = render_report(eid, document.stamp, document.blocks, viewer_url=settings.viewer_url)
+    return Result(
+        page, Provenance(), {"bytes": len(page.encode()), "fibres": len(document.blocks) - 1}
+    )
 
 
 def _provenance(
@@ -261,4 +288,5 @@ STAGES = (
         folder="metadata/video",
         rule_input="video",
     ),
+    Stage("session_report", session_page, group="sessions", folder=REPORTS, is_page=True),
 )
