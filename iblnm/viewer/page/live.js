@@ -70,6 +70,7 @@ const live = {
     } catch (error) {
       if (error.name !== "AbortError") this.tell(`The session cannot be shown: ${error.message}`);
     }
+    document.body.dataset.readyAt = performance.now();
     document.body.dataset.ready = eid;
   },
 

@@ -88,7 +88,8 @@ class Traces {
         const box = el("input", {type: "checkbox", checked: !this.hidden.has(series), onchange: () => {
           if (box.checked) this.hidden.delete(series); else this.hidden.add(series);
           this.plots.raw.setData(this.aligned("raw", this.latest || this.coarse), false);
-          this.plots.raw.redraw();
+          const [min, max] = this.range;
+          this.plots.raw.setScale("x", {min, max});
         }});
         const {color, dash} = this.style(series);
         return el("label", {class: "series"}, box, key([{color, dash, label: series}]));
@@ -129,7 +130,7 @@ class Traces {
     if (series === "z") {
       return {color: this.page.color || "#3b4a57", width: 1};
     }
-    if (series.endsWith("trend")) return {color: band === "GCaMP" ? "#00553d" : "#8b3a6b", width: 1.6, dash: []};
+    if (series.endsWith("trend")) return {color: band === "GCaMP" ? "#00553d" : "#8b3a6b", width: 1.3, dash: []};
     return {color: bands[band] || INK, width: 0.8};
   }
 
@@ -179,7 +180,7 @@ class Traces {
       return [low - margin, high + margin];
     };
     const plot = new uPlot({
-      ...rest, width: place.clientWidth || 900, legend: {show: false}, padding: [4, 12, 0, 0],
+      ...rest, width: place.clientWidth || 900, legend: {show: false}, padding: [8, 12, 0, 0],
       scales: {x: {time: false, min, max}, y: {range: pad}, ...scales},
       cursor: {drag: {x: true, y: false, setScale: false}, sync: {key: "time"}, y: false, points: {show: false},
         bind: {dblclick: () => () => this.go(...this.full)}},
@@ -241,7 +242,7 @@ class Traces {
     this.page.changed(whole ? {t0: null, t1: null} : {t0: start, t1: start + span});
     const [min, max] = this.range;
     for (const plot of Object.values(this.plots)) plot.setScale("x", {min, max});
-    this.detail();
+    return this.detail();
   }
 
   async detail() {
