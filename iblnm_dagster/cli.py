@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -319,7 +320,8 @@ def viewer(port: int | None, with_parent: bool) -> None:
 def dev(arguments: tuple[str, ...]) -> None:
     """Open the web page on 127.0.0.1; further arguments go to `dagster dev`.
 
-    The viewer of sessions is started with it, at the address IBLNM_VIEWER_URL.
+    The viewer of sessions is started with it, at the address IBLNM_VIEWER_URL. Ctrl-C, or
+    closing the terminal, ends it and all that it has started.
     """
     from iblnm_dagster.instance import open_instance
 
@@ -329,9 +331,6 @@ def dev(arguments: tuple[str, ...]) -> None:
     os.environ.setdefault("IBLNM_ROOT", str(settings.root))
     # else Dagster keeps its files in a folder that it removes, and says so
     os.environ["DAGSTER_HOME"] = str(settings.root.resolve())
-    # a shell ignores it for what runs in the background, and Dagster then ignores SIGTERM too
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _start_viewer(settings)
     command = [
         sys.executable,
         "-m",
@@ -343,12 +342,21 @@ def dev(arguments: tuple[str, ...]) -> None:
         "iblnm_dagster.definitions",
         *arguments,
     ]
-    os.execv(sys.executable, command)
+    if not hasattr(os, "fork"):
+        _start_viewer(settings)
+        raise SystemExit(subprocess.call(command))
+    from iblnm_dagster.launcher import start_beside
+    from iblnm_dagster.running.supervisor import supervise
+
+    def begin() -> Callable[[], None]:
+        _start_viewer(settings)
+        return start_beside()
+
+    raise SystemExit(supervise(command, begin))
 
 
 def _start_viewer(settings: Settings) -> None:
     """The viewer in a process of its own, which ends with this one."""
-    import subprocess
     from urllib.parse import urlsplit
 
     from iblnm.viewer.server import is_free, port_of

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,28 @@ class ForkServerProcess:
     def _clean_up(self) -> None:
         self.process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def start_beside() -> Callable[[], None]:
+    """Start a fork server for the launchers of processes that this one will start.
+
+    So that it is warm when the first run is asked for.
+
+    Returns
+    -------
+    callable
+        Ends it and its runs.
+    """
+    if not can_fork():
+        return lambda: None
+    server = ForkServerProcess()
+    os.environ[ADDRESS_VARIABLE] = server.address
+    return server.close
+
+
+def can_fork() -> bool:
+    """Whether runs can be forks on this system."""
+    return hasattr(os, "fork") and sys.platform != "darwin"
 
 
 def ask(
@@ -239,7 +261,7 @@ class ForkRunLauncher(RunLauncher, ConfigurableClass):
         self._default.dispose()
 
     def _raise_if_not_ours(self, run: DagsterRun) -> None:
-        if not hasattr(os, "fork") or sys.platform == "darwin":
+        if not can_fork():
             raise CannotForkError(f"processes cannot be forked on {sys.platform}")
         origin = run.job_code_origin
         if origin is None:
