@@ -33,7 +33,7 @@ from dagster._core.launcher import (
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
 from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
-from iblnm_dagster.running.preload import OUR_MODULE
+from iblnm_dagster.running.preload import ENDING_S, OUR_MODULE
 from iblnm_dagster.running.sources import environment_digest
 
 SERVER_TAG = f"{HIDDEN_TAG_PREFIX}fork_server"
@@ -61,6 +61,7 @@ class ForkServerProcess:
     """
 
     def __init__(self, module: str = OUR_MODULE):
+        self._alive: int | None
         self._folder = tempfile.mkdtemp(prefix="iblnm-")
         self.address = f"{self._folder}/fork_server"
         owner, self._alive = os.pipe()
@@ -90,6 +91,12 @@ class ForkServerProcess:
         if self._alive is not None:
             os.close(self._alive)
             self._alive = None
+        # it ends its runs at that; while it still imports, it ends at once
+        self.process.terminate()
+        try:
+            self.process.wait(ENDING_S + 1.0)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
         self._clean_up()
 
     def _clean_up(self) -> None:

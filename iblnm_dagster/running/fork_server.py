@@ -24,10 +24,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from iblnm_dagster.running.preload import import_all
+from iblnm_dagster.running.preload import ENDING_S, import_all
 from iblnm_dagster.running.sources import Sources, environment_digest
 
-ENDING_S = 4.0
 STOPPING_S = 20.0
 _REQUEST_TIMEOUT_S = 5.0
 _MAX_REQUEST = 2**20

@@ -24,10 +24,10 @@ LAST_S = 1.0
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK_S = 0.1
 
+Begin = Callable[[], Callable[[], None]]
 
-def supervise(
-    command: Sequence[str], begin: Callable[[], Callable[[], None]] | None = None
-) -> int:
+
+def supervise(command: Sequence[str], begin: Begin | None = None) -> int:
     """Run a command until it ends or this process is to end, and leave no process of it.
 
     Parameters
