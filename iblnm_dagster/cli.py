@@ -352,7 +352,7 @@ def dev(arguments: tuple[str, ...]) -> None:
         _start_viewer(settings)
         return start_beside()
 
-    raise SystemExit(supervise(command, begin))
+    supervise(command, begin)
 
 
 def _start_viewer(settings: Settings) -> None:

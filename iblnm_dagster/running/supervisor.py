@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 ASKED_S = 5.0
 LAST_S = 1.0
@@ -27,19 +28,17 @@ _TICK_S = 0.1
 Begin = Callable[[], Callable[[], None]]
 
 
-def supervise(command: Sequence[str], begin: Begin | None = None) -> int:
+def supervise(command: Sequence[str], begin: Begin | None = None) -> NoReturn:
     """Run a command until it ends or this process is to end, and leave no process of it.
+
+    Does not return: this process ends with the exit code of the command, or 0 if it was told to
+    end, and without the second or more that Python needs to take its modules apart.
 
     Parameters
     ----------
     command : sequence of str
     begin : callable, optional
         Called beside the command, before it starts; it returns what is called when it is to end.
-
-    Returns
-    -------
-    int
-        Exit code of the command; 0 if it was told to end.
     """
     ours, theirs = os.pipe()
     _adopt_orphans()
@@ -51,9 +50,7 @@ def supervise(command: Sequence[str], begin: Begin | None = None) -> int:
             os.setsid()
             code = _Between(ours).run(command, begin)
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+            _leave(code)
     os.close(ours)
     told = []
 
@@ -67,7 +64,13 @@ def supervise(command: Sequence[str], begin: Begin | None = None) -> int:
     _, status = os.waitpid(between, 0)
     _end_descendants()
     code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 1
+    _leave(code if code >= 0 else 1)
+
+
+def _leave(code: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class _Between:

@@ -277,9 +277,8 @@ def test_an_interrupted_mirror_says_how_to_go_on(iblnm, tmp_path, monkeypatch):
 def test_the_page_keeps_its_history_in_the_root(iblnm, tmp_path, monkeypatch):
     seen = []
 
-    def probe(command: list[str], _: object) -> int:
+    def probe(command: list[str], _: object) -> None:
         seen.append((command[1:4], os.environ["DAGSTER_HOME"], Path.cwd()))
-        return 0
 
     monkeypatch.setattr("iblnm_dagster.running.supervisor.supervise", probe)
     monkeypatch.chdir(tmp_path)

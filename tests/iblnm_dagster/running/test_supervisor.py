@@ -31,7 +31,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from supervisor import supervise
 begin = lambda: lambda: Path("ended").touch()
-raise SystemExit(supervise([sys.executable, "-c", sys.argv[2]], begin))
+supervise([sys.executable, "-c", sys.argv[2]], begin)
 """
 FOLDER = Path(__file__).parents[3] / "iblnm_dagster" / "running"
 
