@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -323,53 +319,9 @@ def dev(arguments: tuple[str, ...]) -> None:
     The viewer of sessions is started with it, at the address IBLNM_VIEWER_URL. Ctrl-C, or
     closing the terminal, ends it and all that it has started.
     """
-    from iblnm_dagster.instance import open_instance
+    from iblnm_dagster.running.page import run_page
 
-    settings = get_settings()
-    open_instance(settings).dispose()
-    os.chdir(settings.root)
-    os.environ.setdefault("IBLNM_ROOT", str(settings.root))
-    # else Dagster keeps its files in a folder that it removes, and says so
-    os.environ["DAGSTER_HOME"] = str(settings.root.resolve())
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-h",
-        "127.0.0.1",
-        "-m",
-        "iblnm_dagster.definitions",
-        *arguments,
-    ]
-    if not hasattr(os, "fork"):
-        _start_viewer(settings)
-        raise SystemExit(subprocess.call(command))
-    from iblnm_dagster.launcher import start_beside
-    from iblnm_dagster.running.supervisor import supervise
-
-    def begin() -> Callable[[], None]:
-        _start_viewer(settings)
-        return start_beside()
-
-    supervise(command, begin)
-
-
-def _start_viewer(settings: Settings) -> None:
-    """The viewer in a process of its own, which ends with this one."""
-    from urllib.parse import urlsplit
-
-    from iblnm.viewer.server import is_free, port_of
-
-    if urlsplit(settings.viewer_url).hostname not in ("127.0.0.1", "localhost"):
-        return
-    port = port_of(settings.viewer_url)
-    if not is_free(port):
-        click.echo(f"port {port} is in use: no viewer is started (IBLNM_VIEWER_URL)", err=True)
-        return
-    click.echo(f"viewer           {settings.viewer_url}")
-    command = [sys.executable, "-m", "iblnm_dagster.cli", "viewer", "--with-parent"]
-    subprocess.Popen([*command, "-p", str(port)], stdout=subprocess.DEVNULL)
+    run_page(get_settings(), arguments)
 
 
 def _batch(

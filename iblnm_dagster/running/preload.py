@@ -19,6 +19,7 @@ _NOT_FOR_RUNS = (
     "iblnm.viewer",
     "iblnm_dagster.cli",
     "iblnm_dagster.running.fork_server",
+    "iblnm_dagster.running.page",
 )
 _FOR_ANY_RUN = ("iblnm_dagster.running.forked_run", "iblnm_dagster.workarounds.sqlite_storage")
 # what functions of ours import when they run

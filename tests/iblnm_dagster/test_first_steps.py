@@ -280,7 +280,7 @@ def test_the_page_keeps_its_history_in_the_root(iblnm, tmp_path, monkeypatch):
     def probe(command: list[str], _: object) -> None:
         seen.append((command[1:4], os.environ["DAGSTER_HOME"], Path.cwd()))
 
-    monkeypatch.setattr("iblnm_dagster.running.supervisor.supervise", probe)
+    monkeypatch.setattr("iblnm_dagster.running.page.supervise", probe)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DAGSTER_HOME", "/elsewhere")
     assert iblnm("dev") == (0, "")
