@@ -15,6 +15,7 @@ import click
 from iblnm.config import Settings, get_settings
 from iblnm.errors import IblnmError, SettingsError
 from iblnm.setting_mistakes import misspelt_variables
+from iblnm_dagster.reference import reference
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
@@ -483,6 +484,9 @@ def _update_catalogue(settings: Settings, instance) -> None:
     from iblnm_dagster.tables import update_tables
 
     update_tables(build_defs(settings), instance)
+
+
+cli.add_command(reference)
 
 
 def main() -> None:

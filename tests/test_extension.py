@@ -13,10 +13,183 @@ from iblnm.analysis.declaration import Analysis, Figure
 from iblnm.analysis.result import AnalysisResult, count_units
 from iblnm.config import Settings, Thresholds
 from iblnm.pipeline import graph, stages
-from iblnm.pipeline.rules import RULES, Finding, RuleError, rule
+from iblnm.pipeline.rules import RULES, Finding, Rule, RuleError, rule
+from iblnm.pipeline.rules.values import as_row
 from iblnm.pipeline.stage import Result, Stage
+from iblnm.reference import reference_pages
 from iblnm.schemas import Column, Table
+from iblnm.signal import metrics as signal_metrics
+from iblnm.signal.metrics import Metric
 from iblnm.storage.store import SessionStore
+
+# a quality metric ------------------------------------------------------------------------------
+
+
+def interdecile_range(windows) -> np.ndarray:
+    """P90 − P10 of each detrended window."""
+    return windows.percentile(90) - windows.percentile(10)
+
+
+@pytest.fixture
+def declared_metric(monkeypatch) -> Metric:
+    metric = Metric(
+        "interdecile_range",
+        "a.u.",
+        "P90−P10 of the detrended signal, mean over windows",
+        interdecile_range,
+        bounds=(0, None),
+        is_positive=True,
+    )
+    monkeypatch.setattr(signal_metrics, "METRICS", (*signal_metrics.METRICS, metric))
+    return metric
+
+
+@pytest.fixture
+def measured_bands() -> dict[str, pd.DataFrame]:
+    times = np.arange(0, 300, 1 / 30)
+    rng = np.random.default_rng(5)
+    return {
+        band: pd.DataFrame({"VTA": level + 0.01 * rng.standard_normal(len(times))}, index=times)
+        for band, level in (("GCaMP", 1.0), ("Isosbestic", 0.5))
+    }
+
+
+def test_a_declared_metric_is_measured_and_stored(declared_metric, measured_bands, tmp_path):
+    from iblnm.schemas import QC_PHOTOMETRY
+    from iblnm.signal.qc import qc_table, sliding_metrics
+    from iblnm.storage.h5 import read_group, write_groups
+    from iblnm.storage.parquet import read_table, write_table
+
+    name = declared_metric.name
+    column = next(column for column in QC_PHOTOMETRY.columns if column.name == name)
+    assert (column.unit, column.ge, column.le) == ("a.u.", 0, None)
+    assert column.description == declared_metric.description
+    eid = "0a64126d-a149-4d28-80d8-00a5ca60c681"
+    table = QC_PHOTOMETRY.validate(qc_table(measured_bands, eid=eid, fiber_idx={"VTA": 0}))
+    for band, value in zip(table["band"], table[name], strict=True):
+        signal = measured_bands[band]["VTA"]
+        windows = sliding_metrics(signal.index.to_numpy(), signal.to_numpy())
+        assert value == pytest.approx(windows[name].mean(), rel=1e-12)
+        assert value == pytest.approx(0.02563, rel=0.05)  # of a normal distribution, sd 0.01
+    path = tmp_path / f"{eid}.h5"
+    write_groups(path, {"photometry/qc": table})
+    assert read_group(path, "photometry/qc")[name].tolist() == table[name].tolist()
+    write_table(table, tmp_path / "qc_photometry.pqt", QC_PHOTOMETRY)
+    stored = read_table(tmp_path / "qc_photometry.pqt", QC_PHOTOMETRY)
+    assert stored[name].tolist() == table[name].tolist()
+
+
+def test_a_declared_metric_is_on_the_page_in_the_overview_and_in_the_reference(
+    declared_metric, measured_bands, tmp_path
+):
+    import iblnm.config
+    from iblnm.analysis.quality.compute import qc_overview
+    from iblnm.schemas import QC_PHOTOMETRY, SESSIONS_TABLE
+    from iblnm.signal.qc import qc_table
+    from iblnm.vis import qc_histograms_figure
+
+    settings = Settings(root=tmp_path)
+    assert declared_metric.name in iblnm.config.QC_SLIDING_METRICS
+    assert f"`{declared_metric.name}`" in reference_pages(settings)["metrics"]
+    assert f"`{declared_metric.name}`" in reference_pages(settings)["tables"]
+    quality = QC_PHOTOMETRY.conform(qc_table(measured_bands, eid="a", fiber_idx={"VTA": 0}))
+    row = {"eid": "a", "subject": "m", "start_time": "2024-01-01T10:00:00"}
+    row |= {"brain_region": ["VTA"], "hemisphere": ["l"], "target_NM": ["VTA-DA"]}
+    sessions = SESSIONS_TABLE.conform(pd.DataFrame([row]))
+    overview = qc_overview(sessions, quality, None, settings)
+    values = overview.tables["qc_values"]
+    assert declared_metric.name in set(values["metric"])
+    assert declared_metric.name in overview.parameters["quality_metrics"]
+    figure = qc_histograms_figure(values, settings=settings)
+    labels = [ax.get_xlabel() for ax in figure.axes]
+    assert "interdecile range (a.u.)" in labels
+
+
+# a rule with a threshold -----------------------------------------------------------------------
+
+
+class ShortSession(RuleError):
+    """The session is too short to be compared with its video."""
+
+
+@pytest.fixture
+def declared_rule(monkeypatch) -> Rule:
+    monkeypatch.setitem(RULES, "short_session", None)  # taken out again afterwards
+    del RULES["short_session"]
+
+    @rule(
+        ShortSession,
+        asset="session",
+        level="session",
+        severity="ERROR",
+        threshold=lambda settings: settings.thresholds.max_video_length_difference_s,
+        unit="s",
+        description="The session lasts longer than its video may differ from it.",
+    )
+    def short_session(session_row, settings: Settings) -> Finding:
+        length = as_row(session_row)["session_length"]
+        limit = settings.thresholds.max_video_length_difference_s
+        message = f"The session lasts {length:g} s; more than {limit:g} s are expected."
+        return Finding(length > limit, float(length), message)
+
+    return RULES["short_session"]
+
+
+def test_a_declared_rule_is_a_check_an_exception_and_a_validator(declared_rule, tmp_path):
+    from iblnm import validation
+    from iblnm.data import PhotometrySession
+    from iblnm_dagster.build import build_defs
+
+    settings = Settings(root=tmp_path)
+    assets = build_defs(settings).resolve_asset_graph()
+    check = assets.get_check_spec(dg.AssetCheckKey(dg.AssetKey("session"), "short_session"))
+    assert declared_rule.description in check.description
+    assert check.blocking is False
+    assert validation.ShortSession is ShortSession
+    assert {"ShortSession", "validate_short_session"} <= set(dir(validation))
+    assert validation.error_types({"ShortSession"}) == {"ShortSession"}
+    row = pd.Series({"eid": "a", "session_length": 60.0})
+    with pytest.raises(ShortSession, match="60 s; more than 120 s") as raised:
+        validation.validate_short_session(row)
+    assert (raised.value.outcome.value, raised.value.outcome.limit) == (60, 120)
+    log: list[dict] = []
+    validation.validate_short_session(row, exlog=log)
+    assert [entry["error_type"] for entry in log] == ["ShortSession"]
+    loose = Settings(root=tmp_path, thresholds=Thresholds(max_video_length_difference_s=30))
+    assert declared_rule.evaluate(loose, session_row=row).passed
+    assert PhotometrySession(row, settings=loose).settings is loose
+    line = next(
+        line for line in reference_pages(loose)["rules"].splitlines() if "short_session" in line
+    )
+    assert "| session | ERROR | 30 s | The session lasts longer than" in line
+
+
+@pytest.mark.slow
+def test_a_declared_rule_is_judged_and_shown(declared_rule, small_archive, tmp_path):
+    from iblnm_dagster.build import build_defs
+    from iblnm_dagster.instance import open_instance
+    from iblnm_dagster.partitions import add_sessions
+    from iblnm_dagster.running.worker import Worker
+    from iblnm_dagster.tables import update_tables
+
+    limits = Thresholds(max_video_length_difference_s=1e6)
+    settings = Settings(root=tmp_path, one_cache_dir=small_archive[0], thresholds=limits)
+    eid = small_archive[1]["sessions"][0]["eid"]
+    with open_instance(settings) as instance:
+        add_sessions(instance, [eid])
+        Worker(settings, instance, assets=("session",)).run(eid)
+        assert update_tables(build_defs(settings), instance).success
+    matrix = pd.read_parquet(settings.metadata_dir / "qc_matrix.pqt")
+    (cell,) = matrix[matrix["check"] == "short_session"].to_dict("records")
+    length = SessionStore(settings).load("session", eid)["session_length"].iloc[0]
+    assert (cell["outcome"], cell["value"], cell["limit"]) == ("fail", length, 1e6)
+    assert "more than 1e+06 s are expected" in cell["message"]
+    errors = pd.read_parquet(settings.metadata_dir / "errors.pqt")
+    assert "ShortSession" in set(errors["error_type"])
+    page = (settings.figures_dir / "qc" / "dashboard.html").read_text(encoding="utf-8")
+    assert "short_session" in page
+    assert declared_rule.description in page
+
 
 # a stage of a session with a table, and a rule about it ---------------------------------------
 

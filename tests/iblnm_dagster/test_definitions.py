@@ -16,8 +16,8 @@ from dagster import AssetKey
 
 from iblnm.config import Settings
 from iblnm.pipeline.graph import all_stages, checked_stages, stage_names
+from iblnm.pipeline.groups import running_rules
 from iblnm.schemas import TABLES
-from iblnm.validation import RULES
 from iblnm_dagster.build import build_defs
 from iblnm_dagster.partitions import SESSION_PARTITIONS
 
@@ -168,7 +168,7 @@ def test_columns_of_tables_are_shown_with_type_words_and_constraints(graph):
 
 def test_every_rule_of_a_session_is_a_partitioned_check_of_its_asset(graph):
     specs = {key: graph.get_check_spec(key) for key in graph.asset_check_keys}
-    for rule in RULES.values():
+    for rule in running_rules():
         spec = specs.pop(dg.AssetCheckKey(AssetKey(rule.asset), rule.name))
         if rule.asset in CHECKED:
             assert spec.partitions_def == SESSION_PARTITIONS
@@ -177,7 +177,7 @@ def test_every_rule_of_a_session_is_a_partitioned_check_of_its_asset(graph):
             assert spec.partitions_def is None
     assert [key.name for key in specs] == ["pass_share"]
     assert set(checked_stages()) == CHECKED
-    assert {rule.name for rule in RULES.values() if rule.severity == "BLOCK"} == {
+    assert {rule.name for rule in running_rules() if rule.severity == "BLOCK"} == {
         "insufficient_trials",
         "choice_sign",
         "ambiguous_region_mapping",

@@ -80,7 +80,7 @@ def test_the_registry_is_the_table_of_the_design():
     assert {r.name for asset in TABLE for r in rules_for(asset)} == set(expected)
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", running_rules(), ids=lambda rule: rule.name)
 def test_a_rule_is_complete(rule):
     assert rule.name == snake_case(rule.exception.__name__)
     assert issubclass(rule.exception, RuleError)
