@@ -9,3 +9,7 @@ BLOCK_TASKS = ("biased", "ephys")
 """Session types whose trials come in blocks of unequal probability of the sides."""
 TASK_CONTRASTS = (0.0, 6.25, 12.5, 25.0, 100.0)
 """Contrasts of the trained task [%]."""
+UNBIASED = 0.5
+"""Probability of a stimulus on the left where no side is more likely."""
+SIGNAL_BAND, REFERENCE_BAND = "GCaMP", "Isosbestic"
+"""Excitation channels of the signal and of its reference."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from iblnm.constants import TASK_CONTRASTS, TRIAL_EVENTS
+from iblnm.constants import TASK_CONTRASTS, TRIAL_EVENTS, UNBIASED
 from iblnm.errors import DataError, MalformedFileError
 from iblnm.signal.perievent import before_next_event, in_window, mean_of_finite
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from iblnm.config import Settings
 
-UNBIASED = 0.5
 MIN_RESPONSE_TIME_S = 0.05
 BASELINE_WINDOW = (-0.1, 0.0)
 EARLY_WINDOW = (0.1, 0.35)

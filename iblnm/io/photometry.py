@@ -10,6 +10,7 @@ import pandas as pd
 
 from iblnm.archive.datasets import Dataset, dataset_path, find_dataset
 from iblnm.archive.hashes import file_md5
+from iblnm.constants import REFERENCE_BAND, SIGNAL_BAND
 from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
 from iblnm.io.raw_frames import read_raw_frames
 from iblnm.io.regions import LOCATIONS, read_locations, split_region
@@ -29,8 +30,6 @@ RAW_FRAMES = (
     "raw_photometry_data/_neurophotometrics_fpData.raw.pqt",
     "raw_photometry_data/_neurophotometrics_fpData.raw.csv",
 )
-SIGNAL_BAND = "GCaMP"
-REFERENCE_BAND = "Isosbestic"
 _PADDING_S = 5.0
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from iblnm.constants import REFERENCE_BAND, SIGNAL_BAND
 from iblnm.signal.windows import StackedWindows
 
 if TYPE_CHECKING:
     from iblnm.config import Settings, SignalSettings
 
 Source = Literal["frames", "signal", "windows"]
-SIGNAL_BAND, REFERENCE_BAND = "GCaMP", "Isosbestic"
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import SignalSettings
+from iblnm.constants import REFERENCE_BAND, SIGNAL_BAND
 from iblnm.errors import MalformedFileError
 from iblnm.signal import metrics as registry
 from iblnm.signal.bleaching import lowpass_baseline
 from iblnm.signal.checks import check_times, sampling_interval
-from iblnm.signal.metrics import REFERENCE_BAND, SIGNAL_BAND, BandSignal, Metric, RawFrames
+from iblnm.signal.metrics import BandSignal, Metric, RawFrames
 from iblnm.signal.windows import StackedWindows, stack_windows, window_starts
 
 # A larger share of frames without LED is a pattern of the excitation, not a loss.

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Thresholds
+from iblnm.constants import UNBIASED
 from iblnm.errors import MalformedFileError
 from iblnm.task.contrasts import compute_trial_contrasts, require_columns
 
-UNBIASED = 0.5
 BIASED_PROBABILITIES = (0.2, 0.8)
 # debiasing repeats a side after errors; a run as long as a block happens, most are short
 _SHARE_IN_BLOCKS = 0.5

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from iblnm.constants import TRIAL_EVENTS
 from iblnm.task.contrasts import require_columns
-
-_EVENTS = ("stimOn_times", "firstMovement_times", "feedback_times")
 
 
 def trial_timing(trials: pd.DataFrame) -> pd.DataFrame:
@@ -40,9 +39,9 @@ def trial_timing(trials: pd.DataFrame) -> pd.DataFrame:
        trial  reaction_time  movement_time  response_time
     0      0           0.25            0.5           0.75
     """
-    require_columns(trials, _EVENTS)
+    require_columns(trials, TRIAL_EVENTS)
     stimulus, movement, feedback = (
-        trials[event].to_numpy(dtype=float, na_value=np.nan) for event in _EVENTS
+        trials[event].to_numpy(dtype=float, na_value=np.nan) for event in TRIAL_EVENTS
     )
     return pd.DataFrame(
         {

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from iblnm.config import Settings
+from iblnm.constants import TRIAL_EVENTS
 from iblnm.errors import DataError
 from iblnm.pipeline.rules import RULES
 from iblnm.storage.store import SessionStore
@@ -31,7 +32,6 @@ from iblnm.viewer.stamp import stamp_of
 from iblnm.viewer.wire import Packer, compress, plain
 
 SESSION_BLOCK = "session"
-_EVENTS = ("stimOn_times", "firstMovement_times", "feedback_times")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,9 @@ def time_axis(contents: Contents) -> Axis:
     except NotThereError:
         pass
     if not found and contents.trials is not None and len(contents.trials):
-        times = contents.trials[[name for name in _EVENTS if name in contents.trials]].to_numpy()
+        times = contents.trials[
+            [name for name in TRIAL_EVENTS if name in contents.trials]
+        ].to_numpy()
         times = times[np.isfinite(times)]
         found += [times.min() - 5, times.max() + 5] if times.size else []
     if not found:
@@ -172,7 +174,7 @@ def _events(contents: Contents, packer: Packer) -> dict[str, Any]:
             "times": packer.array(np.sort(trials[name].dropna().to_numpy(dtype=float)), "f8"),
             "n_missing": int(trials[name].isna().sum()),
         }
-        for name in _EVENTS
+        for name in TRIAL_EVENTS
         if name in trials
     }
 

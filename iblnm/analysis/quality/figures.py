@@ -10,6 +10,7 @@ import pandas as pd
 
 from iblnm.analysis.result import count_units
 from iblnm.config import Settings
+from iblnm.constants import SIGNAL_BAND
 from iblnm.signal.metrics import Metric, metrics
 from iblnm.vis.panels import (
     SMALL,
@@ -35,7 +36,6 @@ BAND_STYLES = {
 _N_BINS = 24
 _SMALL_VALUE = 0.01
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-SIGNAL = "GCaMP"
 
 
 def declared(name: str) -> Metric | None:
@@ -96,7 +96,7 @@ def quality_counts(
     performance : DataFrame
         ``eid``, ``n_trials``.
     """
-    own = values[values["band"] == SIGNAL]
+    own = values[values["band"] == SIGNAL_BAND]
     trials = performance.loc[performance["eid"].isin(own["eid"]), "n_trials"].sum()
     return count_units(own, trials=int(trials))
 
@@ -217,7 +217,7 @@ def qc_violins_figure(
     settings = drawing_settings(settings)
     table = need_rows(values, ("band", "metric", "value"), "quality metrics")
     table = table.assign(target_NM=table["target_NM"].astype(object).fillna("unknown"))
-    table = need_rows(table[table["band"] == SIGNAL], (), f"{SIGNAL} metrics")
+    table = need_rows(table[table["band"] == SIGNAL_BAND], (), f"{SIGNAL_BAND} metrics")
     metrics = measured(table)
     targets = ordered_targets(table["target_NM"], settings)
     rng = np.random.default_rng(seed)
@@ -238,7 +238,7 @@ def qc_violins_figure(
         ax.set_ylabel(metric_label(metric, exponent).replace(" (", "\n("), fontsize=SMALL)
         ax.set_xlim(-0.6, len(targets) - 0.4)
     note = "points: recordings; bar: median; violin: kernel density of recordings"
-    give_title(figure, f"Quality of {SIGNAL} per target", table, counts, note)
+    give_title(figure, f"Quality of {SIGNAL_BAND} per target", table, counts, note)
     return figure
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from iblnm.analysis.quality.figures import (
-    SIGNAL,
     in_order,
     is_logarithmic,
     metric_exponent,
     metric_label,
 )
 from iblnm.config import Settings
+from iblnm.constants import SIGNAL_BAND
 from iblnm.vis.panels import (
     SMALL,
     give_title,
@@ -46,7 +46,7 @@ _MAX_MONTH_NAMES = 6
 def qc_trend_figure(
     trend: pd.DataFrame,
     *,
-    band: str = SIGNAL,
+    band: str = SIGNAL_BAND,
     counts: Mapping[str, int] | None = None,
     settings: Settings | None = None,
 ) -> Figure:
@@ -134,7 +134,7 @@ def qc_components_figure(
     scores: pd.DataFrame,
     components: pd.DataFrame,
     *,
-    band: str = SIGNAL,
+    band: str = SIGNAL_BAND,
     counts: Mapping[str, int] | None = None,
     settings: Settings | None = None,
 ) -> Figure:

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
+from iblnm.constants import REFERENCE_BAND
 from iblnm.io.fibers import describe_fiber_table
 from iblnm.pipeline.rules.outcome import Finding, not_evaluated
 from iblnm.pipeline.rules.registry import RuleError, rule
 from iblnm.pipeline.rules.values import get, get_list, join
-
-ISOSBESTIC = "Isosbestic"
 
 
 class AmbiguousRegionMapping(RuleError):
@@ -116,7 +115,7 @@ class MissingIsosbestic(RuleError):
 )
 def missing_isosbestic(reference: pd.DataFrame) -> Finding:
     bands = get_list(reference.iloc[0], "bands")
-    n = bands.count(ISOSBESTIC)
+    n = bands.count(REFERENCE_BAND)
     return Finding(
         n > 0,
         float(n),

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.constants import BLOCK_TASKS
+from iblnm.constants import BLOCK_TASKS, UNBIASED
 from iblnm.pipeline.rules.outcome import Finding, Outcome, not_evaluated
 from iblnm.pipeline.rules.registry import RuleError, rule
 from iblnm.pipeline.rules.values import Row, as_row, get, join
 
 _PLAN_KEYS = ("LEN_BLOCKS", "POSITIONS")
-_UNBIASED = 0.5
 _NEEDED_COLUMNS = ("intervals_0", "stim_side", "choice", "feedbackType")
 
 
@@ -184,12 +183,12 @@ def _block_fault(trials: pd.DataFrame, row: Row, settings: Settings) -> Finding:
     if trials.empty:
         return not_evaluated("no trials, see insufficient_trials")
     if kind == "training":
-        n = int((trials["probabilityLeft"] != _UNBIASED).sum())
+        n = int((trials["probabilityLeft"] != UNBIASED).sum())
         return Finding(
             n == 0,
             float(n),
             f"{n} of {len(trials)} trials of a training session have a left probability other "
-            f"than {_UNBIASED}; 0 are expected.",
+            f"than {UNBIASED}; 0 are expected.",
             limit=0.0,
         )
     if kind not in BLOCK_TASKS:

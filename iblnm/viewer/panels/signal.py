@@ -10,14 +10,12 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import SignalSettings
+from iblnm.constants import REFERENCE_BAND, SIGNAL_BAND
 from iblnm.viewer.contents import Contents, NotThereError
 from iblnm.viewer.envelope import envelope, runs
 from iblnm.viewer.panel import Axis, Panel
 from iblnm.viewer.traces import fitted_reference
 from iblnm.viewer.wire import Packer
-
-SIGNAL = "GCaMP"
-REFERENCE = "Isosbestic"
 
 
 def raw_panel(
@@ -25,7 +23,7 @@ def raw_panel(
 ) -> dict[str, Any]:
     """Both bands with their bleaching trend, and the reference as it was fitted."""
     bands, name = contents.need_bands(), recording["name"]
-    if name not in bands[SIGNAL]:
+    if name not in bands[SIGNAL_BAND]:
         raise NotThereError(f"The signal file has no column for {name}.")
     stored = (contents.stored.get("preprocessed") or {}).get(name)
     signal = _signal_settings(contents, stored)
@@ -39,11 +37,11 @@ def raw_panel(
     fitted = _fitted(bands, name, trends, stored)
     if fitted is not None:
         series["fitted reference"] = _pack(
-            packer, *envelope(bands[SIGNAL].index.to_numpy(), fitted, *_bins(axis))
+            packer, *envelope(bands[SIGNAL_BAND].index.to_numpy(), fitted, *_bins(axis))
         )
-    times, values = bands[SIGNAL].index.to_numpy(), bands[SIGNAL][name].to_numpy()
+    times, values = bands[SIGNAL_BAND].index.to_numpy(), bands[SIGNAL_BAND][name].to_numpy()
     note = ""
-    if REFERENCE not in bands:
+    if REFERENCE_BAND not in bands:
         note = "No isosbestic band was recorded: the signal is corrected for bleaching only."
     elif stored is None:
         note = "The reference is not fitted: " + contents.why_missing("preprocessed")
@@ -122,13 +120,17 @@ def _trend(times: np.ndarray, values: np.ndarray, signal: SignalSettings) -> np.
 
 
 def _fitted(bands: dict, name: str, trends: dict, stored: Any) -> np.ndarray | None:
-    if stored is None or REFERENCE not in bands or stored.attrs.get("correction") != "isosbestic":
+    if (
+        stored is None
+        or REFERENCE_BAND not in bands
+        or stored.attrs.get("correction") != "isosbestic"
+    ):
         return None
-    reference = bands[REFERENCE]
+    reference = bands[REFERENCE_BAND]
     return fitted_reference(
-        trends[SIGNAL],
+        trends[SIGNAL_BAND],
         (reference.index.to_numpy(), reference[name].to_numpy()),
-        trends[REFERENCE],
+        trends[REFERENCE_BAND],
         slope=float(stored.attrs["iso_slope"]),
         intercept=float(stored.attrs["iso_intercept"]),
     )
