@@ -15,7 +15,7 @@ import click
 from iblnm.config import Settings, get_settings
 from iblnm.errors import IblnmError, SettingsError
 from iblnm.setting_mistakes import misspelt_variables
-from iblnm_dagster.reference import reference
+from iblnm_dagster.declared import AnalyseCommand, reference
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
@@ -146,21 +146,7 @@ def catalogue() -> None:
         _update_catalogue(settings, instance)
 
 
-class _AnalyseCommand(click.Command):
-    """A command whose help ends with the analyses, as they are declared now."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from iblnm.analysis import registry
-
-        rows = [(entry.name, entry.text.split("\n")[0]) for entry in registry.ANALYSES]
-        with formatter.section("Analyses"):
-            formatter.write_dl(rows)
-        folders = registry.figure_folders()
-        with formatter.section("Figures"):
-            formatter.write_dl([(f"{name}_figures", ", ".join(folders[name])) for name in folders])
-
-
-@cli.command(cls=_AnalyseCommand)
+@cli.command(cls=AnalyseCommand)
 @click.argument("names", nargs=-1)
 def analyse(names: tuple[str, ...]) -> None:
     """Make the analyses of the cohort and their figures.

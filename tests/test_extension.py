@@ -272,6 +272,9 @@ def test_a_declared_stage_is_an_asset_with_place_check_and_guard(rewards_stage, 
     assert graph.checked_stages()[-1] == "rewards"
     assert graph.inputs_of_rules("rewards") == {"rewards": "rewards"}
     assert "rewards" not in graph.essential_stages()
+    pages = reference_pages(Settings(root=tmp_path))
+    assert "| `rewards` | Rewarded trials of the session. | session, trials |" in pages["stages"]
+    assert "## `rewards`" in pages["tables"]
 
 
 @pytest.mark.slow
@@ -391,6 +394,11 @@ def test_a_declared_analysis_is_an_asset_with_table_figure_and_help(shares_analy
     shown = CliRunner().invoke(cli, ["analyse", "--help"]).output
     assert "Share of rewarded trials of each animal." in shown
     assert "rewards_figures" in shown
+    pages = reference_pages(Settings(root=tmp_path))
+    (line,) = (line for line in pages["analyses"].splitlines() if "`reward_shares`" in line)
+    assert "Share of rewarded trials of each animal." in line
+    assert "`results/rewards/reward_shares.pqt` | `figures/rewards/reward_shares`" in line
+    assert "## `reward_shares`" in pages["tables"]
 
 
 def test_a_declared_analysis_is_computed_stored_and_drawn(shares_analysis, tmp_path):

@@ -1,4 +1,4 @@
-"""The command that writes the reference of what is declared."""
+"""Commands and help that follow from what is declared."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ from pathlib import Path
 import click
 
 from iblnm.config import get_settings
+
+
+class AnalyseCommand(click.Command):
+    """A command whose help ends with the analyses, as they are declared now."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from iblnm.analysis import registry
+
+        rows = [(entry.name, entry.text.split("\n")[0]) for entry in registry.ANALYSES]
+        with formatter.section("Analyses"):
+            formatter.write_dl(rows)
+        folders = registry.figure_folders()
+        with formatter.section("Figures"):
+            formatter.write_dl([(f"{name}_figures", ", ".join(folders[name])) for name in folders])
 
 
 @click.command()
