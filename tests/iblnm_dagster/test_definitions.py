@@ -184,6 +184,7 @@ def test_every_rule_of_a_session_is_a_partitioned_check_of_its_asset(graph):
         "trials_not_in_photometry_time",
         "band_inversion",
         "early_samples",
+        "unusable_trials",
     }
 
 
