@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from iblnm.cohort_settings import EncodingSettings, OverviewSettings
 from iblnm.constants import TASK_CONTRASTS, TRIAL_EVENTS
 from iblnm.errors import SettingsError
+from iblnm.figure_settings import FigureSettings
 from iblnm.layers.settings import LayersSettings
 from iblnm.server_settings import RemoteSettings, SyncSettings
 
@@ -119,27 +120,6 @@ _TARGET_COLORS = {
     "SI-ACh": "#8fdc8a",
     "PPT-ACh": "#0a4526",
 }
-# all have an inside, which can be left open
-_TARGET_MARKERS = {
-    "MR-5HT": ">",
-    "DR-5HT": "^",
-    "VTA-DA": "o",
-    "SNc-DA": "s",
-    "LC-NE": "D",
-    "NBM-ACh": "v",
-    "SI-ACh": "<",
-    "PPT-ACh": "p",
-}
-_TARGET_LINE_STYLES = {
-    "MR-5HT": "-",
-    "DR-5HT": "--",
-    "VTA-DA": "-",
-    "SNc-DA": "--",
-    "LC-NE": "-",
-    "NBM-ACh": "-",
-    "SI-ACh": "--",
-    "PPT-ACh": ":",
-}
 _SESSION_TYPE_COLORS = {
     "habituation": "darkgray",
     "training": "cornflowerblue",
@@ -210,17 +190,6 @@ class WheelSettings(BaseModel):
     max_trial_s: float = 60.0
     max_speed_rad_s: float = 200.0
     """A faster step of more than a radian is a reset of the encoder."""
-
-
-class FigureSettings(BaseModel):
-    """How figures look and are stored; a target is never told by its colour alone."""
-
-    target_markers: dict[str, str] = _TARGET_MARKERS
-    target_line_styles: dict[str, str] = _TARGET_LINE_STYLES
-    file_types: tuple[str, ...] = ("svg", "pdf", "png")
-    dpi: int = 200
-    alpha: float = 0.05
-    """Corrected p below which a symbol is filled, and 1 − coverage of intervals."""
 
 
 class CohortSettings(BaseModel):
