@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster import (
+    DagsterInvariantViolationError,
     InputContext,
     IOManager,
     MetadataValue,
@@ -16,11 +17,13 @@ from upath import UPath
 
 from iblnm.analysis import registry
 from iblnm.config import Settings
-from iblnm.errors import MalformedFileError, MissingFileError
-from iblnm.pipeline.graph import find_stage
+from iblnm.errors import IblnmError, MalformedFileError, MissingFileError
+from iblnm.pipeline.graph import find_stage, is_stage
+from iblnm.pipeline.outcomes import Attempt, failed_attempt
 from iblnm.pipeline.stage import Stage
 from iblnm.schemas import TABLES
 from iblnm.storage.provenance import Provenance
+from iblnm_dagster.migration import outcomes_of
 
 
 class RefusingIOManager(IOManager):
@@ -40,8 +43,35 @@ class _SessionFiles(UPathIOManager):
 
     def __init__(self, settings: Settings):
         super().__init__(base_path=UPath(settings.root))
+        self._settings = settings
         self._h5_dir = settings.sessions_h5_dir
         self._h5_folder = self._h5_dir.relative_to(settings.root).as_posix()
+
+    def handle_output(self, context: OutputContext, obj: Any) -> None:
+        """Store the value, and that it is stored or why not."""
+        eid, asset = context.partition_key, context.asset_key.to_user_string()
+        outcomes = outcomes_of(context.step_context.instance, self._settings)
+        with outcomes.failures_recorded(eid, asset):
+            super().handle_output(context, obj)
+        outcomes.record_attempt(Attempt(eid, asset, "stored"))
+
+    def load_input(self, context: InputContext) -> Any:
+        """Load the value; if it cannot be read, the asset that needs it could not be made."""
+        try:
+            return super().load_input(context)
+        except IblnmError as error:
+            self._record_unreadable_input(context, error)
+            raise
+
+    def _record_unreadable_input(self, context: InputContext, error: IblnmError) -> None:
+        try:
+            step = context.step_context
+        except DagsterInvariantViolationError:  # loaded by somebody outside of a run
+            return
+        if is_stage(step.op_def.name):
+            (eid,) = context.asset_partition_keys
+            attempt = failed_attempt(eid, step.op_def.name, error)
+            outcomes_of(step.instance, self._settings).record_attempt(attempt)
 
     def load_partitions(self, context: InputContext) -> Any:
         """Load one session; whole-cohort tables go through the session store instead."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
-from iblnm.pipeline.rules import RULES
+from iblnm.pipeline.groups import running_rules
 from iblnm.schemas import QC_MATRIX, SESSIONS_TABLE
 
 _LABS = ("cortexlab", "mainenlab", "wittenlab", "hoferlab", "danlab")
@@ -46,14 +46,15 @@ def simulate_outcomes(
     random = np.random.default_rng(seed)
     eids = [str(uuid.UUID(bytes=random.bytes(16), version=4)) for _ in range(n_sessions)]
     sessions = _sessions(eids, settings, random)
-    names = list(RULES)
+    rules = running_rules()
+    names = [rule.name for rule in rules]
     n_rules = len(names)
     state = random.choice(
         _OUTCOMES,
         size=(n_sessions, n_rules),
         p=[1 - share_broken - share_not_run, share_broken, share_not_run],
     )
-    severity = np.array([rule.severity for rule in RULES.values()])
+    severity = np.array([rule.severity for rule in rules])
     outcome = np.where(
         state == "broken", np.where(severity == "WARN", "warn", "fail")[None, :], state
     ).ravel()
@@ -65,7 +66,7 @@ def simulate_outcomes(
         {
             "eid": np.repeat(eids, n_rules),
             "check": check,
-            "asset": np.tile([rule.asset for rule in RULES.values()], n_sessions),
+            "asset": np.tile([rule.asset for rule in rules], n_sessions),
             "severity": np.tile(severity, n_sessions),
             "outcome": outcome,
             "value": np.where(ran, value, np.nan),

@@ -58,4 +58,6 @@ def test_the_next_run_puts_it_right(settings, instance):
     assert Worker(settings, instance).run(eid).status == PASSED
     assert stored() == "pass"
     assert told_to_dagster() == [True]
-    assert (outcomes.attempts()["state"] == "stored").all()
+    attempts = outcomes.attempts()
+    assert (attempts["state"] == "stored").all()
+    assert {"session", "trials", "responses"} <= set(attempts["asset"])

@@ -9,13 +9,14 @@ import pytest
 from bench.outcomes import simulate_outcomes
 
 from iblnm.config import Settings
+from iblnm.pipeline.groups import running_rules
 from iblnm.pipeline.matrix import STANDINGS, session_standings
 from iblnm.pipeline.qc_summary import pass_share
-from iblnm.validation import RULES
 from iblnm.vis.qc_dashboard import build_dashboard
 
 pytestmark = pytest.mark.web
 URL = "http://127.0.0.1:3000"
+RULES = {rule.name: rule for rule in running_rules()}
 SETTINGS = Settings(_env_file=None)
 By = pytest.importorskip("selenium.webdriver.common.by", reason="selenium is not installed").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys

@@ -13,11 +13,12 @@ import pytest
 from bench.outcomes import simulate_outcomes
 
 from iblnm.config import Settings
+from iblnm.pipeline.groups import running_rules
 from iblnm.schemas import ERRORS, QC_MATRIX, SESSIONS_TABLE
-from iblnm.validation import RULES
 from iblnm.vis.qc_dashboard import build_dashboard
 
 URL = "http://127.0.0.1:3000"
+RULES = {rule.name: rule for rule in running_rules()}
 SETTINGS = Settings(_env_file=None)
 NAMES = {"p": "pass", "w": "warn", "f": "fail", "n": "not run"}
 
