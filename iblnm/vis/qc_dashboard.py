@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
+from iblnm.pipeline import graph
 from iblnm.pipeline.matrix import session_standings
 from iblnm.pipeline.qc_summary import passing_sessions
 from iblnm.pipeline.rules import Rule
@@ -160,7 +161,9 @@ def _checks(matrix: pd.DataFrame, rules: Mapping[str, Rule] | Iterable[Rule]) ->
         for name, row in found.iterrows()
         if name not in known
     ]
-    assets = list(dict.fromkeys(check["asset"] for check in checks if not check["cohort"]))
+    stages = graph.stage_names()
+    own = dict.fromkeys(check["asset"] for check in checks if not check["cohort"])
+    assets = sorted(own, key=lambda name: stages.index(name) if name in stages else len(stages))
     assets += [check["asset"] for check in checks if check["cohort"]]
     return sorted(checks, key=lambda check: assets.index(check["asset"]))
 
