@@ -8,7 +8,7 @@ import pytest
 from bench.outcomes import simulate_outcomes
 
 from iblnm.config import Settings
-from iblnm.validation import RULES
+from iblnm.pipeline.groups import running_rules
 from iblnm.vis import (
     outcome_matrix_figure,
     overview_figures,
@@ -73,7 +73,7 @@ def matrix():
             "outcome": "pass",
         }
         for eid in EIDS
-        for rule in RULES.values()
+        for rule in running_rules()
     ]
     frame = pd.DataFrame(rows)
 
@@ -216,7 +216,7 @@ def test_outcomes_are_drawn_with_most_problems_first():
     (ax,) = figure.axes
     assert ax.get_xticklabels()[0].get_text() == worst
     image = ax.images[0].get_array()
-    assert image.shape == (50, len(RULES))
+    assert image.shape == (50, len(running_rules()))
     assert np.all(image[:, 0] == 2)
     assert "n = 50 sessions" in ax.get_title()
 
