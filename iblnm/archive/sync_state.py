@@ -13,19 +13,22 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from iblnm.config import Settings
-from iblnm.errors import TransientError, UnreadableFileError
+from iblnm.storage.database import run_script, schema_version, transaction
 
-BUSY_TIMEOUT_S = 30.0
 FIRST_RETRY_S = 60.0
 LONGEST_RETRY_S = 6 * 3600.0
 _VERSION = 2
+_FAULT = (
+    "the table of known sessions is damaged ({error}): delete it, and the next full listing of "
+    "the archive makes it anew"
+)
 # a session is due for a look if it was named after the last look, or that much earlier than now;
 # never looked at is -1, and that is before everything
 _SCHEMA = """
@@ -126,23 +129,8 @@ class SyncState:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with closing(
-                sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            ) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                with connection:
-                    _bring_up_to_date(connection)
-                    yield connection
-        except sqlite3.OperationalError as error:
-            raise TransientError(f"{self._path.name}: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise UnreadableFileError(
-                f"the table of known sessions is damaged ({error}): delete it, and the next "
-                "full listing of the archive makes it anew",
-                path=self._path,
-            ) from error
+        with transaction(self._path, _bring_up_to_date, fault=_FAULT) as connection:
+            yield connection
 
     # facts: clocks and progress ---------------------------------------------------------------
 
@@ -400,12 +388,9 @@ class SyncState:
 
 
 def _bring_up_to_date(db: sqlite3.Connection) -> None:
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version == _VERSION:
-        return
-    for statement in (_FROM_FIRST_VERSION if version else _SCHEMA).split(";"):
-        db.execute(statement)
-    db.execute(f"PRAGMA user_version = {_VERSION}")
+    version = schema_version(db)
+    if version != _VERSION:
+        run_script(db, _FROM_FIRST_VERSION if version else _SCHEMA, _VERSION)
 
 
 def _set_facts(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:

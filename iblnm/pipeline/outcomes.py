@@ -7,6 +7,7 @@ it. Where a session stands follows from the rows alone; see `iblnm.pipeline.matr
 
 from __future__ import annotations
 
+import sqlite3
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ import pandas as pd
 from iblnm.config import Settings
 from iblnm.errors import DataError, IblnmError
 from iblnm.pipeline.rules.outcome import Outcome
-from iblnm.storage.database import transaction
+from iblnm.storage.database import run_script, schema_version, transaction
 
 State = Literal["stored", "no data", "blocked", "failed"]
 
@@ -36,7 +37,10 @@ CREATE TABLE attempts (
     attempted_at TEXT NOT NULL, PRIMARY KEY (eid, asset)
 ) WITHOUT ROWID;
 """
-_REMEDY = "delete it, and iblnm batch --checks-only fills it again from what is stored"
+_FAULT = (
+    "the file is damaged ({error}): delete it, and iblnm batch --checks-only fills it again from "
+    "what is stored"
+)
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ class OutcomeStore:
     def _insert(self, table: str, columns: Sequence[str], rows: Iterable[tuple]) -> None:
         names = ", ".join(f'"{name}"' for name in columns)
         marks = ", ".join("?" * len(columns))
-        with transaction(self.path, _SCHEMA, remedy=_REMEDY) as connection:
+        with transaction(self.path, _make_tables, fault=_FAULT) as connection:
             connection.executemany(
                 f"INSERT OR REPLACE INTO {table} ({names}) VALUES ({marks})", rows
             )
@@ -132,7 +136,7 @@ class OutcomeStore:
         if not self.path.exists():
             return pd.DataFrame(columns=list(columns), dtype=object)
         names = ", ".join(f'"{name}"' for name in columns)
-        with transaction(self.path, _SCHEMA, remedy=_REMEDY) as connection:
+        with transaction(self.path, _make_tables, fault=_FAULT) as connection:
             rows = connection.execute(f"SELECT {names} FROM {table}").fetchall()
         return pd.DataFrame(rows, columns=list(columns), dtype=object)
 
@@ -168,6 +172,11 @@ def decisive_error(error: BaseException) -> BaseException:
     while not isinstance(error, IblnmError) and error.__cause__ is not None:
         error = error.__cause__
     return error
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    if not schema_version(connection):
+        run_script(connection, _SCHEMA, 1)
 
 
 def _now() -> str:

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from iblnm.errors import TransientError, UnreadableFileError
 
-BUSY_TIMEOUT_S = 60.0
+BUSY_TIMEOUT_S = 30.0
 
 
 @contextmanager
-def transaction(path: Path, schema: str, *, remedy: str) -> Iterator[sqlite3.Connection]:
+def transaction(
+    path: Path, bring_up_to_date: Callable[[sqlite3.Connection], None], *, fault: str
+) -> Iterator[sqlite3.Connection]:
     """A transaction that has the file to itself: committed as a whole, or undone.
 
     Parameters
     ----------
     path : Path
         The file; it and its folder are made at first use.
-    schema : str
-        Statements that make the tables of a new file.
-    remedy : str
-        What to do if the file is damaged, for the message.
+    bring_up_to_date : callable
+        Makes the tables of a new file, and turns those of an earlier version into today's.
+    fault : str
+        What is damaged and what to do about it, with ``{error}``, for the message.
 
     Yields
     ------
@@ -43,12 +45,23 @@ def transaction(path: Path, schema: str, *, remedy: str) -> Iterator[sqlite3.Con
         ) as connection:
             # a power cut may undo the last transactions, it cannot damage the file
             connection.execute("PRAGMA synchronous = NORMAL")
-            if not connection.execute("PRAGMA user_version").fetchone()[0]:
-                connection.executescript(f"BEGIN;{schema}PRAGMA user_version = 1;COMMIT")
             connection.execute("BEGIN IMMEDIATE")
             with connection:
+                bring_up_to_date(connection)
                 yield connection
     except sqlite3.OperationalError as error:
         raise TransientError(f"{path.name}: {error}") from error
     except sqlite3.DatabaseError as error:
-        raise UnreadableFileError(f"the file is damaged ({error}): {remedy}", path=path) from error
+        raise UnreadableFileError(fault.format(error=error), path=path) from error
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Version of the tables; 0 for a new file."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def run_script(connection: sqlite3.Connection, script: str, version: int) -> None:
+    """Run statements within the transaction, and note the version that they lead to."""
+    for statement in script.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {version}")
