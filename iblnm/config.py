@@ -18,7 +18,12 @@ from pydantic import BaseModel, Field, SecretStr, field_validator, model_validat
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from iblnm.cohort_settings import EncodingSettings, OverviewSettings
-from iblnm.constants import TASK_CONTRASTS, TRIAL_EVENTS
+from iblnm.constants import (
+    MAX_UNUSABLE_TRIAL_SHARE,
+    MIN_WINDOW_COVERAGE,
+    TASK_CONTRASTS,
+    TRIAL_EVENTS,
+)
 from iblnm.errors import SettingsError
 from iblnm.figure_settings import FigureSettings
 from iblnm.layers.settings import LayersSettings
@@ -155,11 +160,10 @@ class Thresholds(BaseModel):
     """The same at the top of its range."""
     max_lost_share: float = 0.001
     """Share of the raw frames for which late frames may leave room."""
-    max_unusable_trial_share: float = 0.1
+    max_unusable_trial_share: float = MAX_UNUSABLE_TRIAL_SHARE
     """Share of trials that may lack side, choice, outcome or start."""
     max_wheel_fault_share: float = 0.01
     """Share of the wheel's samples that may lack value or order."""
-    max_sync_residual_s: float = 5e-3
     min_pass_share: float = 0.5
 
 
@@ -174,7 +178,7 @@ class SignalSettings(BaseModel):
     filter_edge_s: float = 50.0
     qc_window_s: float = 120.0
     qc_step_s: float = 60.0
-    qc_min_coverage: float = 0.95
+    qc_min_coverage: float = MIN_WINDOW_COVERAGE
     """Share of its samples that a window needs to be measured."""
     max_tau_durations: float = 10.0
     response_window: tuple[float, float] = (-1.0, 1.0)

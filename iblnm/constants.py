@@ -13,3 +13,7 @@ UNBIASED = 0.5
 """Probability of a stimulus on the left where no side is more likely."""
 SIGNAL_BAND, REFERENCE_BAND = "GCaMP", "Isosbestic"
 """Excitation channels of the signal and of its reference."""
+MAX_UNUSABLE_TRIAL_SHARE = 0.1
+"""Share of trials that may lack side, choice, outcome or start, unless the settings say more."""
+MIN_WINDOW_COVERAGE = 0.95
+"""Share of its samples that a window of the quality metrics needs."""

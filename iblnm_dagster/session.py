@@ -6,7 +6,6 @@ import inspect
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from dagster import (
@@ -70,12 +69,13 @@ def session_asset(stage: Stage) -> AssetsDefinition:
         eid = context.partition_key
         outcomes = outcomes_of(context.instance, settings)
         blocked = _blocked(
-            guarded_by,
+            eid,
+            stage,
             lambda name: values[name] if name in values else store.load(name, eid),
             settings,
         )
         if blocked is not None:
-            outcomes.record_attempt(replace(blocked, eid=eid, asset=stage.name))
+            outcomes.record_attempt(blocked)
             raise Failure(
                 description=blocked.message,
                 metadata={"error_type": blocked.error_type, "blocked": True},
@@ -157,15 +157,16 @@ def _is_transient(error: Exception) -> bool:
 
 
 def _blocked(
-    guarded_by: Sequence[str], load: Callable[[str], Any], settings: Settings
+    eid: str, stage: Stage, load: Callable[[str], Any], settings: Settings
 ) -> Attempt | None:
+    """The attempt that a rule forbids, if one does."""
     from iblnm.pipeline.checking import blocking_failures
 
-    for name in guarded_by:
+    for name in guards(stage.name):
         for outcome in blocking_failures(name, load, settings):
             return Attempt(
-                "",
-                "",
+                eid,
+                stage.name,
                 "blocked",
                 RULES[outcome.rule].exception.__name__,
                 f"stopped by the check {outcome.rule} of {name}: {outcome.message}",

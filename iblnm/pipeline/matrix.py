@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.pipeline import graph
+from iblnm.pipeline.duplicates import DUPLICATES
 from iblnm.pipeline.labels import session_verdicts
 from iblnm.pipeline.rules.registry import RULES, Rule
 from iblnm.schemas import QC_MATRIX
@@ -64,7 +65,7 @@ def complete_matrix(
         for name in ("result", "value", "limit", "evaluated_at"):
             cells[name][void, position] = None
         result = cells["result"][:, position]
-        missing = result == None  # noqa: E711 elementwise
+        missing = pd.isna(result)
         result[result == "fail"] = "warn" if rule.severity == "WARN" else "fail"
         result[missing] = "not run"
         if missing.any():
@@ -121,7 +122,7 @@ class Stops:
         blocked = np.zeros(len(self._eids), dtype=bool)
         for name in _above(asset):
             if name in self._blocking:
-                blocked |= self._blocking[name] != None  # noqa: E711 elementwise
+                blocked |= pd.notna(self._blocking[name])
         return blocked
 
     def reasons(self, rule: Rule) -> np.ndarray:
@@ -130,7 +131,7 @@ class Stops:
         reason = np.full(len(self._eids), None, dtype=object)
 
         def put(where: np.ndarray, texts: Iterable[str]) -> None:
-            where = where & (reason == None)  # noqa: E711 elementwise
+            where = where & pd.isna(reason)
             reason[where] = np.array(list(texts), dtype=object)[where] if where.any() else None
 
         for name in (asset, *_above(asset)):
@@ -138,7 +139,7 @@ class Stops:
             own = name == asset
             if not own and name in self._blocking:
                 by = self._blocking[name]
-                put(by != None, (f"Stopped by the check {check} of {name}." for check in by))  # noqa: E711
+                put(pd.notna(by), (f"Stopped by the check {check} of {name}." for check in by))
             if attempts is None:
                 continue
             state, error, message = attempts
@@ -151,7 +152,7 @@ class Stops:
                 ),
             )
         first = self._attempts.get("session")
-        ran = np.zeros(len(self._eids), bool) if first is None else first[0] != None  # noqa: E711
+        ran = np.zeros(len(self._eids), bool) if first is None else pd.notna(first[0])
         put(~ran, ["The session was not run yet."] * len(reason))
         own = self._attempts.get(asset)
         made = np.zeros(len(self._eids), bool) if own is None else own[0] == "stored"
@@ -169,7 +170,7 @@ class Stops:
             if rule.severity != "BLOCK" or rule.name not in of_rule:
                 continue
             first = found.setdefault(rule.asset, np.full(len(self._eids), None, dtype=object))
-            broken = self._eids.isin(of_rule[rule.name]) & (first == None)  # noqa: E711
+            broken = self._eids.isin(of_rule[rule.name]) & pd.isna(first)
             first[broken] = rule.name
         return found
 
@@ -204,7 +205,7 @@ def session_standings(matrix: pd.DataFrame, failed: Iterable[str]) -> pd.Series:
         A key of `STANDINGS`. What was not evaluated counts neither for nor against a session.
     """
     by_session = matrix["eid"].astype(object)
-    own = matrix["severity"].notna() & (matrix["asset"] != "sessions")
+    own = matrix["check"] != DUPLICATES
     missing = matrix["outcome"] == "not run"
     marks = {
         "failure": matrix["outcome"] == "fail",

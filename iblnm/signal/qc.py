@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import SignalSettings
-from iblnm.constants import REFERENCE_BAND, SIGNAL_BAND
+from iblnm.constants import MIN_WINDOW_COVERAGE, REFERENCE_BAND, SIGNAL_BAND
 from iblnm.errors import MalformedFileError
 from iblnm.signal import metrics as registry
 from iblnm.signal.bleaching import lowpass_baseline
@@ -96,7 +96,7 @@ def sliding_metrics(
     *,
     window_s: float = 120.0,
     step_s: float = 60.0,
-    min_coverage: float = 0.95,
+    min_coverage: float = MIN_WINDOW_COVERAGE,
     metrics: Sequence[Metric] | None = None,
 ) -> pd.DataFrame:
     """Quality metrics of a signal in sliding, linearly detrended windows.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from iblnm.constants import MAX_UNUSABLE_TRIAL_SHARE
 from iblnm.errors import MalformedFileError
 
 _MAX_ROWS_NAMED = 10
@@ -26,7 +27,7 @@ def require_columns(trials: pd.DataFrame, names: tuple[str, ...]) -> None:
 
 
 def compute_trial_contrasts(
-    trials: pd.DataFrame, *, max_unusable_share: float = 0.1
+    trials: pd.DataFrame, *, max_unusable_share: float = MAX_UNUSABLE_TRIAL_SHARE
 ) -> pd.DataFrame:
     """Side and contrast of the stimulus of each trial.
 
@@ -125,7 +126,9 @@ def compute_choice_side(trials: pd.DataFrame) -> pd.Series:
     return pd.Series(side, index=trials.index, name="choice_side", dtype=object)
 
 
-def add_trial_columns(trials: pd.DataFrame, *, max_unusable_share: float = 0.1) -> pd.DataFrame:
+def add_trial_columns(
+    trials: pd.DataFrame, *, max_unusable_share: float = MAX_UNUSABLE_TRIAL_SHARE
+) -> pd.DataFrame:
     """Trials with the columns that are derived from those of ALF.
 
     Parameters

@@ -294,8 +294,7 @@ def test_the_page_can_be_stopped_and_keeps_its_history(iblnm, tmp_path, monkeypa
     monkeypatch.setenv("DAGSTER_HOME", "/elsewhere")
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        status, said = iblnm("dev")
-        assert status == 0
-        assert said.endswith(f"{tmp_path / 'root'} default_int_handler\n\n")
+        viewer = "viewer           http://127.0.0.1:3001\n"
+        assert iblnm("dev") == (0, f"{viewer}{tmp_path / 'root'} default_int_handler\n\n")
     finally:
         signal.signal(signal.SIGINT, before)
