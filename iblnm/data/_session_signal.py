@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from iblnm.errors import DataError
 from iblnm.pipeline import steps
 
 if TYPE_CHECKING:
@@ -227,6 +228,7 @@ class Signal:
         """
         if band not in self.photometry:
             raise ValueError(f"no band {band!r}: call preprocess() or load_h5() first")
+        self._refuse_another_clock()
         self.responses = steps.cut_responses(
             self.photometry[band],
             self._loaded_trials(),
@@ -235,6 +237,14 @@ class Signal:
             window=window,
         )
         return self.responses
+
+    def _refuse_another_clock(self) -> None:
+        if self._reference is not None and (self._reference["clock"] != "session").any():
+            raise DataError(
+                "the signal was read from raw frames, whose clock is the camera's: it cannot be "
+                "cut around the events of the trials",
+                eid=self.eid,
+            )
 
     def subtract_baseline(
         self, responses: xr.DataArray, window: tuple[float, float] | None = None

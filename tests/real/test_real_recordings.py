@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iblnm.io import load_photometry
+from iblnm.data import PhotometrySession
+from iblnm.errors import DataError
+from iblnm.io import connect, load_photometry
 from iblnm.pipeline.graph import stage_names
 from iblnm.signal.perievent import response_magnitude, subtract_baseline
 from iblnm.storage.h5 import read_provenance
@@ -223,3 +225,33 @@ def test_zm_335_performs_as_known(store):
     row = store.load("performance", ZM_335).iloc[0]
     assert row["fraction_correct"] == pytest.approx(0.40, abs=0.015)
     assert list(row["contrasts"]) == [50.0, 100.0]
+
+
+# raw frames, in a notebook ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "rate_hz"),
+    [
+        ("ZFM-03059", (43467, 3), 15.0),
+        ("ZFM-06275", (139498, 5), 29.99),
+        ("ZFM-08488", (113148, 2), 29.99),
+    ],
+)
+def test_raw_frames_are_read_on_their_own_clock_and_not_cut_by_trials(
+    real_run, name, shape, rate_hz
+):
+    settings = real_run.settings
+    ps = PhotometrySession({"eid": RAW_ONLY[name]}, one=connect(settings), settings=settings)
+    bands = ps.load_photometry(restrict=False)
+    assert {band: frame.shape for band, frame in bands.items()} == {
+        "GCaMP": shape,
+        "Isosbestic": shape,
+    }
+    reference = ps.reference
+    assert set(reference["source"]) == {"raw"}
+    assert set(reference["clock"]) == {"camera"}
+    assert reference["rate_hz"].iloc[0] == pytest.approx(rate_hz, abs=0.01)
+    ps.trials = pd.DataFrame({"stimOn_times": [100.0, 110.0]})
+    with pytest.raises(DataError, match=f"{RAW_ONLY[name]}.*camera"):
+        ps.extract_responses(events=["stimOn_times"], band="GCaMP")
