@@ -28,7 +28,7 @@ TIE = 1e-6
 
 
 def glm(n: int, n_trials: int) -> None:
-    """Vectorised regressions against statsmodels."""
+    """Vectorized regressions against statsmodels."""
     import statsmodels.api as sm
 
     table, _ = simulate_magnitudes(

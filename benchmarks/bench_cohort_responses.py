@@ -110,11 +110,11 @@ def memory(root: Path) -> None:
         else:
             os.link(settings.sessions_h5_dir / f"{table['eid'][i % N_SIMULATED]}.h5", path)
     collect_magnitudes(table[:2], settings.sessions_h5_dir, settings)  # imports
-    per_fibre = {
+    per_fiber = {
         name: [[value] for value in table[name]]
         for name in ("brain_region", "recording_name", "hemisphere", "target_NM")
     }
-    catalog = table.drop(columns="fiber_idx").assign(**per_fibre)
+    catalog = table.drop(columns="fiber_idx").assign(**per_fiber)
     for n in SIZES:
         gc.collect()
         tracemalloc.start()

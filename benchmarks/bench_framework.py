@@ -2,7 +2,7 @@
 
 Run: python benchmarks/bench_framework.py
 Every figure is CPU or wall time of the same sessions of a simulated archive (60 minutes, two
-fibres); the plain loop calls the same functions and makes the same writes without Dagster.
+fibers); the plain loop calls the same functions and makes the same writes without Dagster.
 """
 
 from __future__ import annotations

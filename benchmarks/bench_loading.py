@@ -1,7 +1,7 @@
 """Loading of photometry: ibl-photometry's session loader against `iblnm.io.load_photometry`.
 
 Both in this process, on one core: CPU time of a load from disk to the frames of both bands,
-restricted to the task. Sessions: a synthetic one of 60 minutes with 2 fibres, 60 frames per
+restricted to the task. Sessions: a synthetic one of 60 minutes with 2 fibers, 60 frames per
 second and 800 trials, and the real recording CQ002 (folder IBLNM_REAL_DATA, if present).
 
     python benchmarks/bench_loading.py
@@ -116,11 +116,11 @@ def main() -> None:
     print(f"CPU time, smallest of {REPEATS} calls")
     with tempfile.TemporaryDirectory() as name:
         eid = make_session(Path(name))
-        compare("synthetic 60 min, 2 fibres", Path(name), eid)
+        compare("synthetic 60 min, 2 fibers", Path(name), eid)
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     real = Path(os.environ.get("IBLNM_REAL_DATA", default)) / "alf"
     if (real / "sessions.pqt").is_file():
-        compare("CQ002, 52 min, 2 fibres", real, "96268231-87d4-3791-b39f-6e3059cfa72e")
+        compare("CQ002, 52 min, 2 fibers", real, "96268231-87d4-3791-b39f-6e3059cfa72e")
     else:
         print(f"no real recordings at {real} (IBLNM_REAL_DATA)")
 

@@ -2,7 +2,7 @@
 
 Run: python benchmarks/bench_science.py
 
-A simulated session of 60 minutes, two fibres, two bands and about 800 trials, and the real
+A simulated session of 60 minutes, two fibers, two bands and about 800 trials, and the real
 recordings when IBLNM_REAL_DATA is set. Every stage is called as the assets call it, after
 one call that pays for imports.
 """
@@ -70,7 +70,7 @@ def main() -> None:
         session = max(sessions, key=lambda s: (s["has_isosbestic"], s["n_trials"]))
         settings = Settings(root=folder / "root", one_cache_dir=folder / "alf")
         costs = stage_costs(settings, session["eid"])
-        report(f"simulated, {session['n_trials']} trials, two fibres", costs, "<= 0.25")
+        report(f"simulated, {session['n_trials']} trials, two fibers", costs, "<= 0.25")
     real = os.environ.get("IBLNM_REAL_DATA")
     if real:
         settings = Settings(root=Path(real), one_cache_dir=Path(real) / "alf")

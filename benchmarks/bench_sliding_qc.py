@@ -1,7 +1,7 @@
 """Sliding quality metrics against `iblphotometry.qc.qc_signals`, in one process.
 
 Run: python benchmarks/bench_sliding_qc.py
-Five metrics on a simulated 60-minute recording of two fibres and two bands, and on CQ002 when
+Five metrics on a simulated 60-minute recording of two fibers and two bands, and on CQ002 when
 IBLNM_REAL_DATA is set; both compute the same windows, whose values are compared.
 """
 
@@ -38,7 +38,7 @@ def library(bands: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def ours(bands: dict[str, pd.DataFrame]) -> dict[tuple[str, str], pd.DataFrame]:
-    """Our windows of every band and fibre, and the unique fraction of the whole signals."""
+    """Our windows of every band and fiber, and the unique fraction of the whole signals."""
     tables = {}
     for band, frame in bands.items():
         for name in frame:
@@ -76,7 +76,7 @@ def main() -> None:
     from iblnm.demo import simulate_session
 
     bands = simulate_session(duration_s=3600, n_trials=800).bands
-    compare("60 min, 2 fibres, 2 bands", {name: band.dropna() for name, band in bands.items()})
+    compare("60 min, 2 fibers, 2 bands", {name: band.dropna() for name, band in bands.items()})
     real = os.environ.get("IBLNM_REAL_DATA")
     if real:
         from iblphotometry.fpio import from_session_path

@@ -24,7 +24,7 @@ from iblnm.analysis.stats.sparse_cca import fit_sparse_cca, held_out_correlation
 from iblnm.config import get_settings
 
 LEVEL = 0.05
-N_ENCODING, N_BEHAVIOUR = 6, 4
+N_ENCODING, N_BEHAVIOR = 6, 4
 SESSION_SIZES = (1, 2, 2, 3)
 N_SESSIONS = 40
 SESSIONS_PER_ANIMAL = 4
@@ -50,7 +50,7 @@ def cohort(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Features of recordings; those of a session are alike in both views.
 
-    Behaviour is the session's, so it is nearly the same for all its recordings; encoding has
+    Behavior is the session's, so it is nearly the same for all its recordings; encoding has
     a part that the recordings of a session share. `rho` is the correlation of the sessions'
     parts, `animal_sd` the spread of what the sessions of an animal share in either view.
     """
@@ -59,10 +59,10 @@ def cohort(
     animal = session // SESSIONS_PER_ANIMAL
     n_animals = animal[-1] + 1
     x_session = rng.standard_normal((N_SESSIONS, N_ENCODING))
-    y_session = rng.standard_normal((N_SESSIONS, N_BEHAVIOUR))
+    y_session = rng.standard_normal((N_SESSIONS, N_BEHAVIOR))
     y_session[:, 0] = rho * x_session[:, 0] + np.sqrt(1 - rho**2) * y_session[:, 0]
     x = x_session[session] + animal_sd * rng.standard_normal((n_animals, N_ENCODING))[animal]
-    y = y_session[session] + animal_sd * rng.standard_normal((n_animals, N_BEHAVIOUR))[animal]
+    y = y_session[session] + animal_sd * rng.standard_normal((n_animals, N_BEHAVIOR))[animal]
     x += 0.3 * rng.standard_normal(x.shape)
     y += 0.1 * rng.standard_normal(y.shape)
     return x, y, session, animal

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 
 class EncodingSettings(BaseModel):
-    """Regressions per recording, and their canonical correlation with behaviour."""
+    """Regressions per recording, and their canonical correlation with behavior."""
 
     events: tuple[str, ...] = ("stimOn_times", "feedback_times")
     contrast_coding: Literal["log", "linear", "rank"] = "log"

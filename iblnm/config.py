@@ -114,7 +114,7 @@ _TARGET_NM = {
     "PPT": "ACh",
 }
 # VTA-DA, LC-NE and NBM-ACh as in the project; the others keep the hue of their
-# neuromodulator at a lightness that the colour-blind can tell from all others
+# neuromodulator at a lightness that the color-blind can tell from all others
 _TARGET_COLORS = {
     "MR-5HT": "#e3a1f5",
     "DR-5HT": "#7426a8",
@@ -218,7 +218,7 @@ class ModelSettings(BaseModel):
     """Random effects of the subject, in order of preference: the first that converges."""
     min_subjects: int = 2
     loglik_tolerance: float = 0.01
-    """Largest difference of the log-likelihoods of two maximisations."""
+    """Largest difference of the log-likelihoods of two maximizations."""
     se_tolerance: float = 0.01
     """Largest relative difference of their standard errors."""
     timings: tuple[str, ...] = ("reaction_time", "movement_time")

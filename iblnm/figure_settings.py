@@ -28,7 +28,7 @@ _TARGET_LINE_STYLES = {
 
 
 class FigureSettings(BaseModel):
-    """How figures look and are stored; a target is never told by its colour alone."""
+    """How figures look and are stored; a target is never told by its color alone."""
 
     target_markers: dict[str, str] = _TARGET_MARKERS
     target_line_styles: dict[str, str] = _TARGET_LINE_STYLES

@@ -20,7 +20,7 @@ from iblnm_dagster.declared import AnalyseCommand, reference
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
 def cli() -> None:
-    """Fibre-photometry pipeline of the IBL neuromodulators project.
+    """Fiber-photometry pipeline of the IBL neuromodulators project.
 
     Settings come from environment variables IBLNM_* or a file .env; without any, the
     commands work on the simulated demo archive.
@@ -76,7 +76,9 @@ def demo(workers: int) -> None:
 @click.option("--checks-only", is_flag=True, help="Only the checks, from what is stored.")
 @click.option("--workers", default=2, show_default=True, help="Worker processes.")
 @click.option("--shard", help="Part i of n (from 1) of the sessions, for a cluster's job array.")
-@click.option("--catalogue/--no-catalogue", default=True, help="Update the tables afterwards.")
+@click.option(
+    "--catalogue/--no-catalogue", "catalog", default=True, help="Update the tables afterwards."
+)
 def batch(
     which: str,
     eids: Path | None,
@@ -85,7 +87,7 @@ def batch(
     checks_only: bool,
     workers: int,
     shard: str | None,
-    catalogue: bool,
+    catalog: bool,
 ) -> None:
     """Run many sessions in warm workers.
 
@@ -102,7 +104,7 @@ def batch(
         checks_only=checks_only,
         workers=workers,
         shard=shard,
-        catalogue=catalogue,
+        catalog=catalog,
     )
 
 
@@ -136,8 +138,8 @@ def sync(add_folders: bool) -> None:
         _tell_of_unlisted_folders(settings)
 
 
-@cli.command()
-def catalogue() -> None:
+@cli.command("catalogue")
+def catalog() -> None:
     """Rebuild the tables over all sessions."""
     from iblnm_dagster.instance import open_instance
 
@@ -360,7 +362,7 @@ def _batch(
     checks_only: bool = False,
     workers: int = 2,
     shard: str | None = None,
-    catalogue: bool = True,
+    catalog: bool = True,
 ) -> None:
     from iblnm.archive.sync_state import open_state
     from iblnm.pipeline.graph import stage_names
@@ -407,7 +409,7 @@ def _batch(
             report = run_batch(settings, chosen, workers=workers, **parts)
         else:
             report = run_claimed(settings, open_state(settings), chosen, workers=workers)
-        if catalogue and (chosen or not tables_exist(settings)):
+        if catalog and (chosen or not tables_exist(settings)):
             _update_catalogue(settings, instance)
         click.echo("")
         click.echo(_summary(instance, settings, report.sessions_per_hour))

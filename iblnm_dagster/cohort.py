@@ -69,7 +69,7 @@ def _analysis_asset(declared: Analysis) -> AssetsDefinition:
                 metadata={"error_type": type(error).__name__},
                 allow_retries=False,
             ) from error
-        yield Output(result, metadata=materialisation_metadata(result))
+        yield Output(result, metadata=materialization_metadata(result))
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     compute.__signature__ = inspect.Signature(
@@ -97,7 +97,7 @@ def _analysis_asset(declared: Analysis) -> AssetsDefinition:
     )(compute)
 
 
-def materialisation_metadata(result: AnalysisResult) -> dict[str, Any]:
+def materialization_metadata(result: AnalysisResult) -> dict[str, Any]:
     """What the page shows of a result: counts, headline numbers, selection, notes, choices."""
     metadata: dict[str, Any] = {
         f"{stage} {unit}": number

@@ -29,10 +29,10 @@ def cohort_request(instance: DagsterInstance, *, has_assets: bool) -> RunRequest
     """
     if not has_assets:
         return SkipReason("there are no cohort analyses")
-    made, analysed = (_last_success(instance, name) for name in (CATALOG_JOB, COHORT_JOB))
+    made, analyzed = (_last_success(instance, name) for name in (CATALOG_JOB, COHORT_JOB))
     if made is None:
         return SkipReason("there are no tables over all sessions yet")
-    if analysed is not None and made <= analysed:
+    if analyzed is not None and made <= analyzed:
         return SkipReason("the tables have not changed since the last analyses")
     return RunRequest()
 

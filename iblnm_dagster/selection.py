@@ -135,7 +135,7 @@ def worker_tag() -> str:
 
 
 def cancel_runs_of_dead_workers(instance: DagsterInstance) -> list[str]:
-    """Mark runs as cancelled whose worker on this machine is gone; return their sessions."""
+    """Mark runs as canceled whose worker on this machine is gone; return their sessions."""
     sessions = []
     for run in instance.get_runs(RunsFilter(statuses=UNFINISHED)):
         host, _, pid = run.tags.get(WORKER_TAG, "").rpartition(":")

@@ -102,7 +102,7 @@ def session_asset(stage: Stage) -> AssetsDefinition:
             outcomes.record_attempt(Attempt(eid, stage.name, "no data", message=result.note))
             context.log.info(f"nothing to store: {result.note}")
             return
-        yield Output(result.value, metadata=_materialisation_metadata(result))
+        yield Output(result.value, metadata=_materialization_metadata(result))
 
     resources = ["settings"]
     if stage.uses_archive:
@@ -174,7 +174,7 @@ def _blocked(
     return None
 
 
-def _materialisation_metadata(result: Result) -> dict[str, Any]:
+def _materialization_metadata(result: Result) -> dict[str, Any]:
     metadata: dict[str, Any] = dict(result.numbers)
     metadata["provenance"] = MetadataValue.json(json.loads(result.provenance.to_json()))
     if result.note:

@@ -171,7 +171,7 @@ def processed_root(small_archive, tmp_path_factory) -> Settings:
 
 @pytest.fixture(scope="session")
 def viewed_root(small_archive, tmp_path_factory) -> Settings:
-    """Settings of a root with all stages, outcomes and the catalogue of the small archive.
+    """Settings of a root with all stages, outcomes and the catalog of the small archive.
 
     Read only; `viewed_settings` is a copy.
     """

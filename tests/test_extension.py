@@ -223,9 +223,7 @@ def few_rewards(rewards: pd.DataFrame, settings: Settings) -> Finding:
 @pytest.fixture
 def rewards_stage(monkeypatch) -> Stage:
     """The declared stage and its rule, for the time of a test."""
-    stage = Stage(
-        "rewards", count_rewards, group="behaviour", table=REWARDS, folder="data/rewards"
-    )
+    stage = Stage("rewards", count_rewards, group="behavior", table=REWARDS, folder="data/rewards")
     monkeypatch.setattr(stages, "STAGES", (*stages.STAGES, stage))
     monkeypatch.setitem(RULES, "few_rewards", None)  # taken out again afterwards
     del RULES["few_rewards"]
@@ -251,7 +249,7 @@ def test_a_declared_stage_is_an_asset_with_place_check_and_guard(rewards_stage, 
     node = assets.get(key)
     assert {parent.to_user_string() for parent in node.parent_keys} == {"session", "trials"}
     assert node.partitions_def == SESSION_PARTITIONS
-    assert node.group_name == "behaviour"
+    assert node.group_name == "behavior"
     assert node.description == "Rewarded trials of the session."
     assert node.kinds == {"parquet"}
     assert node.metadata["folder"] == "data/rewards"

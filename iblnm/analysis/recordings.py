@@ -1,4 +1,4 @@
-"""From sessions, whose fibres are lists, to one row per recording."""
+"""From sessions, whose fibers are lists, to one row per recording."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from iblnm.io.regions import recording_names
 from iblnm.pipeline.rules.session import ParallelLists
 from iblnm.pipeline.rules.values import get_list, join
 
-PER_FIBRE = (
+PER_FIBER = (
     "brain_region",
     "recording_name",
     "hemisphere",
@@ -32,15 +32,15 @@ def explode_sessions(
     Parameters
     ----------
     sessions : DataFrame
-        One row per session; the columns `PER_FIBRE` hold lists, one entry per fibre.
+        One row per session; the columns `PER_FIBER` hold lists, one entry per fiber.
     targets : collection of str, optional
         Recordings of other targets are left out; all are kept by default.
 
     Returns
     -------
     DataFrame
-        The sessions' columns with those of `PER_FIBRE` as scalars, and ``fiber_idx`` (int),
-        the position in the session's lists, whatever is left out. A fibre in the list
+        The sessions' columns with those of `PER_FIBER` as scalars, and ``fiber_idx`` (int),
+        the position in the session's lists, whatever is left out. A fiber in the list
         ``excluded`` of its session is left out. Range index.
 
     Raises
@@ -49,33 +49,33 @@ def explode_sessions(
         If regions, sides and targets of a session differ in number.
     """
     rows = []
-    columns = [name for name in PER_FIBRE if name in sessions]
+    columns = [name for name in PER_FIBER if name in sessions]
     scalars = [name for name in sessions.columns if name not in columns]
     for record in sessions.to_dict("records"):
         lists = {name: get_list(record, name) for name in columns}
-        n_fibres = len(lists.get("brain_region", ()))
+        n_fibers = len(lists.get("brain_region", ()))
         wrong = {
             name: len(lists[name])
             for name in _REQUIRED
-            if name in lists and lists[name] and len(lists[name]) != n_fibres
+            if name in lists and lists[name] and len(lists[name]) != n_fibers
         }
         if wrong:
             raise ParallelLists(
-                f"session {record['eid']} has {n_fibres} regions, but "
+                f"session {record['eid']} has {n_fibers} regions, but "
                 f"{join(f'{count} of {name}' for name, count in wrong.items())}"
             )
-        names_of_fibres = recording_names(map(str, lists.get("brain_region", ())))
+        names_of_fibers = recording_names(map(str, lists.get("brain_region", ())))
         dropped = set(get_list(record, "excluded"))
-        for fibre in range(n_fibres):
-            if fibre in dropped or not _is_wanted(lists.get("target_NM"), fibre, targets):
+        for fiber in range(n_fibers):
+            if fiber in dropped or not _is_wanted(lists.get("target_NM"), fiber, targets):
                 continue
             values: dict[str, Any] = {
-                name: entries[fibre] if fibre < len(entries) else None
+                name: entries[fiber] if fiber < len(entries) else None
                 for name, entries in lists.items()
             }
             if values.get("recording_name") is None:
-                values["recording_name"] = names_of_fibres[fibre]
-            rows.append({**{name: record[name] for name in scalars}, **values, "fiber_idx": fibre})
+                values["recording_name"] = names_of_fibers[fiber]
+            rows.append({**{name: record[name] for name in scalars}, **values, "fiber_idx": fiber})
     names = list(dict.fromkeys([*sessions.columns, "recording_name", "fiber_idx"]))
     table = pd.DataFrame(rows, columns=names).astype({"fiber_idx": int})
     kept = {name: sessions[name].dtype for name in scalars}
@@ -83,8 +83,8 @@ def explode_sessions(
 
 
 def _is_wanted(
-    labels: list[str | None] | None, fibre: int, targets: Collection[str] | None
+    labels: list[str | None] | None, fiber: int, targets: Collection[str] | None
 ) -> bool:
     if targets is None:
         return True
-    return labels is not None and fibre < len(labels) and labels[fibre] in targets
+    return labels is not None and fiber < len(labels) and labels[fiber] in targets

@@ -93,7 +93,7 @@ def count_units(table: pd.DataFrame, *, trials: int | None = None) -> dict[str, 
     ----------
     table : DataFrame
         ``eid``; ``fiber_idx``, ``subject`` and ``trial`` as far as they are there. Trials
-        are counted once per session, however many fibres and events they appear in.
+        are counted once per session, however many fibers and events they appear in.
     trials : int, optional
         Where the table has no trials.
 
@@ -123,7 +123,7 @@ def count_sessions(
     Parameters
     ----------
     sessions : DataFrame
-        ``eid``, ``subject`` and the list ``target_NM`` with one entry per fibre.
+        ``eid``, ``subject`` and the list ``target_NM`` with one entry per fiber.
     eids : collection of str, optional
         Only these.
     performance : DataFrame, optional
@@ -139,8 +139,8 @@ def count_sessions(
     trials = 0
     if performance is not None:
         trials = int(performance.loc[performance["eid"].isin(own["eid"]), "n_trials"].sum())
-    fibres = sum(len(get_list(row, "target_NM")) for row in own.to_dict("records"))
-    return {**count_units(own, trials=trials), "recordings": fibres}
+    fibers = sum(len(get_list(row, "target_NM")) for row in own.to_dict("records"))
+    return {**count_units(own, trials=trials), "recordings": fibers}
 
 
 def count_stages(

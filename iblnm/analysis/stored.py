@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Skipped:
-    """What could not be read: reasons by session, and by session and fibre."""
+    """What could not be read: reasons by session, and by session and fiber."""
 
     sessions: dict[str, str] = field(default_factory=dict)
     recordings: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -28,8 +28,8 @@ class Skipped:
         reasons: dict[str, list[str]] = {}
         for eid, reason in self.sessions.items():
             reasons.setdefault(reason, []).append(eid)
-        for (eid, fibre), reason in self.recordings.items():
-            reasons.setdefault(reason, []).append(f"{eid} fibre {fibre}")
+        for (eid, fiber), reason in self.recordings.items():
+            reasons.setdefault(reason, []).append(f"{eid} fiber {fiber}")
         return [
             f"{len(names)} left out, {reason}: {', '.join(names[:3])}"
             + (", ..." if len(names) > 3 else "")
@@ -153,8 +153,8 @@ class ResponseTraces(Mapping):
         self._h5_dir = h5_dir
         self._prepare = prepare
         self._rows = {
-            (str(eid), int(fibre)): i
-            for i, (eid, fibre) in enumerate(
+            (str(eid), int(fiber)): i
+            for i, (eid, fiber) in enumerate(
                 zip(recordings["eid"], recordings["fiber_idx"], strict=True)
             )
         }
@@ -169,13 +169,13 @@ class ResponseTraces(Mapping):
         }
 
     def __getitem__(self, key: tuple[str, int]) -> xr.DataArray:
-        eid, fibre = str(key[0]), int(key[1])
-        if (eid, fibre) not in self._rows:
+        eid, fiber = str(key[0]), int(key[1])
+        if (eid, fiber) not in self._rows:
             raise KeyError(key)
         traces = self._cache.get(eid)
-        if fibre not in traces:
-            raise KeyError(f"no responses of fibre {fibre} of session {eid} are stored")
-        return traces[fibre]
+        if fiber not in traces:
+            raise KeyError(f"no responses of fiber {fiber} of session {eid} are stored")
+        return traces[fiber]
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
         return iter(self._rows)

@@ -119,7 +119,7 @@ def select_trials(
     return table[keep], counts
 
 
-def analysed_trials(
+def analyzed_trials(
     table: pd.DataFrame, settings: Settings, response_col: str | None = "response_early"
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Trials selected by the criteria of the settings, and a record of the selection.

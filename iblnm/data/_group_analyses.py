@@ -141,10 +141,10 @@ class GroupAnalyses(GroupTables):
             corrected p.
         """
         from iblnm.analysis.lmm.compute import coefficient_table, fit_responses
-        from iblnm.analysis.trials import analysed_trials
+        from iblnm.analysis.trials import analyzed_trials
 
         fits, self.lmm_notes = fit_responses(
-            analysed_trials(self._magnitudes(), self.settings, response_col)[0],
+            analyzed_trials(self._magnitudes(), self.settings, response_col)[0],
             self.settings,
             response_col=response_col,
             min_subjects=min_subjects,
@@ -170,10 +170,10 @@ class GroupAnalyses(GroupTables):
             Schema `WHEEL_MODELS`; also in ``wheel_lmm_summary``.
         """
         from iblnm.analysis.movement.compute import fit_wheel_models, with_peak_velocity
-        from iblnm.analysis.trials import analysed_trials
+        from iblnm.analysis.trials import analyzed_trials
         from iblnm.constants import STIMULUS_EVENT
 
-        trials, _ = analysed_trials(self._magnitudes(), self.settings, response_col)
+        trials, _ = analyzed_trials(self._magnitudes(), self.settings, response_col)
         trials = trials[trials["event"] == STIMULUS_EVENT]
         summary = fit_wheel_models(
             with_peak_velocity(trials, self.peak_velocity),
@@ -244,7 +244,7 @@ class GroupAnalyses(GroupTables):
         performance_path: Path | str | None = None,
         params: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """Psychometric parameters relative to the fibre of each recording.
+        """Psychometric parameters relative to the fiber of each recording.
 
         Parameters
         ----------
@@ -307,17 +307,15 @@ class GroupAnalyses(GroupTables):
     def fit_cca(
         self, n_components: int | None = None, n_permutations: int = 1000, seed: int = 42
     ) -> CCAResult:
-        """Canonical correlation of coefficients and behaviour over all recordings.
+        """Canonical correlation of coefficients and behavior over all recordings.
 
         The intercept is left out; whole sessions are permuted. Also in ``cca_result``.
         """
         from iblnm.analysis.stats.cca import fit_cca
 
-        encoding, behaviour = self._views(exclude_intercept=True)
+        encoding, behavior = self._views(exclude_intercept=True)
         sessions = encoding.index.get_level_values("eid").to_numpy()
-        self.cca_result = fit_cca(
-            encoding, behaviour, n_components, n_permutations, sessions, seed
-        )
+        self.cca_result = fit_cca(encoding, behavior, n_components, n_permutations, sessions, seed)
         return self.cca_result
 
     def fit_cohort_cca(
@@ -331,7 +329,7 @@ class GroupAnalyses(GroupTables):
         l1_ratio: float = 0.0,
         unit_norm: bool = True,
     ) -> dict[str, CCAResult]:
-        """First canonical pair of coefficients and behaviour for each target.
+        """First canonical pair of coefficients and behavior for each target.
 
         Parameters
         ----------
@@ -352,11 +350,11 @@ class GroupAnalyses(GroupTables):
         """
         from iblnm.analysis.encoding.cohort_cca import fit_cohort_ccas
 
-        encoding, behaviour = self._views(exclude_intercept)
+        encoding, behavior = self._views(exclude_intercept)
         settings = self.settings.encoding
         fitted = fit_cohort_ccas(
             encoding,
-            behaviour,
+            behavior,
             n_permutations=n_permutations,
             seed=seed,
             min_recordings=settings.min_recordings if min_recordings is None else min_recordings,
@@ -401,7 +399,7 @@ class GroupAnalyses(GroupTables):
         Returns
         -------
         dict of str to DataFrame
-            ``x`` (encoding) and ``y`` (behaviour), square; also in
+            ``x`` (encoding) and ``y`` (behavior), square; also in
             ``cohort_cca_weight_similarities``.
         """
         from iblnm.analysis.encoding.cca_compare import pairwise_weight_similarities

@@ -18,7 +18,7 @@ _BLOCK_COLUMNS = ("psych_20_", "psych_80_", "bias_shift")
 
 
 class Behavior:
-    """Behaviour of a session."""
+    """Behavior of a session."""
 
     eid: str
     one: Any

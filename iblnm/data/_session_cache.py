@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from iblnm.config import Settings
     from iblnm.data.session import PhotometrySession
 
-# the catalogue's row knows more than the metadata in the session file
+# the catalog's row knows more than the metadata in the session file
 STORED_GROUPS = ("errors", "photometry", "trials", "wheel")
 
 

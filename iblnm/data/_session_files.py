@@ -122,7 +122,7 @@ def _take_responses(
 
 
 def _by_fiber(session: PhotometrySession, data: dict[str, Any]) -> dict[str, Any]:
-    """Recordings in the order of the session's fibres; a file has them by name."""
+    """Recordings in the order of the session's fibers; a file has them by name."""
     order = list(session.recordings)
     names = sorted(data, key=lambda name: order.index(name) if name in order else len(order))
     return {name: data[name] for name in names}

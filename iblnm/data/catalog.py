@@ -45,8 +45,8 @@ def sessions_table(
     gone = [(withdrawn or {}).get(eid) for eid in sessions["eid"]]
     sessions["withdrawn"] = pd.array(gone, dtype="string")
     order = ["start_time", "eid"]
-    labelled = label_sessions(sessions, labels)
-    return SESSIONS_TABLE.validate(labelled.sort_values(order, na_position="last"))
+    labeled = label_sessions(sessions, labels)
+    return SESSIONS_TABLE.validate(labeled.sort_values(order, na_position="last"))
 
 
 def qc_photometry_table(store: SessionStore) -> pd.DataFrame:

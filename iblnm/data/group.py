@@ -34,7 +34,7 @@ from iblnm.schemas.selection import SESSION_SELECTION
 class PhotometrySessionGroup(GroupAnalyses):
     """A selection of sessions, and the analyses over their recordings.
 
-    The catalogue that the group was made from stays whole; a filter changes only which of
+    The catalog that the group was made from stays whole; a filter changes only which of
     its sessions and recordings are in use. Results of analyses start as None, are filled by
     the methods, and become None again when the recordings in use change; tables of trials
     and recordings are cut to the recordings that stay.
@@ -61,7 +61,7 @@ class PhotometrySessionGroup(GroupAnalyses):
         Sessions in use.
     recordings : DataFrame
         Recordings in use, one row each: the columns of the session with ``brain_region``,
-        ``recording_name``, ``hemisphere`` and ``target_NM`` of the fibre, and ``fiber_idx``.
+        ``recording_name``, ``hemisphere`` and ``target_NM`` of the fiber, and ``fiber_idx``.
     h5_groups : tuple of str
         Parts of the session file that a session of the group is opened with.
 
@@ -130,7 +130,7 @@ class PhotometrySessionGroup(GroupAnalyses):
         verbose: bool = True,
         **criteria: Any,
     ) -> PhotometrySessionGroup:
-        """The group of a catalogue: its sessions selected, one row per recording.
+        """The group of a catalog: its sessions selected, one row per recording.
 
         Parameters
         ----------
@@ -174,7 +174,7 @@ class PhotometrySessionGroup(GroupAnalyses):
         labels: pd.DataFrame | bool | None = None,
         verbose: bool = True,
     ) -> pd.DataFrame:
-        """Select sessions of the whole catalogue, whatever was selected before.
+        """Select sessions of the whole catalog, whatever was selected before.
 
         Parameters
         ----------
@@ -299,7 +299,7 @@ class PhotometrySessionGroup(GroupAnalyses):
     # sessions ------------------------------------------------------------------------------
 
     def session(self, eid: str) -> PhotometrySession:
-        """A session of the catalogue, with what its session file holds.
+        """A session of the catalog, with what its session file holds.
 
         The sessions used last are kept; see `max_cached_sessions` of the settings.
         """
@@ -381,7 +381,7 @@ class PhotometrySessionGroup(GroupAnalyses):
 
     def _row(self, eid: str) -> pd.Series:
         if eid not in self._positions:
-            raise DataError("the catalogue of the group has no such session", eid=eid)
+            raise DataError("the catalog of the group has no such session", eid=eid)
         return self._catalog.iloc[self._positions[eid]]
 
     def _open(self, eid: str) -> PhotometrySession:

@@ -52,7 +52,7 @@ def read_rows(path: Path | str) -> list[Row]:
 def add_row(path: Path | str, row: Mapping[str, Any]) -> Row:
     """Add a label, in one atomic step; everything else in the file stays as it is.
 
-    A verdict keep or drop takes the place of one on the same session or fibre.
+    A verdict keep or drop takes the place of one on the same session or fiber.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def add_row(path: Path | str, row: Mapping[str, Any]) -> Row:
 
 
 def remove_row(path: Path | str, row: Mapping[str, Any]) -> bool:
-    """Remove the label with the same session, fibre, kind and window; whether there was one."""
+    """Remove the label with the same session, fiber, kind and window; whether there was one."""
     try:
         wanted = _key(check_row({**row, "who": "-", "when": "2000-01-01", "why": "-"}))
     except (ValueError, InvalidNameError) as error:
@@ -180,7 +180,7 @@ def _parsed(
             row = _row(header, fields)
             if _key(row) in seen:
                 fiber = row["fiber_idx"]
-                of = "the session" if fiber is None else f"fibre {fiber}"
+                of = "the session" if fiber is None else f"fiber {fiber}"
                 raise ValueError(f"a second label for {of} of {row['eid']}; keep one of them")
         except (ValueError, InvalidNameError) as error:
             # the line says it all; the chain would only show how it was parsed

@@ -222,7 +222,7 @@ class PhotometrySession(Behavior, Signal, Quality):
 
     @property
     def recordings(self) -> dict[str, dict[str, Any]]:
-        """Fibre, region, side and target by recording name."""
+        """Fiber, region, side and target by recording name."""
         regions = get_list(self._row, "brain_region")
         names = get_list(self._row, "recording_name") or regions
         columns = ("brain_region", "hemisphere", "target_NM")

@@ -14,8 +14,8 @@ def parser() -> argparse.ArgumentParser:
     """Arguments of the command."""
     result = argparse.ArgumentParser(
         prog="python -m iblnm.demo",
-        description="Build a simulated archive of fibre-photometry sessions: an ALF tree with "
-        "ONE tables, Alyx records, a fibre table and the truth behind the data (truth.json). "
+        description="Build a simulated archive of fiber-photometry sessions: an ALF tree with "
+        "ONE tables, Alyx records, a fiber table and the truth behind the data (truth.json). "
         "If a complete archive with the same parameters is there, nothing is done.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

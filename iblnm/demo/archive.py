@@ -1,4 +1,4 @@
-"""Writes the simulated archive: ALF tree, ONE tables, records, fibre table, truth."""
+"""Writes the simulated archive: ALF tree, ONE tables, records, fiber table, truth."""
 
 from __future__ import annotations
 

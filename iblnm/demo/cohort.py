@@ -1,4 +1,4 @@
-"""Who is recorded where and when: subjects, fibres, and the calendar of sessions."""
+"""Who is recorded where and when: subjects, fibers, and the calendar of sessions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LINES = {"DA": "Ai148xDat", "5HT": "Ai148xSert", "NE": "Ai148xDbh", "ACh": "Ai1
 _STRAINS = ("C57BL/6J", "B6.Cg", "B6.129S2")
 _FIRST_DAY = datetime(2024, 1, 8, 9, 30)
 
-# (target, side) of the fibres of each mouse of the cohort
+# (target, side) of the fibers of each mouse of the cohort
 _IMPLANTS = (
     (("VTA-DA", "l"),),
     (("SNc-DA", "r"),),
@@ -137,7 +137,7 @@ def make_subject(
 def plan_session(
     subject: Subject, position: int, n_sessions: int, duration_s: float, seed: int
 ) -> SessionPlan:
-    """Session number `position` of a mouse: type by its pace, behaviour by its experience."""
+    """Session number `position` of a mouse: type by its pace, behavior by its experience."""
     pace = _PACES[subject.index % len(_PACES)]
     share = (position + 0.5) / n_sessions * 5
     stages = np.cumsum(pace)
@@ -176,7 +176,7 @@ def plan_session(
         region_source=(
             "roi locations"
             if layout in (3, 8)
-            else "fibre table"
+            else "fiber table"
             if layout == 6 and is_single
             else "experiment description"
         ),
@@ -187,7 +187,7 @@ def plan_session(
 
 
 def fiber_table(subjects: list[Subject]) -> pd.DataFrame:
-    """The fibre table of these mice; positive X is the right hemisphere."""
+    """The fiber table of these mice; positive X is the right hemisphere."""
     rows = []
     for subject in subjects:
         for target, side in subject.fibers if subject.in_table else ():

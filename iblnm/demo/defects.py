@@ -93,7 +93,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "missing_hemi_suffix",
         ("missing_hemi_suffix",),
-        "Both fibres are called NBM; table and Alyx have one on each side, so that no source "
+        "Both fibers are called NBM; table and Alyx have one on each side, so that no source "
         "tells which is which.",
         faults.no_suffix_two_sides,
         has_two_sides=True,
@@ -101,7 +101,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "hemisphere_mismatch",
         ("hemisphere_mismatch",),
-        "The region's suffix names the side opposite to that of the fibre table and Alyx.",
+        "The region's suffix names the side opposite to that of the fiber table and Alyx.",
         faults.other_side,
         n_fibers=1,
     ),
@@ -128,7 +128,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "parallel_lists",
         ("parallel_lists", "ambiguous_region_mapping"),
-        "The description names two fibres, of which one has no location: there are more columns "
+        "The description names two fibers, of which one has no location: there are more columns "
         "than regions, and the second column belongs to none.",
         faults.one_location_missing,
         n_fibers=2,
@@ -273,13 +273,13 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "few_unique_samples",
         ("few_unique_samples",),
-        "A digitiser of a hundred times coarser step.",
+        "A digitizer of a hundred times coarser step.",
         options={"quantum": 2e-5},
     ),
     Defect(
         "isosbestic_fit",
         ("isosbestic_fit",),
-        "The artefact has opposite signs in the two bands: the slope is negative.",
+        "The artifact has opposite signs in the two bands: the slope is negative.",
         options={"anticorrelated": True},
     ),
     Defect(
@@ -377,7 +377,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "invalid_neuromodulator",
         ("invalid_neuromodulator",),
-        "A serotonin line with a fibre in VTA; the impossible label is left to this check by "
+        "A serotonin line with a fiber in VTA; the impossible label is left to this check by "
         "invalid_target_nm.",
         subject={
             "nickname": "DX-neuromodulator",
@@ -388,7 +388,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "invalid_target_nm",
         ("invalid_target_nm",),
-        "A dopamine line with a fibre in VTA and one in DR: DR-DA is no target.",
+        "A dopamine line with a fiber in VTA and one in DR: DR-DA is no target.",
         subject={
             "nickname": "DX-target",
             "fibers": (("VTA-DA", "l"), ("DR-5HT", "r")),
@@ -408,7 +408,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "missing_hemisphere",
         ("missing_hemisphere",),
-        "No source knows the side: no suffix, no row in the fibre table, no trajectory.",
+        "No source knows the side: no suffix, no row in the fiber table, no trajectory.",
         faults.no_side,
         subject={
             "nickname": "DX-hemisphere",

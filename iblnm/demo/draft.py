@@ -113,7 +113,7 @@ class Draft:
         return self.plan.defect is None and not self.plan.is_early
 
     def rename(self, name: str) -> None:
-        """Give the first fibre's region another name."""
+        """Give the first fiber's region another name."""
         self.names[0] = name
 
     def cut_frames(self, first: int) -> None:

@@ -126,7 +126,7 @@ def _text(text: str) -> Any:
 
 def _locations(draft: Draft) -> pd.DataFrame:
     names = draft.location_names or draft.names
-    if draft.plan.region_source == "fibre table":
+    if draft.plan.region_source == "fiber table":
         names = ["" for _ in names]
     rois = pd.Index([fiber.roi for fiber in draft.fibers], name="ROI")
     fibers = [f"fiber_{name}" if name else "" for name in names]
@@ -134,7 +134,7 @@ def _locations(draft: Draft) -> pd.DataFrame:
 
 
 def _description(draft: Draft, raw_task: str) -> str:
-    """Experiment description; what is said about fibres depends on the session's age."""
+    """Experiment description; what is said about fibers depends on the session's age."""
     import yaml
 
     device: dict[str, Any] = {

@@ -49,7 +49,7 @@ RESPONSE_PROFILES: dict[str, Profile] = {
 
 @dataclass(frozen=True)
 class Fiber:
-    """One simulated fibre.
+    """One simulated fiber.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Frames:
     raw_times : ndarray
         Camera clock [s].
     truth : dict
-        By signal column: bleaching, noise, artefact.
+        By signal column: bleaching, noise, artifact.
     """
 
     times: np.ndarray
@@ -110,7 +110,7 @@ def response_amplitude(
     event : {'stimOn_times', 'firstMovement_times', 'feedback_times'}
     contrast : array, fraction
     is_contra, is_correct : array of bool
-        Stimulus opposite to the fibre's hemisphere; rewarded trial.
+        Stimulus opposite to the fiber's hemisphere; rewarded trial.
     """
     profile = RESPONSE_PROFILES[target]
     root = np.sqrt(contrast)
@@ -168,9 +168,9 @@ def simulate_frames(
     has_isosbestic : bool
         Else frames without LED are between those of GCaMP.
     quantum : float
-        Step of the digitiser.
+        Step of the digitizer.
     anticorrelated : bool
-        The artefact has the opposite sign in the isosbestic band.
+        The artifact has the opposite sign in the isosbestic band.
     start_s : float, optional
         First frame, instead of the usual margin before the first trial.
 
@@ -180,8 +180,8 @@ def simulate_frames(
 
     Notes
     -----
-    F = F₀ · bleaching(t) · (1 + response + slow noise + artefact) + shot noise, rounded to
-    the digitiser's step; the isosbestic band has its own bleaching, 0.8 of the artefact and
+    F = F₀ · bleaching(t) · (1 + response + slow noise + artifact) + shot noise, rounded to
+    the digitizer's step; the isosbestic band has its own bleaching, 0.8 of the artifact and
     no response. Bleaching is a sum of two exponentials of which the slow one dominates.
     """
     first, last = float(trials["intervals_0"].iloc[0]), float(trials["intervals_1"].iloc[-1])
@@ -205,11 +205,11 @@ def simulate_frames(
         state=state,
         raw_times=since + _FRAME_CLOCK_OFFSET_S,
     )
-    artefact = _artefact(rng, n, 2 * rate_hz)
+    artifact = _artifact(rng, n, 2 * rate_hz)
     for fiber in fibers:
         response = _responses(times, trials, fiber, 2 * rate_hz)
         slow = _autocorrelated(rng, n, 2 * rate_hz, tau_s=3.0) * 0.003
-        values, truth = _fluorescence(rng, since, response + slow, artefact, band, anticorrelated)
+        values, truth = _fluorescence(rng, since, response + slow, artifact, band, anticorrelated)
         values[band == ""] = DARK_LEVEL
         frames.columns[fiber.roi] = np.round(values / quantum) * quantum
         frames.truth[fiber.roi] = {**truth, "quantum": quantum}
@@ -281,7 +281,7 @@ def _fluorescence(
     rng: np.random.Generator,
     since: np.ndarray,
     neural: np.ndarray,
-    artefact: np.ndarray,
+    artifact: np.ndarray,
     band: np.ndarray,
     anticorrelated: bool,
 ) -> tuple[np.ndarray, dict[str, float]]:
@@ -296,8 +296,8 @@ def _fluorescence(
     def bleaching(part: float, tau_s: float) -> np.ndarray:
         return 1 - part - 0.015 + part * np.exp(-since / tau_s) + 0.015 * np.exp(-since / fast)
 
-    gcamp = level * bleaching(slow_part, tau) * (1 + neural + artefact)
-    iso = level_iso * bleaching(slow_part_iso, tau_iso) * (1 + shared * artefact)
+    gcamp = level * bleaching(slow_part, tau) * (1 + neural + artifact)
+    iso = level_iso * bleaching(slow_part_iso, tau_iso) * (1 + shared * artifact)
     is_gcamp = band == "GCaMP"
     mean = np.where(is_gcamp, gcamp, iso)
     scale = np.where(is_gcamp, level, level_iso) * noise
@@ -309,14 +309,14 @@ def _fluorescence(
         "level": level,
         "isosbestic_bleaching_tau_s": tau_iso,
         "isosbestic_level": level_iso,
-        "isosbestic_artefact_gain": shared,
+        "isosbestic_artifact_gain": shared,
         "shot_noise_dff": noise,
     }
     return values, {name: round(float(value), 9) for name, value in truth.items()}
 
 
-def _artefact(rng: np.random.Generator, n: int, frame_rate: float) -> np.ndarray:
-    """Movement artefact in both bands: dF/F, slow against the frames."""
+def _artifact(rng: np.random.Generator, n: int, frame_rate: float) -> np.ndarray:
+    """Movement artifact in both bands: dF/F, slow against the frames."""
     return 0.012 * _autocorrelated(rng, n, frame_rate, tau_s=0.5)
 
 

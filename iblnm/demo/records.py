@@ -72,7 +72,7 @@ def session_record(draft: Draft, datasets: pd.DataFrame) -> dict[str, Any]:
 
 
 def insertion_record(draft: Draft, insertion: dict[str, Any]) -> dict[str, Any]:
-    """Detail of a fibre insertion."""
+    """Detail of a fiber insertion."""
     plan = draft.plan
     return {
         **insertion,

@@ -34,7 +34,7 @@ class SimulatedSession:
         Planned blocks.
     fibers : tuple of Fiber
     truth : dict
-        Psychometric parameters, fibres with bleaching, wheel rule, rates.
+        Psychometric parameters, fibers with bleaching, wheel rule, rates.
     """
 
     trials: pd.DataFrame
@@ -47,7 +47,7 @@ class SimulatedSession:
 
     @property
     def recording_names(self) -> list[str]:
-        """Names of the fibres in the session file: NBM, NBM_1, ..."""
+        """Names of the fibers in the session file: NBM, NBM_1, ..."""
         names: list[str] = []
         for fiber in self.fibers:
             n = sum(name.split("_")[0] == fiber.region for name in names)
@@ -87,7 +87,7 @@ def simulate_session(
     has_isosbestic: bool = True,
     **frame_options: Any,
 ) -> SimulatedSession:
-    """Simulate one session: by default 60 minutes, two fibres, 800 trials.
+    """Simulate one session: by default 60 minutes, two fibers, 800 trials.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The fibre table: where each subject's fibres were implanted."""
+"""The fiber table: where each subject's fibers were implanted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NUMBERS = ("X-ml_um", "Y-ap_um", "Z-dv_um", "depth", "theta", "phi")
 
 
 def fibers_path(settings: Settings) -> Path | None:
-    """The fibre table in force: of the root, else of the archive, else of the checkout."""
+    """The fiber table in force: of the root, else of the archive, else of the checkout."""
     shipped = _CHECKOUT / "metadata" / "fibers.csv"
     for path in (settings.fibers_fpath, settings.cache_dir / "fibers.csv", shipped):
         if path.is_file():
@@ -48,15 +48,15 @@ def fibers_path(settings: Settings) -> Path | None:
 
 
 def describe_fiber_table(settings: Settings) -> str:
-    """A sentence for messages: which fibre table is in force, or where to put one."""
+    """A sentence for messages: which fiber table is in force, or where to put one."""
     path = fibers_path(settings)
     if path is None:
-        return f"There is no fibre table: put one at {settings.fibers_fpath}."
-    return f"The fibre table is {path}."
+        return f"There is no fiber table: put one at {settings.fibers_fpath}."
+    return f"The fiber table is {path}."
 
 
 def read_fibers(path: Path | str) -> pd.DataFrame:
-    """Read a fibre table.
+    """Read a fiber table.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def read_fibers(path: Path | str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per fibre; text columns with null for what is missing, numbers as float64.
+        One row per fiber; text columns with null for what is missing, numbers as float64.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def read_fibers(path: Path | str) -> pd.DataFrame:
 
 
 def subject_fibers(settings: Settings, subject: str) -> pd.DataFrame:
-    """Fibres of one subject in the table in force; empty if there is no table.
+    """Fibers of one subject in the table in force; empty if there is no table.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def side_of(x_ml_um: float, right_is_positive_ml: bool) -> str | None:
 def fiber_tip(
     entry: Any, depth: float | np.ndarray, theta: float | np.ndarray, phi: float | np.ndarray
 ) -> np.ndarray:
-    """Position of a fibre's tip from its entry point and angles.
+    """Position of a fiber's tip from its entry point and angles.
 
     Parameters
     ----------

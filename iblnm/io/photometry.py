@@ -266,7 +266,7 @@ def _band_frame(signal: SignalFile, index: np.ndarray, columns: dict[str, str]) 
 def _map_columns(
     columns: list[str], session: pd.Series, located: dict[str, Any], settings: Settings
 ) -> dict[str, int | None]:
-    """Fibre of each signal column; None unless exactly one region claims it."""
+    """Fiber of each signal column; None unless exactly one region claims it."""
     regions, rois = list(session["brain_region"]), list(session["roi"])
     if not any(isinstance(roi, str) for roi in rois):
         # regions without columns can be told apart only if there is one of each

@@ -1,4 +1,4 @@
-"""Recording targets of a session: regions, names and sides of its fibres."""
+"""Recording targets of a session: regions, names and sides of its fibers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SUFFIX = re.compile(r"(?P<bare>.+?)[-_ ](?P<side>[lLrR])")
 
 @dataclass(frozen=True)
 class Fiber:
-    """One fibre as its source names it.
+    """One fiber as its source names it.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def split_region(text: str, fixes: Mapping[str, str]) -> tuple[str, str | None]:
 def session_fibers(
     one: Any, eid: str, fiber_table: pd.DataFrame, settings: Settings
 ) -> tuple[list[Fiber], list[str], str | None]:
-    """Fibres of a session, all from the first source that names any.
+    """Fibers of a session, all from the first source that names any.
 
     Parameters
     ----------
@@ -80,12 +80,12 @@ def session_fibers(
     fibers : list of Fiber
     unnamed : list of str
         Signal columns that the same source lists without a region.
-    source : {'experiment description', 'roi locations', 'fibre table', None}
+    source : {'experiment description', 'roi locations', 'fiber table', None}
     """
     sources = (
         ("experiment description", lambda: _from_description(one, eid)),
         ("roi locations", lambda: _from_locations(one, eid)),
-        ("fibre table", lambda: [(None, region) for region in fiber_table["targeted_region"]]),
+        ("fiber table", lambda: [(None, region) for region in fiber_table["targeted_region"]]),
     )
     for source, read in sources:
         listed = read()
@@ -113,7 +113,7 @@ def _without_red_twins(fibers: list[Fiber]) -> list[Fiber]:
 
 
 def recording_names(regions: Iterable[str]) -> list[str | None]:
-    """Names of the fibres in the session file; None for a region that is no valid name.
+    """Names of the fibers in the session file; None for a region that is no valid name.
 
     Examples
     --------
@@ -128,7 +128,7 @@ def recording_names(regions: Iterable[str]) -> list[str | None]:
 
 
 def table_sides(fibers: list[Fiber], table: pd.DataFrame, settings: Settings) -> list[str | None]:
-    """Side of each fibre in the fibre table.
+    """Side of each fiber in the fiber table.
 
     A region that the table has on both sides gives none, unless the name carries the side.
     """
@@ -143,9 +143,9 @@ def table_sides(fibers: list[Fiber], table: pd.DataFrame, settings: Settings) ->
 def alyx_sides(
     fibers: list[Fiber], insertions: list[dict[str, Any]], records: Records, settings: Settings
 ) -> list[str | None]:
-    """Side of each fibre on Alyx: that of the insertion which names its column or region.
+    """Side of each fiber on Alyx: that of the insertion which names its column or region.
 
-    Insertions that name neither are taken in order if there are as many as fibres. Alyx
+    Insertions that name neither are taken in order if there are as many as fibers. Alyx
     defines x as positive to the right.
     """
     known = [_insertion(insertion, records, settings) for insertion in insertions]

@@ -71,8 +71,8 @@ def insertion_table(store: SessionStore) -> pd.DataFrame:
     """All insertions, with the share of good units of bombcell."""
     insertions = collect(store, "insertions", tables.INSERTIONS)
     bombcell = collect(store, "bombcell", tables.BOMBCELL)
-    labelled = bombcell.dropna(subset=["bc_unitType"])
-    known = set(zip(labelled["eid"], labelled["probe"], strict=True))
+    labeled = bombcell.dropna(subset=["bc_unitType"])
+    known = set(zip(labeled["eid"], labeled["probe"], strict=True))
     good = (bombcell["bc_unitType"] == "GOOD").groupby([bombcell["eid"], bombcell["probe"]]).mean()
     shares = {key: float(value) for key, value in good.items() if key in known}
     keys = zip(insertions["eid"], insertions["probe"], strict=True)

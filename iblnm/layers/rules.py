@@ -434,7 +434,7 @@ class BombcellWithoutLabels(RuleError):
     severity="WARN",
     threshold=_none,
     unit="units",
-    description="Bombcell has labelled every unit.",
+    description="Bombcell has labeled every unit.",
 )
 def bombcell_without_labels(bombcell: pd.DataFrame) -> Finding:
     n = int(bombcell["bc_unitType"].isna().sum())

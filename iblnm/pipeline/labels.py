@@ -1,7 +1,7 @@
-"""Human verdicts on sessions and fibres, from ``metadata/labels.csv``.
+"""Human verdicts on sessions and fibers, from ``metadata/labels.csv``.
 
 A verdict on a whole session (empty ``fiber_idx``) stands in the matrix of outcomes: ``keep``
-turns its warnings into passes, never a failure. ``drop``, of a session or of a fibre, leaves
+turns its warnings into passes, never a failure. ``drop``, of a session or of a fiber, leaves
 the recordings out of cohort analyses. ``mask`` with a window of time makes samples missing.
 """
 
@@ -52,7 +52,7 @@ def dropped_recordings(labels: pd.DataFrame) -> set[tuple[str, int | None]]:
     Returns
     -------
     set of (str, int or None)
-        Session and fibre; None stands for all fibres of the session.
+        Session and fiber; None stands for all fibers of the session.
     """
     dropped = labels[labels["verdict"] == "drop"]
     return {
@@ -68,12 +68,12 @@ def session_verdicts(labels: pd.DataFrame) -> dict[str, str]:
 
 
 def masked_windows(labels: pd.DataFrame, eid: str) -> dict[int | None, list[tuple[float, float]]]:
-    """Windows of time that a human marked as artefact.
+    """Windows of time that a human marked as artifact.
 
     Returns
     -------
     dict of list of (float, float)
-        By fibre, first and last time [s, session clock]; None stands for all fibres.
+        By fiber, first and last time [s, session clock]; None stands for all fibers.
     """
     own = labels[(labels["eid"] == eid) & (labels["verdict"] == MASK)]
     windows: dict[int | None, list[tuple[float, float]]] = {}
@@ -97,18 +97,18 @@ def label_sessions(sessions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame
     -------
     DataFrame
         Copy with ``label``, the verdict on the whole session, and ``excluded``, the list of
-        its fibres (``fiber_idx``) that are dropped: all of them if the session is.
+        its fibers (``fiber_idx``) that are dropped: all of them if the session is.
     """
     verdicts = session_verdicts(labels)
-    fibres: dict[str, list[int]] = {}
-    for eid, fibre in dropped_recordings(labels):
-        if fibre is not None:
-            fibres.setdefault(eid, []).append(fibre)
+    fibers: dict[str, list[int]] = {}
+    for eid, fiber in dropped_recordings(labels):
+        if fiber is not None:
+            fibers.setdefault(eid, []).append(fiber)
     excluded = []
     for eid, count in zip(sessions["eid"], sessions["n_recordings"], strict=True):
         n_recordings = 0 if pd.isna(count) else int(count)
         is_dropped = verdicts.get(eid) == "drop"
-        excluded.append(list(range(n_recordings)) if is_dropped else sorted(fibres.get(eid, [])))
+        excluded.append(list(range(n_recordings)) if is_dropped else sorted(fibers.get(eid, [])))
     return sessions.assign(
         label=pd.array([verdicts.get(eid) for eid in sessions["eid"]], dtype="string"),
         excluded=pd.Series(excluded, index=sessions.index, dtype=object),

@@ -229,7 +229,7 @@ def apply_labels(matrix: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     matrix : DataFrame
         Schema `QC_MATRIX`.
     labels : DataFrame
-        Schema `LABELS`. Verdicts on single fibres do not change a session's outcomes.
+        Schema `LABELS`. Verdicts on single fibers do not change a session's outcomes.
 
     Returns
     -------

@@ -74,7 +74,7 @@ def select_sessions(
         By default those of BLOCK rules (`blocking_errors`), and the failure of an asset
         without which there are no responses.
     targets : str or collection of str
-        At least one fibre that no human dropped records from one of them.
+        At least one fiber that no human dropped records from one of them.
     min_performance : float
         Fraction correct that a training session needs; other tasks are not held to it.
     required_contrasts : float or collection of float
@@ -140,7 +140,7 @@ def select_sessions(
         )
     if "withdrawn" in steps.table:
         steps.keep("not withdrawn from the archive", lambda table: table["withdrawn"].isna())
-    steps.keep("lists of fibres of equal length", _have_parallel_lists)
+    steps.keep("lists of fibers of equal length", _have_parallel_lists)
     steps.keep(
         "trials and photometry listed",
         lambda table: _have_datasets(table, settings),
@@ -267,8 +267,8 @@ def _with_labels(sessions: pd.DataFrame, labels: pd.DataFrame | Literal[False] |
         return sessions
     if "n_recordings" not in sessions:
         counts = [len(get_list({"v": v}, "v")) for v in sessions["brain_region"]]
-        labelled = label_sessions(sessions.assign(n_recordings=counts), labels)
-        return labelled.drop(columns="n_recordings")
+        labeled = label_sessions(sessions.assign(n_recordings=counts), labels)
+        return labeled.drop(columns="n_recordings")
     return label_sessions(sessions, labels)
 
 
@@ -327,8 +327,8 @@ def _have_target(table: pd.DataFrame, targets: Collection[str]) -> list[bool]:
         dropped = set(get_list(row, "excluded")) if "excluded" in row else set()
         found.append(
             any(
-                target in targets and fibre not in dropped
-                for fibre, target in enumerate(get_list(row, "target_NM"))
+                target in targets and fiber not in dropped
+                for fiber, target in enumerate(get_list(row, "target_NM"))
             )
         )
     return found

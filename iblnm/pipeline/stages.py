@@ -114,7 +114,7 @@ def photometry_quality(photometry: pd.DataFrame, settings: Settings) -> Result:
 
 
 def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
-    """Bleach- and isosbestic-corrected signal of each fibre, at 30 Hz, z-scored last."""
+    """Bleach- and isosbestic-corrected signal of each fiber, at 30 Hz, z-scored last."""
     from iblnm.signal.preprocess import preprocess_photometry
 
     bands = steps.read_bands(photometry, settings)
@@ -139,7 +139,7 @@ def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
 def peri_event_responses(
     preprocessed: dict[str, Any], trials: pd.DataFrame, settings: Settings
 ) -> Result:
-    """Peri-event responses (event × trial × time) of every fibre, without events often missing."""
+    """Peri-event responses (event × trial × time) of every fiber, without events often missing."""
     limit = settings.thresholds.min_event_completeness
     events = [event for event in settings.response_events if trials[event].notna().mean() >= limit]
     left_out = [event for event in settings.response_events if event not in events]
@@ -244,7 +244,7 @@ STAGES = (
         h5_group="metadata",
         rule_input="session_row",
     ),
-    Stage("trials", trials_table, group="behaviour", h5_group="trials"),
+    Stage("trials", trials_table, group="behavior", h5_group="trials"),
     Stage(
         "photometry",
         photometry_reference,
@@ -271,11 +271,11 @@ STAGES = (
     Stage(
         "performance",
         task_performance,
-        group="behaviour",
+        group="behavior",
         table=PERFORMANCE,
         folder="data/performance",
     ),
-    Stage("wheel_velocity", wheel_velocity, group="behaviour", h5_group="wheel"),
+    Stage("wheel_velocity", wheel_velocity, group="behavior", h5_group="wheel"),
     Stage(
         "video_qc",
         video_quality,

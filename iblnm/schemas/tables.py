@@ -8,7 +8,7 @@ _EID = Column("eid", "str", "Session identifier on Alyx (UUID)", nullable=False)
 _SUBJECT = Column("subject", "str", "Mouse name", nullable=False)
 _SESSION_TYPE = Column("session_type", "str", "Task of the session")
 _REGION = Column("brain_region", "str", "Recording target", nullable=False)
-_FIBER = Column("fiber_idx", "int", "Fibre of the session, from 0", nullable=False, ge=0)
+_FIBER = Column("fiber_idx", "int", "Fiber of the session, from 0", nullable=False, ge=0)
 _SOURCE = Column(
     "source",
     "str",
@@ -32,17 +32,17 @@ SESSIONS = Table(
         Column("lab", "str", "Recording lab"),
         _SESSION_TYPE,
         Column("NM", "str", "Neuromodulator", isin=("DA", "5HT", "NE", "ACh")),
-        Column("brain_region", LIST, "Recording targets, one per fibre"),
-        Column("recording_name", LIST, "Name of each fibre in the session file"),
-        Column("hemisphere", LIST, "Side of each fibre: l, r or null"),
-        Column("target_NM", LIST, "Target and neuromodulator of each fibre"),
-        Column("roi", LIST, "Signal column of each fibre"),
-        Column("n_recordings", "int", "Number of fibres", ge=0),
+        Column("brain_region", LIST, "Recording targets, one per fiber"),
+        Column("recording_name", LIST, "Name of each fiber in the session file"),
+        Column("hemisphere", LIST, "Side of each fiber: l, r or null"),
+        Column("target_NM", LIST, "Target and neuromodulator of each fiber"),
+        Column("roi", LIST, "Signal column of each fiber"),
+        Column("n_recordings", "int", "Number of fibers", ge=0),
         Column("region_source", "str", "Where the regions were read"),
         Column("hemisphere_suffix", LIST, "Side in the region's name"),
-        Column("hemisphere_fibers", LIST, "Side in the fibre table"),
+        Column("hemisphere_fibers", LIST, "Side in the fiber table"),
         Column("hemisphere_alyx", LIST, "Side of the insertion on Alyx"),
-        Column("n_insertions", "int", "Fibre insertions registered on Alyx", ge=0),
+        Column("n_insertions", "int", "Fiber insertions registered on Alyx", ge=0),
         Column("day_n", "int", "Days since the subject's first session", "d", ge=0),
         Column("session_n", "float", "Index of the session within its subject", ge=1),
         Column("session_length", "float", "Duration of the session", "s"),
@@ -68,7 +68,7 @@ SESSIONS_TABLE = Table(
     (
         *SESSIONS.columns,
         Column("label", "str", "Human verdict on the whole session", isin=("keep", "drop")),
-        Column("excluded", LIST, "Fibres that a human dropped (fiber_idx)"),
+        Column("excluded", LIST, "Fibers that a human dropped (fiber_idx)"),
         Column("withdrawn", "str", "When it was found gone from the archive, ISO 8601, UTC"),
     ),
 )
@@ -93,10 +93,10 @@ PHOTOMETRY_REFERENCE = Table(
         Column("signal_revision", "str", "Revision of the signal file"),
         Column("raw_path", "str", "Raw frames, if registered"),
         Column("column", "str", "Signal column", nullable=False),
-        Column("recording_name", "str", "Name of the fibre; null if no region maps to it"),
+        Column("recording_name", "str", "Name of the fiber; null if no region maps to it"),
         Column("brain_region", "str", "Recording target"),
-        Column("hemisphere", "str", "Side of the fibre", isin=("l", "r")),
-        Column("fiber_idx", "int", "Fibre of the session, from 0", ge=0),
+        Column("hemisphere", "str", "Side of the fiber", isin=("l", "r")),
+        Column("fiber_idx", "int", "Fiber of the session, from 0", ge=0),
         Column("bands", LIST, "Excitation channels"),
         Column("rate_hz", "float", "Sampling rate per band", "Hz", ge=0),
         Column("n_samples", "int", "Samples per band", ge=0),
@@ -166,7 +166,7 @@ def _psychometric_columns(block: str, label: str) -> tuple[Column, ...]:
 
 PERFORMANCE = Table(
     "performance",
-    "Behaviour: one row per session",
+    "Behavior: one row per session",
     (
         _EID,
         Column("n_trials", "int", "Trials", nullable=False, ge=0),
@@ -211,7 +211,7 @@ VIDEO = Table(
         Column("video_qc_score", "float", "Mean of the quality values; −1 with an error"),
         Column("qc_timestamps", "str", "Alyx: frame times"),
         Column("qc_dropped_frames", "str", "Alyx: dropped frames"),
-        Column("qc_pin_state", "str", "Alyx: synchronisation pin"),
+        Column("qc_pin_state", "str", "Alyx: synchronization pin"),
         Column("qc_focus", "str", "Alyx: focus"),
         Column("qc_position", "str", "Alyx: camera position"),
         Column("qc_brightness", "str", "Alyx: brightness"),
@@ -303,14 +303,14 @@ QC_SUMMARY = Table(
 
 LABELS = Table(
     "labels",
-    "Human verdicts on sessions and fibres, and windows of artefacts: one row each",
+    "Human verdicts on sessions and fibers, and windows of artifacts: one row each",
     (
         _EID,
-        Column("fiber_idx", "int", "Fibre of the session, from 0; null: all of it", ge=0),
+        Column("fiber_idx", "int", "Fiber of the session, from 0; null: all of it", ge=0),
         Column(
             "verdict",
             "str",
-            "keep: warnings do not count; drop: not used in analyses; mask: an artefact",
+            "keep: warnings do not count; drop: not used in analyses; mask: an artifact",
             nullable=False,
             isin=("keep", "drop", "mask"),
         ),

@@ -28,7 +28,7 @@ class IsosbesticFit:
     r2 : float
         Explained fraction of the signal's variance.
     slope_robust : float
-        Huber estimate of the slope; a large distance from `slope` tells of artefacts.
+        Huber estimate of the slope; a large distance from `slope` tells of artifacts.
     """
 
     slope: float

@@ -233,7 +233,7 @@ def ar_score(windows: StackedWindows) -> np.ndarray:
     """1 − RSS/TSS of x[t] on x[t−1] and x[t−2] without intercept, TSS about the mean.
 
     The second regressor is made orthogonal to the first, so that the strong correlation of
-    neighbouring samples costs no accuracy; the sums are those of lag 0, 1 and 2 without
+    neighboring samples costs no accuracy; the sums are those of lag 0, 1 and 2 without
     the samples at the ends. In a window that lacks samples only x[t] that follow two others
     at once are used.
     """

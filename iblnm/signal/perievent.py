@@ -143,7 +143,7 @@ def sample_at(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarr
     else:
         position = np.interp(at, times, np.arange(n, dtype=float), left=np.nan, right=np.nan)
     position = np.where(np.isfinite(position), position, np.nan)
-    # An event on a sample takes that sample alone, whatever its neighbour is.
+    # An event on a sample takes that sample alone, whatever its neighbor is.
     nearest = np.rint(position)
     position = np.where(np.abs(position - nearest) < _SAME_SAMPLE, nearest, position)
     inside = (position >= 0) & (position <= n - 1)
@@ -151,7 +151,7 @@ def sample_at(times: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarr
     low = position.astype(np.intp)
     weight = position - low
     low_values = values[low]
-    # Weight 0 must not touch the right neighbour: 0·NaN is NaN.
+    # Weight 0 must not touch the right neighbor: 0·NaN is NaN.
     right = np.where(weight > 0, values[np.minimum(low + 1, n - 1)], low_values)
     return np.where(inside, low_values + weight * (right - low_values), np.nan)
 

@@ -33,7 +33,7 @@ def preprocess_photometry(
     correct: Callable[..., xr.Dataset] | None = None,
     failures: dict[str, str] | None = None,
 ) -> dict[str, xr.Dataset]:
-    """Preprocess every fibre of a session; see `preprocess_recording`.
+    """Preprocess every fiber of a session; see `preprocess_recording`.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def preprocess_photometry(
 def preprocess_recording(
     signal: pd.Series, reference: pd.Series | None, settings: SignalSettings | None = None
 ) -> xr.Dataset:
-    """Corrected, resampled and z-scored signal of one fibre.
+    """Corrected, resampled and z-scored signal of one fiber.
 
     dF/F = (F − LP)/LP of each band, LP its slow baseline; the reference, at the signal's
     times, is regressed out (ordinary least squares); the rest is resampled and z-scored

@@ -122,7 +122,7 @@ def sliding_metrics(
     Returns
     -------
     DataFrame
-        One row per window: `window` (its centre, s) and one column per metric; NaN for a
+        One row per window: `window` (its center, s) and one column per metric; NaN for a
         window that lacks too many samples, or where a metric is not defined.
 
     Raises
@@ -157,7 +157,7 @@ def qc_table(
     eid : str
         Session.
     fiber_idx : dict of str to int
-        Index of the fibre of each recording.
+        Index of the fiber of each recording.
     raw : dict, optional
         Result of `raw_frame_metrics`, repeated on each row; null without it.
     settings : SignalSettings, optional

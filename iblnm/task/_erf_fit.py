@@ -62,7 +62,7 @@ def negative_log_likelihood(p: np.ndarray, right: np.ndarray, left: np.ndarray) 
     return -(np.log(p) @ right + np.log1p(-p) @ left)
 
 
-def maximise_likelihood(
+def maximize_likelihood(
     contrast: np.ndarray,
     right: np.ndarray,
     left: np.ndarray,
@@ -107,12 +107,12 @@ def _profile_minima(contrast, right, left, lower, upper, search: Search) -> np.n
 
     padded = np.pad(profile, 1, constant_values=np.inf)
     rows, columns = profile.shape
-    neighbours = [
+    neighbors = [
         padded[1 + i : 1 + i + rows, 1 + j : 1 + j + columns]
         for i in (-1, 0, 1)
         for j in (-1, 0, 1)
     ]
-    minima = np.where(profile <= np.min(neighbours, axis=0), profile, np.inf).ravel()
+    minima = np.where(profile <= np.min(neighbors, axis=0), profile, np.inf).ravel()
     order = np.argsort(minima, kind="stable")[: search.n_starts]
     order = order[np.isfinite(minima[order])]
     return np.column_stack([bias, threshold, g1, g2])[order]

@@ -169,7 +169,7 @@ def add_trial_columns(
 
 
 def add_relative_contrast(df: pd.DataFrame) -> pd.DataFrame:
-    """Contrast and side of the stimulus relative to the hemisphere of the fibre.
+    """Contrast and side of the stimulus relative to the hemisphere of the fiber.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def add_relative_contrast(df: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Copy of `df` with ``hemi_sign`` (1 left, −1 right hemisphere), ``relative_contrast``
-        (%, positive for the side opposite to the fibre, +0.0 for zero) and ``side``
+        (%, positive for the side opposite to the fiber, +0.0 for zero) and ``side``
         ('contra' or 'ipsi'). An unknown hemisphere gives missing values, never a default.
         Without ``stim_side`` the side of a zero contrast is missing.
 

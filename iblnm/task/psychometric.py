@@ -93,10 +93,10 @@ def fit_psychometric(
     if contrast.size < min_trials or not (levels[0] < 0 < levels[-1]):
         return result
 
-    from iblnm.task._erf_fit import maximise_likelihood, probability_right
+    from iblnm.task._erf_fit import maximize_likelihood, probability_right
 
     lower, upper = np.array(LOWER), np.array(UPPER)
-    parameters, value = maximise_likelihood(
+    parameters, value = maximize_likelihood(
         levels, n_right, n_left, start=np.array(START), lower=lower, upper=upper
     )
     margin = _BOUND_FRACTION * (upper - lower)

@@ -120,7 +120,7 @@ def validate_parallel_lists(df: pd.DataFrame, columns: Sequence[str]) -> pd.Data
 def fill_brain_region_from_fibers(
     df: pd.DataFrame, fibers_fpath: Path | str | None = None
 ) -> pd.DataFrame:
-    """Fill regions and sides of sessions without any from the fibre table.
+    """Fill regions and sides of sessions without any from the fiber table.
 
     Parameters
     ----------

@@ -41,14 +41,14 @@ class Grouping:
 
 
 def groupings(trials: pd.DataFrame, hemisphere: str | None) -> list[Grouping]:
-    """The ways to divide the trials of a session, for a fibre of one side.
+    """The ways to divide the trials of a session, for a fiber of one side.
 
     Parameters
     ----------
     trials : DataFrame
         Derived columns as `iblnm.task.add_trial_columns` makes them.
     hemisphere : {'l', 'r', None}
-        Side of the fibre; without it stimuli are told apart as left and right.
+        Side of the fiber; without it stimuli are told apart as left and right.
     """
     contrast = _numbers(trials, "contrast")
     levels = np.unique(contrast[np.isfinite(contrast)])

@@ -100,7 +100,7 @@ class Contents:
 
     @property
     def recordings(self) -> list[dict[str, Any]]:
-        """Name, fibre, region, side and target of every fibre that has a name."""
+        """Name, fiber, region, side and target of every fiber that has a name."""
         names = get_list(self.row, "recording_name") or get_list(self.row, "brain_region")
         columns = {
             key: get_list(self.row, key) for key in ("brain_region", "hemisphere", "target_NM")

@@ -1,6 +1,6 @@
 """The document of one session: all that its page shows, in compressed blocks.
 
-One block tells of the session, and one of each fibre, so that a page loads what it shows.
+One block tells of the session, and one of each fiber, so that a page loads what it shows.
 The live viewer and the report draw the same document with the same script.
 """
 

@@ -54,7 +54,7 @@ class Panel:
         Drawing function: ``raw``, ``preprocessed``, ``responses``, ``psychometric``,
         ``scatter``, ``means`` or ``table``.
     scope : {'session', 'fiber'}
-        Whether it is drawn once or for the chosen fibre.
+        Whether it is drawn once or for the chosen fiber.
     build : callable
         From contents, packer, time axis and recording (entry of `Contents.recordings`, empty
         for the scope session) to what is drawn.

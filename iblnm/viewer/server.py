@@ -253,13 +253,13 @@ class _Viewer:
         return (self._settings.figures_dir / "qc" / "dashboard.html").exists()
 
     def _known(self, request: Request) -> str:
-        """The eid of the address, if the catalogue knows it."""
+        """The eid of the address, if the catalog knows it."""
         try:
             eid = validate_eid(request.path_params["eid"])
         except InvalidNameError:
             raise HTTPException(404, "no session identifier") from None
         if eid not in self._catalog:
-            raise HTTPException(404, "the catalogue knows no such session")
+            raise HTTPException(404, "the catalog knows no such session")
         return eid
 
 

@@ -50,7 +50,7 @@ class OpenSessions:
         return kept
 
     async def sources(self, eid: str, fiber: int) -> Sources | None:
-        """Where the traces of a fibre are; None if the session has no such fibre."""
+        """Where the traces of a fiber are; None if the session has no such fiber."""
         stamp, blocks = await self.blocks(eid)
         if f"fiber-{fiber}" not in blocks:
             return None

@@ -1,4 +1,4 @@
-"""Traces of one fibre at any zoom, straight from the files, by a server that stays small.
+"""Traces of one fiber at any zoom, straight from the files, by a server that stays small.
 
 Only numpy, h5py and pyarrow are used: pandas, xarray and scipy would triple the memory of the
 server. What needs them (bleaching trends, fits) comes from the session's document.
@@ -22,14 +22,14 @@ Trace = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the traces of a fibre are.
+    """Where the traces of a fiber are.
 
     Parameters
     ----------
     h5_path : Path
         Session file.
     group : str
-        Group of the fibre in it; empty if it has no preprocessed signal.
+        Group of the fiber in it; empty if it has no preprocessed signal.
     signal : mapping
         Of the raw signal: ``path``, ``size``, ``column``, ``columns`` of the session,
         ``window`` (s, or null); empty if there is none.

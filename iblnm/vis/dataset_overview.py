@@ -78,12 +78,12 @@ def _all_pass(matrix: pd.DataFrame, eids: pd.Index) -> np.ndarray:
 
 
 def recordings_table(sessions: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFrame:
-    """One row per fibre and session.
+    """One row per fiber and session.
 
     Parameters
     ----------
     sessions : DataFrame
-        ``eid``, ``subject``, ``target_NM`` (lists); ``excluded`` (lists of fibres) where
+        ``eid``, ``subject``, ``target_NM`` (lists); ``excluded`` (lists of fibers) where
         humans have judged.
     stages : DataFrame
         See `session_stages`.
@@ -92,18 +92,18 @@ def recordings_table(sessions: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFra
     -------
     DataFrame
         ``eid``, ``fiber_idx``, ``subject``, ``target`` ('unknown' where there is none), and
-        the stages. A fibre that a human dropped does not pass.
+        the stages. A fiber that a human dropped does not pass.
     """
     rows = []
     for row in sessions.to_dict("records"):
         excluded = set(get_list(row, "excluded"))
-        for fibre, target in enumerate(get_list(row, "target_NM")):
+        for fiber, target in enumerate(get_list(row, "target_NM")):
             reached = stages.loc[str(row["eid"])]
-            kept = fibre not in excluded
+            kept = fiber not in excluded
             rows.append(
                 {
                     "eid": str(row["eid"]),
-                    "fiber_idx": fibre,
+                    "fiber_idx": fiber,
                     "subject": str(row["subject"]),
                     "target": target or "unknown",
                     **reached,
@@ -121,7 +121,7 @@ def session_matrix_figure(
     title: str,
     settings: Settings,
 ) -> Figure:
-    """Mice by number of session, coloured by target; sessions left out are outlined.
+    """Mice by number of session, colored by target; sessions left out are outlined.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def session_matrix_figure(
     title : str
         Numbers of sessions and mice are added.
     settings : Settings
-        Colours of the targets.
+        Colors of the targets.
     """
     from matplotlib.collections import PatchCollection
     from matplotlib.patches import Patch, Rectangle
@@ -173,14 +173,14 @@ def session_matrix_figure(
 
 
 def recordings_per_target_figure(recordings: pd.DataFrame, settings: Settings) -> Figure:
-    """Complete recordings per target; the full colour passes quality control.
+    """Complete recordings per target; the full color passes quality control.
 
     Parameters
     ----------
     recordings : DataFrame
         See `recordings_table`.
     settings : Settings
-        Colours and order of the targets.
+        Colors and order of the targets.
     """
     complete = recordings[recordings["complete"].astype(bool)]
     targets = ordered_targets({*complete["target"], *settings.analysed_targets}, settings)
@@ -215,14 +215,14 @@ def recordings_per_target_figure(recordings: pd.DataFrame, settings: Settings) -
 
 
 def recordings_per_mouse_figure(recordings: pd.DataFrame, settings: Settings) -> Figure:
-    """Complete recordings per mouse and target; the full colour passes quality control.
+    """Complete recordings per mouse and target; the full color passes quality control.
 
     Parameters
     ----------
     recordings : DataFrame
         See `recordings_table`.
     settings : Settings
-        Colours and order of the targets.
+        Colors and order of the targets.
     """
     from matplotlib.patches import Patch
 

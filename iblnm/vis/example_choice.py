@@ -19,7 +19,7 @@ _RECORDING = ["eid", "fiber_idx"]
 
 
 def choose_example(responses: pd.DataFrame, settings: Settings) -> tuple[str, int]:
-    """The recording of the first analysed target that is there with most usable trials.
+    """The recording of the first analyzed target that is there with most usable trials.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def stored_session_figure(
     eid : str, optional
         Session to show; see `choose_example` by default.
     fiber_idx : int
-        Fibre of that session.
+        Fiber of that session.
     counts : mapping, optional
         Numbers for the title; those of the session by default.
     settings : Settings
@@ -137,5 +137,5 @@ def stored_session_figure(
         except (IblnmError, OSError):
             # the signal stays in the cache of ONE, which may be elsewhere
             session.photometry = dict(session.photometry)
-    names = {fibre["fiber_idx"]: name for name, fibre in session.recordings.items()}
+    names = {fiber["fiber_idx"]: name for name, fiber in session.recordings.items()}
     return session_figure(session, names.get(fiber_idx), counts=counts, settings=settings)

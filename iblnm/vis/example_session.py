@@ -72,13 +72,13 @@ def example_session_figure(
     name : str
         Of the session, for the title.
     target : str, optional
-        Target whose colour in `settings` the preprocessed signal has.
+        Target whose color in `settings` the preprocessed signal has.
     zoom_s : float
         Duration of the part shown with events (s), from the middle of the session.
     counts : mapping, optional
         Numbers for the title; one mouse, one session and its trials by default.
     settings : Settings, optional
-        Colours of the targets; the signal is black without.
+        Colors of the targets; the signal is black without.
     """
     if recording not in responses or not responses[recording].sizes["trial"]:
         found = ", ".join(responses) or "none"
@@ -111,7 +111,7 @@ def example_session_figure(
         ax.tick_params(labelsize=SMALL)
     title = f"Session {name}, recording {recording}".replace("Session ,", "Session,")
     title += f" ({target})" if target else ""
-    note = "grey: no value (masked from the next event on); bands: SEM over trials"
+    note = "gray: no value (masked from the next event on); bands: SEM over trials"
     one = {"subjects": 1, "sessions": 1, "recordings": 1, "trials": len(trials)}
     give_title(figure, title, counts={**(counts or {}), **one}, note=note)
     return figure

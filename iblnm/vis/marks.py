@@ -30,7 +30,7 @@ def symbols_note(table: pd.DataFrame, settings: Settings) -> str:
     if len(failed):
         keys = [name for name in ("target_NM", "event") if name in failed]
         names = sorted({" ".join(map(str, key)) for key in failed[keys].to_numpy()})
-        parts.append(f"did not converge (grey cross or missing): {', '.join(names)}")
+        parts.append(f"did not converge (gray cross or missing): {', '.join(names)}")
     singular = table[_flag(table, "singular", missing=False)]
     if len(singular):
         meaning = "variance between animals, in intercept, slope or a mix, estimated as zero"
@@ -118,7 +118,7 @@ def draw_estimates(
     positions : sequence of float, length of `table`
         On the other axis.
     target : str
-        Whose colour, marker and line style are used.
+        Whose color, marker and line style are used.
     settings : Settings
     value : str
     orientation : {'horizontal', 'vertical'}
@@ -180,7 +180,7 @@ def _flag(table: pd.DataFrame, name: str, *, missing: bool) -> np.ndarray:
 
 
 def spread_positions(n: int, width: float = 0.6) -> np.ndarray:
-    """Offsets of `n` neighbours around 0."""
+    """Offsets of `n` neighbors around 0."""
     return np.linspace(-width / 2, width / 2, n) if n > 1 else np.zeros(1)
 
 
@@ -193,7 +193,7 @@ def draw_matrix(
     texts: pd.DataFrame | None = None,
     ticks: bool = True,
 ) -> Any:
-    """Heat map of a table, rows from the top, with texts in its cells; missing is grey."""
+    """Heat map of a table, rows from the top, with texts in its cells; missing is gray."""
     from matplotlib import colormaps
 
     colors = colormaps[cmap].with_extremes(bad=NEUTRAL)
@@ -233,7 +233,7 @@ def color_bar(figure: Figure, image: Any, axes: Any, label: str) -> None:
 
 
 def target_strips(ax: Axes, labels: Sequence[str], settings: Settings) -> None:
-    """Colour of each row's target beside a square heat map, its name, and lines between."""
+    """Color of each row's target beside a square heat map, its name, and lines between."""
     from matplotlib.patches import Rectangle
 
     n = len(labels)

@@ -12,7 +12,7 @@ from iblnm.vis.style import new_figure, plain_axes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# the page's colours, which differ in hue and in lightness
+# the page's colors, which differ in hue and in lightness
 OUTCOME_COLORS = {
     "pass": "#d3e6f2",
     "warn": "#f2b233",
@@ -23,7 +23,7 @@ OUTCOME_COLORS = {
 
 
 def outcome_matrix_figure(matrix: pd.DataFrame) -> Figure:
-    """Sessions by checks coloured by outcome, checks with most problems first.
+    """Sessions by checks colored by outcome, checks with most problems first.
 
     Parameters
     ----------

@@ -179,7 +179,7 @@ def label_outer(
 
 
 def panel_title(ax: Axes, text: str, color: str | None = None) -> None:
-    """Title of a panel, above a bar in the colour of its target."""
+    """Title of a panel, above a bar in the color of its target."""
     from matplotlib.patches import Rectangle
 
     ax.set_title(text, fontsize=8, color=INK, loc="left", pad=7 if color else 4)
@@ -205,7 +205,7 @@ def zero_line(ax: Axes, *, axis: str = "y", at: float = 0.0) -> None:
 def target_legend(
     figure: Figure, targets: Iterable[str], settings: Settings, **kwargs: Any
 ) -> None:
-    """Legend of the targets' colours, markers and line styles, outside on the right."""
+    """Legend of the targets' colors, markers and line styles, outside on the right."""
     from matplotlib.lines import Line2D
 
     handles = [

@@ -67,7 +67,7 @@ def build_dashboard(
         Schema `iblnm.schemas.ERRORS`, of which the rows of severity ``FAILURE`` are shown:
         assets that could not be made, which no check tells of.
     settings : Settings
-        Colours of the targets.
+        Colors of the targets.
     built_at : datetime, optional
         Time to show on the page; now by default.
 

@@ -1,4 +1,4 @@
-"""What the figures share: plain axes, colours of the settings, files, thumbnails."""
+"""What the figures share: plain axes, colors of the settings, files, thumbnails."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def plain_axes(ax: Axes) -> Axes:
 
 
 def target_color(target: str | None, settings: Settings) -> str:
-    """Colour of a target of the settings; a neutral one for any other."""
+    """Color of a target of the settings; a neutral one for any other."""
     return settings.target_colors.get(str(target), NEUTRAL)
 
 
 def target_style(target: str | None, settings: Settings) -> dict[str, Any]:
-    """Colour, marker and line style of a target, as keywords of `Axes.plot`."""
+    """Color, marker and line style of a target, as keywords of `Axes.plot`."""
     return {
         "color": target_color(target, settings),
         "marker": settings.figures.target_markers.get(str(target), "."),
@@ -131,7 +131,7 @@ def thumbnail(figure: Figure, *, max_bytes: int = 60_000, dpi: float = 80.0) -> 
     for width in _widths(full.width):
         image = full.resize((width, round(full.height * width / full.width)), Image.LANCZOS)
         buffer = io.BytesIO()
-        # few colours make a small file, and a preview needs no more
+        # few colors make a small file, and a preview needs no more
         image.quantize(_PREVIEW_COLORS).save(buffer, format="png", optimize=True)
         address = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
         if len(address) <= max_bytes:

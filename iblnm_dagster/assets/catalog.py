@@ -27,7 +27,7 @@ def dataframe_type(table: Table):
 
 
 def catalog_asset(
-    *, file: str, table: Table, deps: list[str], group: str = "catalogue"
+    *, file: str, table: Table, deps: list[str], group: str = "catalog"
 ) -> Callable[[Callable], AssetsDefinition]:
     """Make an unpartitioned asset that is one parquet table over all sessions."""
 

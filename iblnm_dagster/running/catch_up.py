@@ -23,7 +23,7 @@ _LOCK_WAIT_S = 1.0
 def work_off_backlog(context: OpExecutionContext, settings: ResourceParam[Settings]) -> None:
     from iblnm_dagster.selection import WORKER_RUN_TAG, WORKER_TAG, worker_tag
 
-    # a run whose process was killed is recognised by this, and another goes on
+    # a run whose process was killed is recognized by this, and another goes on
     tags = {WORKER_TAG: worker_tag(), WORKER_RUN_TAG: context.run_id}
     context.instance.add_run_tags(context.run_id, tags)
     report = work_off(

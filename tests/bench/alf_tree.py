@@ -147,7 +147,7 @@ def tree(tmp_path):
 
 @pytest.fixture
 def files():
-    """Files of an ordinary session with two fibres, trials and wheel."""
+    """Files of an ordinary session with two fibers, trials and wheel."""
     locations = pd.DataFrame(
         {"fiber": ["fiber_VTA", "fiber_SNc"], "brain_region": ["VTA-l", "SNC-r"]},
         index=pd.Index(["G0", "G1"], name="ROI"),

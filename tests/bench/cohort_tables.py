@@ -22,9 +22,9 @@ TERMS = (
     "side:reward",
     "contrast:side:reward",
 )
-ANALYSED = ("VTA-DA", "SNc-DA", "DR-5HT", "LC-NE", "NBM-ACh")
+ANALYZED = ("VTA-DA", "SNc-DA", "DR-5HT", "LC-NE", "NBM-ACh")
 
-# z units; contrast as ln(c + 1), centred; contra +.5 and ipsi -.5; reward +.5 and error -.5
+# z units; contrast as ln(c + 1), centered; contra +.5 and ipsi -.5; reward +.5 and error -.5
 _STIMULUS = ("Intercept", "contrast", "side", "contrast:side")
 _PLANTED = {
     "VTA-DA": ((0.8, 0.30, 0.10, 0.05), (0.6, -0.10, 0.05, 1.20, 0.00, -0.25, 0.10, 0.00)),
@@ -73,7 +73,7 @@ def planted_effects(target: str) -> dict[str, dict[str, float]]:
 
 def simulate_magnitudes(
     *,
-    targets: Sequence[str] = ANALYSED,
+    targets: Sequence[str] = ANALYZED,
     n_subjects: int = 6,
     sessions_per_subject: int = 2,
     n_trials: int = 300,
@@ -114,7 +114,7 @@ def simulate_magnitudes(
         reaction times fall with contrast, a model without timing then sees it as contrast.
     wheel_effect : float
         Added to the peak velocity [rad/s] per unit of the response to the stimulus of the
-        session's first fibre.
+        session's first fiber.
     contrasts : sequence of float
         Percent; equally frequent.
     n_unbiased : int, optional
@@ -122,7 +122,7 @@ def simulate_magnitudes(
     nogo_fraction : float
         Share of trials without a choice.
     n_shared_subjects : int
-        Mice of each target that have a second fibre, in the next target.
+        Mice of each target that have a second fiber, in the next target.
     session_type : str
     seed : int
 

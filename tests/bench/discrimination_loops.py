@@ -49,7 +49,7 @@ def pairs_by_loop(X: pd.DataFrame, labels, subjects) -> pd.DataFrame:
 
 
 def sklearn_fit(X, y, c, *, tol=1e-6, max_iter=20_000):
-    """One refit from zero: standardise, L1 multinomial logistic regression by saga."""
+    """One refit from zero: standardize, L1 multinomial logistic regression by saga."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

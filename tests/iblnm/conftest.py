@@ -13,7 +13,7 @@ from iblnm.storage import write_groups
 
 @dataclass(frozen=True)
 class Cohort:
-    """Simulated sessions: three mice, two sessions each, the first mouse with two fibres."""
+    """Simulated sessions: three mice, two sessions each, the first mouse with two fibers."""
 
     settings: Settings
     catalog: pd.DataFrame
@@ -25,7 +25,7 @@ class Cohort:
 
 @pytest.fixture(scope="session")
 def cohort(loops, tmp_path_factory):
-    """Session files and catalogue of simulated sessions. Read only."""
+    """Session files and catalog of simulated sessions. Read only."""
     settings = Settings(root=tmp_path_factory.mktemp("cohort"))
     settings.sessions_h5_dir.mkdir(parents=True)
     rows, truth = [], {}
@@ -53,8 +53,8 @@ def cohort(loops, tmp_path_factory):
         responses, trials = loops.simulate(10 * i, 120)
         other, _ = loops.simulate(10 * i + 1, 120)
         arrays = dict(zip(regions, (responses, other), strict=False))
-        for fibre, array in enumerate(arrays.values()):
-            truth[eid, fibre] = (array, trials)
+        for fiber, array in enumerate(arrays.values()):
+            truth[eid, fiber] = (array, trials)
         wheel = xr.DataArray(
             np.random.default_rng(i).normal(size=(120, 50)).astype(np.float32),
             dims=("trial", "time"),

@@ -113,9 +113,9 @@ def test_names_of_a_module(module):
 
 
 def test_names_of_a_session_and_of_a_group():
-    fibre = {"brain_region": [["VTA"]], "hemisphere": [["l"]], "target_NM": [["VTA-DA"]]}
+    fiber = {"brain_region": [["VTA"]], "hemisphere": [["l"]], "target_NM": [["VTA-DA"]]}
     sessions = pd.DataFrame({"eid": ["0a64126d-a149-4d28-80d8-00a5ca60c681"], "subject": ["m"]})
-    group = PhotometrySessionGroup(sessions.assign(**fibre))
+    group = PhotometrySessionGroup(sessions.assign(**fiber))
     assert [name for name in SESSION.split() if not hasattr(PhotometrySession, name)] == []
     assert [name for name in GROUP.split() if not hasattr(group, name)] == []
 

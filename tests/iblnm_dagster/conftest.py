@@ -22,7 +22,7 @@ class Processed:
     instance: DagsterInstance
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table of the catalogue, by the stem of its file under ``metadata/``."""
+        """A table of the catalog, by the stem of its file under ``metadata/``."""
         return pd.read_parquet(self.settings.metadata_dir / f"{name}.pqt")
 
 
@@ -55,7 +55,7 @@ def update_catalogue(settings: Settings, instance: DagsterInstance):
 
 
 @pytest.fixture
-def catalogue():
+def catalog():
     """Function that makes the tables over all sessions."""
     return update_catalogue
 

@@ -76,7 +76,7 @@ ARRAY = {
 }
 YAML = {
     "a list": lambda path: path.write_text("[1, 2]"),
-    "fibres in a list": lambda path: path.write_text(
+    "fibers in a list": lambda path: path.write_text(
         "devices: {neurophotometrics: {fibers: [1, 2]}}"
     ),
 }

@@ -42,8 +42,8 @@ def made_cheap(settings: Settings) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def analysed(faulty):
-    """The faulty archive with its cohort analysed."""
+def analyzed(faulty):
+    """The faulty archive with its cohort analyzed."""
     settings = made_cheap(faulty.settings)
     job = build_defs(settings).resolve_job_def(COHORT_JOB)
     tables = {name for name in cohort_names() if not name.endswith("_figures")}
@@ -58,7 +58,7 @@ def analysed(faulty):
     return settings, result
 
 
-def materialised(result) -> dict[str, dict]:
+def materialized(result) -> dict[str, dict]:
     """Metadata of each asset that was made, by its name."""
     return {
         event.asset_key.to_user_string(): {
@@ -69,9 +69,9 @@ def materialised(result) -> dict[str, dict]:
     }
 
 
-def test_every_table_of_the_design_is_written_and_of_its_schema(analysed):
-    settings, result = analysed
-    made = materialised(result)
+def test_every_table_of_the_design_is_written_and_of_its_schema(analyzed):
+    settings, result = analyzed
+    made = materialized(result)
     graph = build_defs(settings).resolve_asset_graph()
     for name in made:
         metadata = graph.get(AssetKey(name)).metadata
@@ -95,10 +95,10 @@ def test_every_table_of_the_design_is_written_and_of_its_schema(analysed):
 
 
 def test_counts_shrink_from_candidate_to_used_and_are_in_the_file_and_on_the_page(
-    analysed, faulty
+    analyzed, faulty
 ):
-    settings, result = analysed
-    made = materialised(result)["response_magnitudes"]
+    settings, result = analyzed
+    made = materialized(result)["response_magnitudes"]
     origin = read_provenance(settings.results_dir / "responses" / "responses.pqt")
     counts = origin.parameters["counts"]
     assert made["candidate sessions"] == len(faulty.truth["sessions"])
@@ -110,8 +110,8 @@ def test_counts_shrink_from_candidate_to_used_and_are_in_the_file_and_on_the_pag
     assert table["eid"].nunique() == counts["used"]["sessions"]
 
 
-def test_only_sessions_without_a_blocking_failure_are_used(analysed, faulty):
-    settings, _ = analysed
+def test_only_sessions_without_a_blocking_failure_are_used(analyzed, faulty):
+    settings, _ = analyzed
     matrix = faulty.table("qc_matrix")
     blocked = set(matrix.loc[(matrix.severity == "BLOCK") & (matrix.outcome == "fail"), "eid"])
     assert len(blocked) >= 5
@@ -120,8 +120,8 @@ def test_only_sessions_without_a_blocking_failure_are_used(analysed, faulty):
     assert not used & blocked
 
 
-def test_models_recover_the_sign_of_the_planted_reward_response(analysed):
-    settings, _ = analysed
+def test_models_recover_the_sign_of_the_planted_reward_response(analyzed):
+    settings, _ = analyzed
     table = read_table(settings.results_dir / "responses" / "lmm_coefficients.pqt")
     reward = table[(table.event == "feedback_times") & (table.term == "reward")]
     found = dict(zip(reward["target_NM"], reward["estimate"], strict=True))
@@ -132,18 +132,18 @@ def test_models_recover_the_sign_of_the_planted_reward_response(analysed):
     assert (table["p_corrected"].dropna() >= table["p"][table["p_corrected"].notna()]).all()
 
 
-def test_left_out_animals_are_decoded_as_the_planted_profiles_are(analysed):
+def test_left_out_animals_are_decoded_as_the_planted_profiles_are(analyzed):
     """The planted profiles differ by more than the noise of a recording: no confusion."""
-    settings, _ = analysed
+    settings, _ = analyzed
     accuracy = read_table(settings.results_dir / "responses" / "decoding_accuracy.pqt")
     overall = accuracy[accuracy["measure"] == "balanced_accuracy"].iloc[0]
     assert overall["low"] <= 1.0 <= overall["high"]
     assert overall["value"] > 0.8
 
 
-def test_folders_of_figures_are_drawn_with_a_preview(analysed):
-    settings, result = analysed
-    made = materialised(result)
+def test_folders_of_figures_are_drawn_with_a_preview(analyzed):
+    settings, result = analyzed
+    made = materialized(result)
     for folder in DRAWN:
         shown = made[f"{folder}_figures"]
         files = {path.stem for path in (settings.figures_dir / folder).glob("*.svg")}
@@ -153,9 +153,9 @@ def test_folders_of_figures_are_drawn_with_a_preview(analysed):
         assert "not drawn" not in shown
 
 
-def test_the_asset_that_is_named_for_a_missing_file_writes_it(analysed):
-    _, result = analysed
-    made = materialised(result)
+def test_the_asset_that_is_named_for_a_missing_file_writes_it(analyzed):
+    _, result = analyzed
+    made = materialized(result)
     for figure in FIGURES.values():
         for file in figure.files[: figure.n_required]:
             if file.startswith("results/"):
@@ -185,7 +185,7 @@ def test_one_analysis_is_made_with_what_it_starts_from(faulty):
     assert told[-2:] == ["response_magnitudes", "response_matrix"]
 
 
-def test_what_cannot_be_analysed_is_refused(small_settings, instance, tmp_path):
+def test_what_cannot_be_analyzed_is_refused(small_settings, instance, tmp_path):
     with pytest.raises(IblnmError, match="no such analysis: respons; there are response_magn"):
         analyse(small_settings, instance, ["respons"])
     empty = small_settings.model_copy(update={"root": tmp_path / "other"})
@@ -193,7 +193,7 @@ def test_what_cannot_be_analysed_is_refused(small_settings, instance, tmp_path):
         analyse(empty, unused)
 
 
-def test_an_empty_catalogue_gives_empty_tables_and_figures_that_say_so(small_settings, instance):
+def test_an_empty_catalog_gives_empty_tables_and_figures_that_say_so(small_settings, instance):
     from iblnm_dagster.jobs import CATALOG_JOB
 
     settings = made_cheap(small_settings)
@@ -205,7 +205,7 @@ def test_an_empty_catalogue_gives_empty_tables_and_figures_that_say_so(small_set
         asset_selection=[AssetKey(n) for n in [*names, "movement_encoding_figures"]],
     )
     assert result.success
-    made = materialised(result)
+    made = materialized(result)
     assert made["response_magnitudes"]["dagster/row_count"] == 0
     drawing = (settings.figures_dir / "movement_encoding" / "wheel_models.svg").read_text()
     assert "no data" in drawing.lower()

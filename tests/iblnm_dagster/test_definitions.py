@@ -57,7 +57,7 @@ CHECKED = {
     "performance",
     "video_qc",
 }
-CATALOGUE_EDGES = {
+CATALOG_EDGES = {
     "sessions": {"session", "labels"},
     "qc_photometry": {"photometry_qc"},
     "performance_table": {"performance"},
@@ -114,29 +114,29 @@ def test_edges_are_those_of_the_design(graph):
         key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
         for key in graph.get_all_asset_keys()
     }
-    assert edges == SESSION_EDGES | CATALOGUE_EDGES | COHORT_EDGES | FIGURE_EDGES
+    assert edges == SESSION_EDGES | CATALOG_EDGES | COHORT_EDGES | FIGURE_EDGES
 
 
 def test_sessions_are_partitions_and_tables_are_not(graph):
     for name in SESSION_EDGES:
         assert graph.get(AssetKey(name)).partitions_def == SESSION_PARTITIONS, name
         assert graph.get(AssetKey(name)).backfill_policy is None, name
-    for name in CATALOGUE_EDGES | COHORT_EDGES | FIGURE_EDGES:
+    for name in CATALOG_EDGES | COHORT_EDGES | FIGURE_EDGES:
         assert graph.get(AssetKey(name)).partitions_def is None, name
     assert list(stage_names()) == list(SESSION_EDGES)
 
 
 def test_every_asset_is_described_and_stored_at_a_declared_place(graph):
     places = {}
-    for name in SESSION_EDGES | CATALOGUE_EDGES | COHORT_EDGES | FIGURE_EDGES:
+    for name in SESSION_EDGES | CATALOG_EDGES | COHORT_EDGES | FIGURE_EDGES:
         node = graph.get(AssetKey(name))
         assert node.description, name
         assert node.group_name in {
             "sessions",
             "photometry",
-            "behaviour",
+            "behavior",
             "video",
-            "catalogue",
+            "catalog",
             "quality",
             "cohort",
             "cohort_figures",

@@ -33,7 +33,7 @@ def run(script: Path, settings) -> str:
 
 
 @pytest.mark.slow
-def test_a_figure_from_the_catalogue(faulty):
+def test_a_figure_from_the_catalog(faulty):
     printed = run(EXAMPLES[0], faulty.settings)
     assert "first of the subject's day" in printed
     assert "DR-5HT" in printed
@@ -51,5 +51,5 @@ def test_a_session_from_its_raw_signal_to_the_responses(small_settings):
 
 def test_there_are_the_two_examples_of_the_readme():
     readme = (EXAMPLES[0].parents[1] / "README.md").read_text()
-    assert [path.name for path in EXAMPLES] == ["catalogue_to_figure.py", "session_to_psth.py"]
+    assert [path.name for path in EXAMPLES] == ["catalog_to_figure.py", "session_to_psth.py"]
     assert all(f"examples/{path.name}" in readme for path in EXAMPLES)

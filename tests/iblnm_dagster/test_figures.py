@@ -56,7 +56,7 @@ def test_thumbnail_is_markdown_and_small(materialized, name):
     assert len(text) < 60_100
 
 
-def test_both_belong_to_the_catalogue():
+def test_both_belong_to_the_catalog():
     job = build_defs(Settings()).resolve_job_def(CATALOG_JOB)
     made = {key.to_user_string() for key in job.asset_layer.selected_asset_keys}
     assert set(ASSETS) <= made

@@ -68,7 +68,7 @@ def test_in_memory_it_stores_nothing(small_archive, tmp_path):
     assert not (tmp_path / "data" / "sessions").exists()
 
 
-def test_the_stored_signal_is_standardised_and_can_be_undone(processed, store):
+def test_the_stored_signal_is_standardized_and_can_be_undone(processed, store):
     for session in processed[1]["sessions"]:
         for recording in store.load("preprocessed", session["eid"]).values():
             signal = recording["signal"].to_numpy()
@@ -83,7 +83,7 @@ def test_planted_truth_comes_through(processed, store):
     for session in processed[1]["sessions"]:
         quality = store.load("photometry_qc", session["eid"])
         taus = quality.loc[quality["band"] == "GCaMP", "bleaching_tau"].to_numpy()
-        planted = [fibre["bleaching_tau_s"] for fibre in session["photometry"].values()]
+        planted = [fiber["bleaching_tau_s"] for fiber in session["photometry"].values()]
         np.testing.assert_allclose(taus, planted, rtol=0.35)
         trials = store.load("trials", session["eid"])
         assert len(trials) == session["n_trials"]
@@ -167,5 +167,5 @@ def test_one_asset_can_be_made_again_alone(processed, store):
         np.testing.assert_array_equal(responses, before[name])
 
 
-def test_catalogue_assets_are_unpartitioned():
+def test_catalog_assets_are_unpartitioned():
     assert all(asset.partitions_def is None for asset in CATALOG_ASSETS)

@@ -23,10 +23,10 @@ def read_tables(settings):
     return matrix.set_index(["eid", "check"]), errors
 
 
-def test_mending_the_input_turns_the_check_green(settings, instance, catalogue, register):
+def test_mending_the_input_turns_the_check_green(settings, instance, catalog, register):
     eid = instance.get_dynamic_partitions("eid")[0]
     assert Worker(settings, instance).run(eid).status == "passed"
-    catalogue(settings, instance)
+    catalog(settings, instance)
     before, errors_before = read_tables(settings)
     path = path_of(settings, eid, "_ibl_trials.table.pqt")
     trials = pd.read_parquet(path)
@@ -34,7 +34,7 @@ def test_mending_the_input_turns_the_check_green(settings, instance, catalogue, 
     register(settings.cache_dir, path)
 
     assert Worker(settings, instance).run(eid).status == "blocked"
-    catalogue(settings, instance)
+    catalog(settings, instance)
     matrix, errors = read_tables(settings)
     assert matrix.loc[(eid, "choice_sign"), "outcome"] == "fail"
     assert matrix.loc[(eid, "choice_sign"), "value"] > 0.9
@@ -54,7 +54,7 @@ def test_mending_the_input_turns_the_check_green(settings, instance, catalogue, 
     trials.to_parquet(path)
     register(settings.cache_dir, path)
     assert Worker(settings, instance).run(eid).status == "passed"
-    catalogue(settings, instance)
+    catalog(settings, instance)
     matrix, errors = read_tables(settings)
     columns = ["outcome", "value", "limit", "message"]
     pd.testing.assert_frame_equal(matrix[columns], before[columns])
@@ -62,13 +62,13 @@ def test_mending_the_input_turns_the_check_green(settings, instance, catalogue, 
     pd.testing.assert_frame_equal(errors, errors_before)
 
 
-def test_mending_a_damaged_file_takes_the_session_off_the_errors(settings, instance, catalogue):
+def test_mending_a_damaged_file_takes_the_session_off_the_errors(settings, instance, catalog):
     eid = instance.get_dynamic_partitions("eid")[0]
     path = path_of(settings, eid, "photometry.signal.pqt")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     assert Worker(settings, instance).run(eid).status == "failed"
-    catalogue(settings, instance)
+    catalog(settings, instance)
     matrix, errors = read_tables(settings)
     failed = errors[errors["severity"] == "FAILURE"]
     assert failed[["eid", "asset"]].to_numpy().tolist() == [[eid, "photometry"]]
@@ -77,13 +77,13 @@ def test_mending_a_damaged_file_takes_the_session_off_the_errors(settings, insta
     )
     path.write_bytes(whole)
     Worker(settings, instance).run(eid)
-    catalogue(settings, instance)
+    catalog(settings, instance)
     matrix, errors = read_tables(settings)
     assert "FAILURE" not in set(errors["severity"])
     assert matrix.loc[(eid, "band_inversion"), "outcome"] == "pass"
 
 
-def test_a_new_threshold_is_applied_without_computing_signals(settings, instance, catalogue):
+def test_a_new_threshold_is_applied_without_computing_signals(settings, instance, catalog):
     eid = instance.get_dynamic_partitions("eid")[0]
     Worker(settings, instance).run(eid)
     stored = settings.sessions_h5_dir / f"{eid}.h5"
@@ -105,7 +105,7 @@ def test_a_new_threshold_is_applied_without_computing_signals(settings, instance
     )
     outcome = Worker(strict, instance, checks_only=True).run(eid)
     assert outcome.status == "passed"
-    catalogue(settings, instance)
+    catalog(settings, instance)
     matrix, errors = read_tables(settings)
     assert "FewUniqueSamples" in set(errors["error_type"])
     assert "InsufficientTrials" not in set(errors["error_type"])
@@ -120,18 +120,18 @@ def test_checks_alone_leave_a_session_without_data_as_it_is(settings, instance):
     assert open_outcomes(settings).evaluations().empty
 
 
-def test_labels_are_read_at_each_materialization(settings, instance, catalogue):
+def test_labels_are_read_at_each_materialization(settings, instance, catalog):
     eid, other = instance.get_dynamic_partitions("eid")[:2]
     for name in (eid, other):
         Worker(settings, instance, assets=("session",)).run(name)
-    catalogue(settings, instance)
+    catalog(settings, instance)
     sessions = pd.read_parquet(settings.metadata_dir / "sessions.pqt").set_index("eid")
     assert sessions["label"].isna().all()
     header = "eid,fiber_idx,verdict,who,when,why\n"
     settings.labels_fpath.write_text(
         f"{header}{eid},,drop,me,2024-05-31,noise\n{other},0,drop,me,2024-05-31,noise\n"
     )
-    result = catalogue(settings, instance)
+    result = catalog(settings, instance)
     sessions = pd.read_parquet(settings.metadata_dir / "sessions.pqt").set_index("eid")
     assert sessions.loc[eid, "label"] == "drop"
     assert list(sessions.loc[eid, "excluded"]) == list(range(sessions.loc[eid, "n_recordings"]))
@@ -139,8 +139,8 @@ def test_labels_are_read_at_each_materialization(settings, instance, catalogue):
     assert list(sessions.loc[other, "excluded"]) == [0]
     matrix = pd.read_parquet(settings.metadata_dir / "qc_matrix.pqt").set_index("eid")
     assert set(matrix.loc[eid, "label"]) == {"drop"}
-    materialised = result.asset_materializations_for_node("labels")[0].metadata
-    assert materialised["drop"].value == 2
+    materialized = result.asset_materializations_for_node("labels")[0].metadata
+    assert materialized["drop"].value == 2
     settings.labels_fpath.write_text(f"{header}{eid},,dorp,me,2024-05-31,noise\n")
     with pytest.raises(MalformedFileError, match=r"labels\.csv: line 2: verdict is 'dorp'"):
-        catalogue(settings, instance)
+        catalog(settings, instance)

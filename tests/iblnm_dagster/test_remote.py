@@ -49,7 +49,7 @@ def _own_home(monkeypatch, tmp_path):
 
 @pytest.fixture
 def remote(server, tmp_path, small_archive):
-    """Settings that connect to the server; the fibre table is the user's own file."""
+    """Settings that connect to the server; the fiber table is the user's own file."""
     root = tmp_path / "remote"
     (root / "metadata").mkdir(parents=True)
     (root / "metadata" / "fibers.csv").write_bytes((small_archive[0] / "fibers.csv").read_bytes())
@@ -195,7 +195,7 @@ def everything_written(folder):
             yield path, str(h5_content(path))
 
 
-def test_no_secret_is_written_or_said(server, remote, small_archive, catalogue, capfd, caplog):
+def test_no_secret_is_written_or_said(server, remote, small_archive, catalog, capfd, caplog):
     eids = [session["eid"] for session in small_archive[1]["sessions"]]
     caplog.set_level(logging.DEBUG)
     tokens = set()
@@ -219,7 +219,7 @@ def test_no_secret_is_written_or_said(server, remote, small_archive, catalogue, 
         said += worker.run(eids[1]).problems
         server.password = PASSWORD
         tags = [dict(run.tags) for run in instance.get_runs()]
-        catalogue(remote, instance)
+        catalog(remote, instance)
     environment = {**os.environ, **server.environment(), "IBLNM_ROOT": str(remote.root)}
     (remote.root / "eids.txt").write_text(eids[2])
     batch = ["batch", "--workers", "1", "--no-catalogue", "--eids", "eids.txt"]

@@ -123,7 +123,7 @@ def test_requests_are_repeated_until_there_is_a_run_and_not_after(watch, root):
     assert last.skip_reason.skip_message == "4 sessions, nothing new"
 
 
-def test_a_run_that_was_cancelled_by_its_user_is_not_asked_for_again(watch, root):
+def test_a_run_that_was_canceled_by_its_user_is_not_asked_for_again(watch, root):
     for request in _tick(watch, root).run_requests:
         _launch(root, request, "CANCELED")
     assert not _tick(watch, root).run_requests
@@ -355,7 +355,7 @@ def test_tables_follow_labels_and_withdrawn_sessions(settings, root, change):
     assert isinstance(tables_request(root, settings), dg.RunRequest)
 
 
-def test_a_withdrawn_session_stays_in_the_table_with_a_mark(settings, root, watch, catalogue):
+def test_a_withdrawn_session_stays_in_the_table_with_a_mark(settings, root, watch, catalog):
     from iblutil.io import parquet
 
     _tick(watch, root)
@@ -367,7 +367,7 @@ def test_a_withdrawn_session_stays_in_the_table_with_a_mark(settings, root, watc
     gone = str(table.index[0])
     parquet.save(settings.cache_dir / "sessions.pqt", table.iloc[1:], metadata)
     assert not _tick(watch, root).run_requests
-    assert catalogue(settings, root).success
+    assert catalog(settings, root).success
     sessions = pd.read_parquet(settings.metadata_dir / "sessions.pqt").set_index("eid")
     assert list(sessions.index[sessions["withdrawn"].notna()]) == [gone]
     assert len(sessions) == 4

@@ -34,7 +34,7 @@ def clean(faulty):
 
 
 def recordings(session):
-    """Recording name, target, side and signal column of each fibre."""
+    """Recording name, target, side and signal column of each fiber."""
     names = ("recording_names", "target_NM", "hemisphere", "roi")
     return zip(*(session[name] for name in names), strict=True)
 
@@ -193,7 +193,7 @@ def test_rates_bands_and_corrections_are_those_planted(clean, store):
     assert len(kinds) > 1 or {True} == {has for has, _ in kinds}
 
 
-# behaviour ----------------------------------------------------------------------------------
+# behavior ----------------------------------------------------------------------------------
 
 
 def test_fractions_are_counted_right(clean, store):
@@ -265,8 +265,8 @@ def test_metadata_are_those_of_the_archive(clean, store):
         assert row["session_length"] == pytest.approx(session["session_length_s"])
         for name in ("target_NM", "hemisphere"):
             assert list(row[name]) == session[name], name
-        # the fibre table knows regions, not columns
-        known = row["region_source"] != "fibre table"
+        # the fiber table knows regions, not columns
+        known = row["region_source"] != "fiber table"
         assert list(row["roi"]) == (session["roi"] if known else [None] * len(session["roi"]))
         assert list(row["recording_name"]) == session["recording_names"]
         assert row["region_source"] == session["region_source"]

@@ -88,7 +88,7 @@ def test_outputs_say_which_files_they_were_made_from(store):
     assert origin.parameters["lowpass_hz"] == 0.01
 
 
-# CQ002: two fibres with isosbestic ----------------------------------------------------------
+# CQ002: two fibers with isosbestic ----------------------------------------------------------
 
 
 def test_cq002_has_the_known_samples_and_rate(store):
@@ -142,7 +142,7 @@ def test_cq002_bands_agree_as_known(store, region, r2):
     assert np.corrcoef(signal, paired)[0, 1] ** 2 == pytest.approx(r2, abs=5e-4)
 
 
-# fip_40: three fibres, 50 Hz, without isosbestic, older table -------------------------------
+# fip_40: three fibers, 50 Hz, without isosbestic, older table -------------------------------
 
 
 def test_fip_40_is_read_from_the_older_table(store):

@@ -130,7 +130,7 @@ def table(simulated):
     )
 
 
-def test_totals_agree_with_the_catalogue_and_filters_with_both(page, simulated, errors, table):
+def test_totals_agree_with_the_catalog_and_filters_with_both(page, simulated, errors, table):
     matrix, _ = simulated
     passing, evaluated = pass_share(matrix)
     standing = session_standings(matrix, errors["eid"])
@@ -370,7 +370,7 @@ def test_an_address_with_unknown_names_shows_everything(browser, file):
     assert not page.css("#panel").is_displayed()
 
 
-def test_outcomes_differ_without_colour(page):
+def test_outcomes_differ_without_color(page):
     script = "return getComputedStyle(arguments[0], '::before').content"
     glyphs = {
         name: page.browser.execute_script(script, page.css(f"#legend i.{name}")) for name in "pwfn"

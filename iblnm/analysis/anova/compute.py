@@ -11,7 +11,7 @@ from iblnm.analysis.anova.repeated import anova_rm, missing_cells, subject_cell_
 from iblnm.analysis.anova.tables import ANOVA_MISSING_CELLS, RESPONSE_ANOVA
 from iblnm.analysis.result import AnalysisResult, count_stages
 from iblnm.analysis.stats.corrections import correct_p
-from iblnm.analysis.trials import analysed_trials
+from iblnm.analysis.trials import analyzed_trials
 from iblnm.config import Settings
 from iblnm.errors import DataError
 
@@ -56,7 +56,7 @@ def response_anova(
     chosen = settings.discrimination
     min_subjects = chosen.anova_min_subjects if min_subjects is None else min_subjects
     min_trials = chosen.anova_min_trials if min_trials is None else min_trials
-    trials, selection = analysed_trials(response_magnitudes, settings, response_col)
+    trials, selection = analyzed_trials(response_magnitudes, settings, response_col)
     trials = trials[trials["side"].notna() & trials["target_NM"].notna()]
     effects, lacking, used, notes = [], [], [], []
     for (target, event), part in trials.groupby(["target_NM", "event"], sort=True):

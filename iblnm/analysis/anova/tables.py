@@ -5,7 +5,7 @@ from __future__ import annotations
 from iblnm.schemas.core import Column, Table
 
 _SUBJECT = Column("subject", "str", "Mouse name", nullable=False)
-_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fibre", nullable=False)
+_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fiber", nullable=False)
 _N_SUBJECTS = Column("n_subjects", "int", "Subjects", nullable=False, ge=0)
 _CORRECTION = Column("correction", "str", "Method and family of the correction")
 RESPONSE_ANOVA = Table(
@@ -35,7 +35,7 @@ ANOVA_MISSING_CELLS = Table(
         Column("event", "str", "Event that the response is aligned to", nullable=False),
         _SUBJECT,
         Column("contrast", "float", "Contrast", "%", ge=0, le=100),
-        Column("side", "str", "Stimulus relative to the fibre", isin=("contra", "ipsi")),
+        Column("side", "str", "Stimulus relative to the fiber", isin=("contra", "ipsi")),
         Column("feedbackType", "float", "1 reward, −1 error; null where it is no factor"),
     ),
     key=("target_NM", "event", "subject", "contrast", "side", "feedbackType"),

@@ -88,7 +88,7 @@ def decode_target_nm(
     """Decode the target of each recording from animals that the decoder has not seen.
 
     L1 multinomial logistic regression with balanced class weights. Every subject is held out
-    once; features are standardised on the training set; C is chosen inside the training set
+    once; features are standardized on the training set; C is chosen inside the training set
     by balanced accuracy over folds of whole subjects.
 
     Parameters
@@ -99,7 +99,7 @@ def decode_target_nm(
         Target of each recording.
     subjects : sequence of str, length n_recordings
     normalize : bool
-        Standardise features on each training set.
+        Standardize features on each training set.
     C : float, optional
         Inverse strength of the penalty, used everywhere instead of a choice.
     Cs : sequence of float, optional
@@ -140,7 +140,7 @@ def decode_target_nm(
     solver = solver or Solver()
     cs = np.sort(np.asarray(CS if Cs is None else Cs, dtype=float))
     folds = leave_one_subject_out(data, cs, solver, C)
-    result = summarise_predictions(data, collect_predictions(data, folds), features, classes)
+    result = summarize_predictions(data, collect_predictions(data, folds), features, classes)
     chosen = np.array([fold.c for fold in folds])
     median = _median_c(chosen[np.isfinite(chosen)]) if C is None else C
     result |= _refit(data, median, features, classes, solver)
@@ -162,7 +162,7 @@ def decode_target_nm(
     return result
 
 
-def summarise_predictions(
+def summarize_predictions(
     data: DecodingData, predicted: np.ndarray, features: pd.DataFrame, classes: pd.Index
 ) -> dict[str, Any]:
     """Accuracy, per class too, and confusion of predicted codes (−1 is missing)."""

@@ -12,7 +12,7 @@ from iblnm.analysis.stats.l1_logistic import (
     L1Path,
     fit_path,
     predict_codes,
-    standardisation,
+    standardization,
 )
 
 CS = tuple(float(c) for c in np.logspace(-3, 3, 10))
@@ -40,7 +40,7 @@ class DecodingData:
         Subject of each recording.
     n_classes : int
     normalize : bool
-        Whether features are standardised on each training set.
+        Whether features are standardized on each training set.
     """
 
     features: np.ndarray
@@ -79,10 +79,10 @@ class Solver:
     def fit(
         self, data: DecodingData, train: np.ndarray, cs: np.ndarray, start: L1Path | None
     ) -> tuple[L1Path, np.ndarray]:
-        """Fits at each C, and all recordings standardised as the training set."""
+        """Fits at each C, and all recordings standardized as the training set."""
         features = data.features
         if data.normalize:
-            mean, scale = standardisation(features[train])
+            mean, scale = standardization(features[train])
             features = (features - mean) / scale
         path = fit_path(
             features[train],
@@ -99,7 +99,7 @@ class Solver:
 
 @dataclass
 class Fold:
-    """One held-out subject: its model, in units of the training set's standardised features."""
+    """One held-out subject: its model, in units of the training set's standardized features."""
 
     subject: int
     status: str

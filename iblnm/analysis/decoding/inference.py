@@ -46,7 +46,7 @@ def shuffle_targets(
     -----
     The recordings of one subject and target are a unit: they carry one label before and
     after. Subjects with one target exchange their targets among each other. A subject with m
-    targets (two fibres in different regions) exchanges its whole set with other subjects that
+    targets (two fibers in different regions) exchanges its whole set with other subjects that
     have m, and the set is dealt to the units of the receiver in random order, so that a
     subject has as many targets as before and each target as many subjects as before. This is
     a group of exchanges under which the null hypothesis, responses that do not depend on the
@@ -66,7 +66,7 @@ def shuffle_targets(
     new = target.copy()
     for size in np.unique(n_targets[n_targets > 0]):
         members = np.flatnonzero(n_targets == size)
-        # units are sorted by subject, so those of a subject are neighbours
+        # units are sorted by subject, so those of a subject are neighbors
         rows = np.flatnonzero(np.isin(owner, members)).reshape(members.size, size)
         given = target[rows][rng.permutation(members.size)]
         new[rows] = rng.permuted(given, axis=1)

@@ -6,8 +6,8 @@ from iblnm.schemas.core import Column, Table
 
 _EID = Column("eid", "str", "Session identifier on Alyx (UUID)", nullable=False)
 _SUBJECT = Column("subject", "str", "Mouse name", nullable=False)
-_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fibre", nullable=False)
-_FIBER = Column("fiber_idx", "int", "Fibre of the session, from 0", nullable=False, ge=0)
+_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fiber", nullable=False)
+_FIBER = Column("fiber_idx", "int", "Fiber of the session, from 0", nullable=False, ge=0)
 _LOW = Column("low", "float", "Lower end of the interval over resampled subjects")
 _HIGH = Column("high", "float", "Upper end of the interval over resampled subjects")
 _P = Column("p", "float", "p of the permutation test, one-sided", ge=0, le=1)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from iblnm.analysis.stats.cca import DEFAULT_SEED, CCAResult, standardise_views
+from iblnm.analysis.stats.cca import DEFAULT_SEED, CCAResult, standardize_views
 from iblnm.errors import MalformedFileError
 
 CHUNK_DRAWS = 250
@@ -94,7 +94,7 @@ def cross_project_cca(Xz: pd.DataFrame, Yz: pd.DataFrame, res: CCAResult) -> flo
     Parameters
     ----------
     Xz, Yz : DataFrame or ndarray
-        Features of the other cohort, standardised within it, columns as in `res`.
+        Features of the other cohort, standardized within it, columns as in `res`.
     res : CCAResult
         Whose first weights are used.
 
@@ -117,7 +117,7 @@ def compute_recording_projection(
     Parameters
     ----------
     features : DataFrame
-        One row per recording, columns of the view; not standardised.
+        One row per recording, columns of the view; not standardized.
     result : CCAResult
         Its means and standard deviations are used.
     view : {'x', 'y'}
@@ -159,7 +159,7 @@ def pairwise_projections(
     DataFrame
         Rows the cohort of the data, columns the cohort of the weights.
     """
-    views = {name: standardise_views(*data[name]) for name in results}
+    views = {name: standardize_views(*data[name]) for name in results}
     return pd.DataFrame(
         {
             weights: {name: cross_project_cca(v.x, v.y, result) for name, v in views.items()}
@@ -214,7 +214,7 @@ def bootstrap_correlation(
     Fisher's scale, 2·atanh(r) − quantiles (Davison & Hinkley 1997, Bootstrap Methods and
     their Application, section 5.2.1), which subtracts that inflation.
     """
-    views = standardise_views(X, Y, groups)
+    views = standardize_views(X, Y, groups)
     x, y = views.x.to_numpy(), views.y.to_numpy()
     code, units = pd.factorize(views.sessions)
     if len(units) < 3 or len(x) <= x.shape[1] + y.shape[1] + 1:

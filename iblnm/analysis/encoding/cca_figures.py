@@ -1,4 +1,4 @@
-"""Canonical correlation of encoding and behaviour: weights, projections, targets compared."""
+"""Canonical correlation of encoding and behavior: weights, projections, targets compared."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from iblnm.vis.style import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VIEWS = {"encoding": "Encoding of the response", "behaviour": "Psychometric parameters"}
+VIEWS = {"encoding": "Encoding of the response", "behavior": "Psychometric parameters"}
 _WITHIN = "p_within_subject_corrected"
 _ROUND_OFF = 1e-6
 _ROOM_FOR_TEXT = 0.45
@@ -115,7 +115,7 @@ def cca_weights_figure(
             ax.set_ylim(max(len(names), 1) - 0.5, -0.5)
             panel_title(ax, f"{label}, {EVENT_LABELS.get(event, event)}")
             if i == len(events) - 1:
-                ax.set_xlabel("Weight of the standardised feature", fontsize=8)
+                ax.set_xlabel("Weight of the standardized feature", fontsize=8)
     target_legend(figure, targets, settings)
     title = f"Canonical correlation {VARIANTS[variant]}: weights of the first pair"
     give_title(figure, title, counts=counts, note="signs common to all targets")
@@ -253,7 +253,7 @@ def cca_targets_figure(
             )
             for view in VIEWS
         ]
-        titles = ("Correlation, weights of column", "Cosine, encoding", "Cosine, behaviour")
+        titles = ("Correlation, weights of column", "Cosine, encoding", "Cosine, behavior")
         for ax, table, title in zip(row, tables, titles, strict=True):
             square = table.reindex(index=targets, columns=targets)
             texts = square.map(cell_text)

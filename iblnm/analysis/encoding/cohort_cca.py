@@ -1,4 +1,4 @@
-"""Canonical correlation of encoding and behaviour, target by target."""
+"""Canonical correlation of encoding and behavior, target by target."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class CohortCCA:
     results : dict of str to CCAResult
         Targets that were fitted.
     data : dict of str to (DataFrame, DataFrame)
-        Encoding and behaviour of the complete recordings of each target.
+        Encoding and behavior of the complete recordings of each target.
     notes : dict of str to str
         Why a target was not fitted, or what to mind.
     n_complete : dict of str to int
@@ -76,7 +76,7 @@ class CohortCCA:
 
 def fit_cohort_ccas(
     encoding: pd.DataFrame,
-    behaviour: pd.DataFrame,
+    behavior: pd.DataFrame,
     *,
     n_permutations: int = N_PERMUTATIONS,
     seed: int = SEED,
@@ -87,11 +87,11 @@ def fit_cohort_ccas(
     unit_norm: bool = True,
     subjects: pd.Series | Mapping[str, str] | None = None,
 ) -> CohortCCA:
-    """First canonical pair of encoding and behaviour for each target.
+    """First canonical pair of encoding and behavior for each target.
 
     Parameters
     ----------
-    encoding, behaviour : DataFrame
+    encoding, behavior : DataFrame
         Features by recording, index (eid, target_NM, fiber_idx); those in both and complete
         are used.
     n_permutations, seed, alpha, l1_ratio, unit_norm
@@ -108,8 +108,8 @@ def fit_cohort_ccas(
     -------
     CohortCCA
     """
-    common = encoding.index.intersection(behaviour.index).sort_values()
-    x, y = encoding.loc[common].astype(float), behaviour.loc[common].astype(float)
+    common = encoding.index.intersection(behavior.index).sort_values()
+    x, y = encoding.loc[common].astype(float), behavior.loc[common].astype(float)
     complete = x.notna().all(axis=1).to_numpy() & y.notna().all(axis=1).to_numpy()
     x, y = x[complete], y[complete]
     targets = sorted(encoding.index.get_level_values("target_NM").dropna().unique())
@@ -243,7 +243,7 @@ def cohort_cca_weights(results: Mapping[str, CCAResult]) -> pd.DataFrame:
         for target, result in results.items()
         for name, weights, loadings in (
             ("encoding", result.x_weights, result.x_loadings),
-            ("behaviour", result.y_weights, result.y_loadings),
+            ("behavior", result.y_weights, result.y_loadings),
         )
     ]
     columns = ["target_NM", "view", "feature", "weight", "loading"]

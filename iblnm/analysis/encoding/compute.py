@@ -1,4 +1,4 @@
-"""Stage: regressions per recording, their components, and their correlation with behaviour."""
+"""Stage: regressions per recording, their components, and their correlation with behavior."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from iblnm.analysis.encoding.tables import (
 )
 from iblnm.analysis.result import AnalysisResult, count_units
 from iblnm.analysis.stats.corrections import correct_p
-from iblnm.analysis.trials import analysed_trials
+from iblnm.analysis.trials import analyzed_trials
 from iblnm.config import Settings
 
 VARIANTS = {"plain": False, "elastic_net": True}
@@ -61,7 +61,7 @@ def task_encoding(
     magnitudes = response_magnitudes[response_magnitudes["event"].isin(encoding.events)]
     recordings = magnitudes[_WHO].drop_duplicates(["eid", "fiber_idx"])
     recordings = recordings[recordings["target_NM"].notna()].reset_index(drop=True)
-    selected, selection = analysed_trials(magnitudes[magnitudes["target_NM"].notna()], settings)
+    selected, selection = analyzed_trials(magnitudes[magnitudes["target_NM"].notna()], settings)
     subjects = recordings.set_index("eid")["subject"]
     subjects = subjects[~subjects.index.duplicated()]
     glm = fit_all(selected, recordings, settings)
@@ -165,7 +165,7 @@ def recording_features(
     """
     encoding = settings.encoding
     coefficients, errors = fit_response_glm(
-        analysed_trials(magnitudes, settings)[0],
+        analyzed_trials(magnitudes, settings)[0],
         event_name,
         min_trials=encoding.min_trials if min_trials is None else min_trials,
         contrast_coding=contrast_coding or encoding.contrast_coding,
@@ -205,7 +205,7 @@ def cca_tables(
         table.rename_axis("target_a")
         .reset_index()
         .melt("target_a", var_name="target_b", value_name="cosine")
-        .assign(view={"x": "encoding", "y": "behaviour"}[view])
+        .assign(view={"x": "encoding", "y": "behavior"}[view])
         for view, table in pairwise_weight_similarities(cohort.results).items()
     ]
     return {

@@ -41,17 +41,17 @@ class GLMPCAResult:
     Parameters
     ----------
     scores : DataFrame, shape (n_recordings, n_components)
-        Standardised coefficients times the transpose of `components`; index as given.
+        Standardized coefficients times the transpose of `components`; index as given.
     components : DataFrame, shape (n_components, n_features)
         Weights: for PCA orthonormal loadings, for ICA the unmixing matrix.
     mixing : DataFrame, shape (n_features, n_components)
-        ``scores @ mixing.T`` is the part of the standardised coefficients that the
+        ``scores @ mixing.T`` is the part of the standardized coefficients that the
         components explain.
     explained_variance_ratio : Series, shape (n_components,)
-        Share of the (weighted) variance of the standardised coefficients; the shares add up
+        Share of the (weighted) variance of the standardized coefficients; the shares add up
         to that of all components together, at most 1.
     mean, scale : Series, shape (n_features,)
-        Of the standardisation.
+        Of the standardization.
     targets, subjects : Series or None
         Target and subject of each recording.
     method : str
@@ -89,7 +89,7 @@ def pca_glm_coefficients(
     ----------
     coefs : DataFrame, shape (n_recordings, n_coefficients)
         One row per recording; the intercept is left out, rows with NaN too. Columns are
-        standardised (ddof 0).
+        standardized (ddof 0).
     n_components : int
     cohort_weighted : bool
         Weight each recording by 1/(recordings of its target), in means, standard deviations
@@ -108,7 +108,7 @@ def pca_glm_coefficients(
         If there are fewer recordings than two, a coefficient does not vary, more components
         are asked for than there are dimensions, or weights are asked for without targets.
     """
-    z, data = _standardised(coefs, n_components, cohort_weighted, targets, subjects)
+    z, data = _standardized(coefs, n_components, cohort_weighted, targets, subjects)
     loadings, variance = _principal_axes(z, data["weights"], n_components)
     loadings = loadings * _signs(loadings)
     return _result(z, data, loadings, loadings.T, variance, "pca")
@@ -152,7 +152,7 @@ def ica_glm_coefficients(
     squares of column i of the mixing matrix; as sources have variance 1 and are uncorrelated
     these add up to the variance of the principal subspace.
     """
-    z, data = _standardised(coefs, n_components, cohort_weighted, targets, subjects)
+    z, data = _standardized(coefs, n_components, cohort_weighted, targets, subjects)
     weights = data["weights"]
     loadings, variance = _principal_axes(z, weights, n_components)
     spread = np.sqrt(variance)
@@ -196,7 +196,7 @@ def pca_score_stats(res: GLMPCAResult, correction: str = CORRECTION) -> pd.DataF
 
     Notes
     -----
-    An animal with fibres in two targets has a mean in each; the tests take those as
+    An animal with fibers in two targets has a mean in each; the tests take those as
     independent.
     """
     from statsmodels.stats.multitest import multipletests
@@ -227,7 +227,7 @@ def pca_score_stats(res: GLMPCAResult, correction: str = CORRECTION) -> pd.DataF
     return stats
 
 
-def _standardised(
+def _standardized(
     coefs: pd.DataFrame,
     n_components: int,
     cohort_weighted: bool,

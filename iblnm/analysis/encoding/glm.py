@@ -279,8 +279,8 @@ def features_of(
 def _recordings(trials: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
     """Recordings, sorted, and the position of each trial's among them."""
     session = pd.factorize(trials["eid"])[0].astype("int64")
-    fibre, fibres = pd.factorize(trials["fiber_idx"])
-    code, keys = pd.factorize(session * (len(fibres) + 1) + fibre)
+    fiber, fibers = pd.factorize(trials["fiber_idx"])
+    code, keys = pd.factorize(session * (len(fibers) + 1) + fiber)
     first = np.full(len(keys), len(code))
     np.minimum.at(first, code, np.arange(len(code)))
     found = trials.iloc[first][list(RECORDING)].reset_index(drop=True)

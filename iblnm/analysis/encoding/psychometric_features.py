@@ -1,4 +1,4 @@
-"""Psychometric parameters relative to the side of each recording's fibre."""
+"""Psychometric parameters relative to the side of each recording's fiber."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of encoding: regressions per recording, canonical correlation with behaviour."""
+"""Tables of encoding: regressions per recording, canonical correlation with behavior."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from iblnm.schemas.core import Column, Table
 
 _EID = Column("eid", "str", "Session identifier on Alyx (UUID)", nullable=False)
 _SUBJECT = Column("subject", "str", "Mouse name", nullable=False)
-_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fibre", nullable=False)
-_FIBER = Column("fiber_idx", "int", "Fibre of the session, from 0", nullable=False, ge=0)
+_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fiber", nullable=False)
+_FIBER = Column("fiber_idx", "int", "Fiber of the session, from 0", nullable=False, ge=0)
 _EVENT = Column("event", "str", "Event that the response is aligned to", nullable=False)
 _VARIANT = Column(
     "variant",
@@ -16,7 +16,7 @@ _VARIANT = Column(
     nullable=False,
     isin=("plain", "elastic_net"),
 )
-_VIEW = Column("view", "str", "Set of features", nullable=False, isin=("encoding", "behaviour"))
+_VIEW = Column("view", "str", "Set of features", nullable=False, isin=("encoding", "behavior"))
 _P = Column("p", "float", "p, not corrected", ge=0, le=1)
 
 
@@ -35,7 +35,7 @@ GLM_COEFFICIENTS = Table(
         _SUBJECT,
         _TARGET,
         Column("brain_region", "str", "Recording target"),
-        Column("hemisphere", "str", "Side of the fibre", isin=("l", "r")),
+        Column("hemisphere", "str", "Side of the fiber", isin=("l", "r")),
         _FIBER,
         _EVENT,
         Column("term", "str", "Term of the model", nullable=False),
@@ -57,13 +57,13 @@ GLM_COEFFICIENTS = Table(
 
 PSYCHOMETRIC_FEATURES = Table(
     "psychometric_features",
-    "Psychometric parameters relative to the fibre: one row per recording",
+    "Psychometric parameters relative to the fiber: one row per recording",
     (
         _EID,
         _SUBJECT,
         _TARGET,
         _FIBER,
-        Column("hemisphere", "str", "Side of the fibre", isin=("l", "r")),
+        Column("hemisphere", "str", "Side of the fiber", isin=("l", "r")),
         Column("threshold", "float", "Threshold", "% contrast", ge=0),
         Column("lateral_bias", "float", "Bias, positive contralateral", "% contrast"),
         Column("lapse_contra", "float", "Lapse, contralateral stimuli", ge=0, le=1),
@@ -74,7 +74,7 @@ PSYCHOMETRIC_FEATURES = Table(
 
 CCA_RESULTS = Table(
     "cca_results",
-    "Canonical correlation of encoding and behaviour: one row per event, variant and target",
+    "Canonical correlation of encoding and behavior: one row per event, variant and target",
     (
         _EVENT,
         _VARIANT,
@@ -122,14 +122,14 @@ CCA_RESULTS = Table(
 
 CCA_WEIGHTS = Table(
     "cca_weights",
-    "Weights of standardised features on the first canonical pair, signs common to all targets",
+    "Weights of standardized features on the first canonical pair, signs common to all targets",
     (
         _EVENT,
         _VARIANT,
         _TARGET,
         _VIEW,
         Column("feature", "str", "Feature", nullable=False),
-        Column("weight", "float", "Weight of the standardised feature"),
+        Column("weight", "float", "Weight of the standardized feature"),
         Column("loading", "float", "Correlation with the score of its view"),
     ),
     key=("event", "variant", "target_NM", "view", "feature"),
@@ -190,8 +190,8 @@ GLM_COMPONENT_SCORES = Table(
         _METHOD,
         Column("eid", "str", "Session identifier on Alyx (UUID)", nullable=False),
         Column("subject", "str", "Mouse name", nullable=False),
-        Column("target_NM", "str", "Target and neuromodulator of the fibre", nullable=False),
-        Column("fiber_idx", "int", "Fibre of the session, from 0", nullable=False, ge=0),
+        Column("target_NM", "str", "Target and neuromodulator of the fiber", nullable=False),
+        Column("fiber_idx", "int", "Fiber of the session, from 0", nullable=False, ge=0),
         _COMPONENT,
         Column("score", "float", "Score", nullable=False),
     ),
@@ -206,8 +206,8 @@ GLM_COMPONENT_LOADINGS = Table(
         _METHOD,
         _COMPONENT,
         Column("term", "str", "Term of the model", nullable=False),
-        Column("weight", "float", "Weight of the standardised coefficient in the score"),
-        Column("loading", "float", "Standardised coefficient per unit of score"),
+        Column("weight", "float", "Weight of the standardized coefficient in the score"),
+        Column("loading", "float", "Standardized coefficient per unit of score"),
         Column("explained_variance_ratio", "float", "Share of variance", ge=0, le=1.000001),
         Column("n_recordings", "int", "Recordings", nullable=False, ge=0),
     ),

@@ -21,7 +21,7 @@ from iblnm.analysis.lmm.tables import (
 )
 from iblnm.analysis.result import AnalysisResult, conformed, count_stages
 from iblnm.analysis.stats.corrections import correct_p
-from iblnm.analysis.trials import analysed_trials
+from iblnm.analysis.trials import analyzed_trials
 from iblnm.config import Settings
 from iblnm.errors import DataError
 
@@ -130,7 +130,7 @@ def response_lmm(response_magnitudes: pd.DataFrame, settings: Settings) -> Analy
     models = settings.models
     wanted = response_magnitudes["event"].isin(models.events)
     magnitudes = response_magnitudes[wanted]
-    trials, selection = analysed_trials(magnitudes, settings)
+    trials, selection = analyzed_trials(magnitudes, settings)
     fits, notes = fit_responses(trials, settings)
     notes += [
         f"{target}, {event}: {fit.note}" for (target, event), fit in fits.items() if fit.note

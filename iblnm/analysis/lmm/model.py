@@ -50,12 +50,12 @@ class LMMResult:
     r2_marginal, r2_conditional : float
         Share of the variance explained by fixed, and by fixed and random effects.
     is_converged : bool
-        Whether two maximisations agree; the estimates of a fit that did not converge are not
+        Whether two maximizations agree; the estimates of a fit that did not converge are not
         to be used.
     is_singular : bool
         Whether the covariance of the random effects has not full rank.
     loglik_gap, se_gap : float
-        Difference of the two maximisations: absolute in the log-likelihood, largest relative
+        Difference of the two maximizations: absolute in the log-likelihood, largest relative
         one of the standard errors.
     n_trials, n_sessions, n_recordings, n_subjects, n_dropped : int
         Used; trials without response, contrast or side are dropped.
@@ -207,7 +207,7 @@ def fit_response_lmm(
     reml : bool
         REML for estimates; ML for comparing models of different fixed effects.
     loglik_tolerance, se_tolerance : float
-        How far two maximisations may differ: absolute in the log-likelihood, relative in the
+        How far two maximizations may differ: absolute in the log-likelihood, relative in the
         standard errors.
 
     Returns

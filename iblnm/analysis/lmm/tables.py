@@ -6,7 +6,7 @@ from iblnm.schemas.core import Column, Table
 
 _TARGET = Column("target_NM", "str", "Target and neuromodulator", nullable=False)
 _EVENT = Column("event", "str", "Event that the response is aligned to", nullable=False)
-_CONVERGED = Column("converged", "bool", "Whether two maximisations agree", nullable=False)
+_CONVERGED = Column("converged", "bool", "Whether two maximizations agree", nullable=False)
 _SINGULAR = Column("singular", "bool", "Covariance of the random effects not of full rank")
 _LOGLIK_GAP = Column("loglik_gap", "float", "Difference of their log-likelihoods", ge=0)
 _SE_GAP = Column("se_gap", "float", "Largest relative difference of their standard errors", ge=0)

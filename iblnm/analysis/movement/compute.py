@@ -18,7 +18,7 @@ from iblnm.analysis.movement.tables import (
 from iblnm.analysis.movement.wheel import fit_wheel_lmm
 from iblnm.analysis.result import AnalysisResult, conformed, count_stages
 from iblnm.analysis.stats.corrections import correct_p
-from iblnm.analysis.trials import analysed_trials
+from iblnm.analysis.trials import analyzed_trials
 from iblnm.config import Settings
 from iblnm.constants import STIMULUS_EVENT
 
@@ -46,7 +46,7 @@ def movement_encoding(
     """
     models = settings.models
     magnitudes = response_magnitudes[response_magnitudes["event"] == STIMULUS_EVENT]
-    trials, selection = analysed_trials(magnitudes, settings)
+    trials, selection = analyzed_trials(magnitudes, settings)
     trials = with_peak_velocity(trials, trial_regressors)
     needed = {
         "min_subjects": models.min_movement_subjects,

@@ -53,7 +53,7 @@ class MovementDesign:
     Parameters
     ----------
     x : ndarray, shape (n, 4)
-        1, contrast (coded, centred), side (±.5), log₁₀ timing minus its mean.
+        1, contrast (coded, centered), side (±.5), log₁₀ timing minus its mean.
     y : ndarray, shape (n,)
     subject : ndarray of int, shape (n,)
         Codes into `names`.
@@ -162,7 +162,7 @@ def loso_cv_movement_lmm(
     Notes
     -----
     Models y ~ contrast + side + timing + (1 | subject) and those without contrast or timing,
-    fitted by REML: the variance ratio maximises the profile likelihood, a function of the
+    fitted by REML: the variance ratio maximizes the profile likelihood, a function of the
     subjects' cross-products only, so that leaving a subject out is a subtraction (see
     `iblnm.analysis.stats.intercept.leave_one_out`). Refitting with
     `statsmodels.regression.mixed_linear_model.MixedLM` in every fold gives the same numbers.

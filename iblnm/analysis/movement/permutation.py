@@ -128,16 +128,16 @@ class _Folds:
         self.inverse = np.linalg.inv(others)
         sums = products.xy[:, 0]
         self.constant = np.einsum("fk,kp,k->fp", weights, ones, sums)
-        self.centred = xx - outer / products.n[:, None, None]
+        self.centered = xx - outer / products.n[:, None, None]
         self.ones, self.sums, self.n = ones, sums, products.n
 
     def r2(self, xy: np.ndarray, tss: np.ndarray) -> np.ndarray:
         """Held-out R² per fold from cross-products with y, shape (K, 4)."""
         own = xy[:, self.columns]
         beta = np.einsum("fij,fj->fi", self.inverse, own.sum(0) - own - self.constant)
-        centred = own - self.ones * (self.sums / self.n)[:, None]
-        explained = 2 * np.einsum("fp,fp->f", beta, centred)
-        explained -= np.einsum("fp,fpq,fq->f", beta, self.centred, beta)
+        centered = own - self.ones * (self.sums / self.n)[:, None]
+        explained = 2 * np.einsum("fp,fp->f", beta, centered)
+        explained -= np.einsum("fp,fpq,fq->f", beta, self.centered, beta)
         return explained / tss
 
 
@@ -154,14 +154,14 @@ def _permuted_means(
     starts = np.flatnonzero(np.diff(subject, prepend=-1))
     n = np.diff(np.append(starts, len(y))).astype(float)
 
-    def centre(values: np.ndarray) -> np.ndarray:
+    def center(values: np.ndarray) -> np.ndarray:
         means = np.add.reduceat(values, starts) / (n[:, None] if values.ndim == 2 else n)
         return values - means[subject]
 
     inner = columns[1:]
-    within = centre(x[:, inner])
-    beta, *_ = np.linalg.lstsq(within, centre(y), rcond=None)
-    residual = centre(y) - within @ beta
+    within = center(x[:, inner])
+    beta, *_ = np.linalg.lstsq(within, center(y), rcond=None)
+    residual = center(y) - within @ beta
     # Recordings are contiguous, so sorting random keys within them permutes the residuals.
     rank = np.cumsum(np.diff(recording, prepend=recording[0]) != 0)
     fitted = y - residual

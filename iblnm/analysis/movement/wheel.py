@@ -54,7 +54,7 @@ def fit_wheel_lmm(
 
     Notes
     -----
-    Side and choice are relative to the fibre (contra +.5, ipsi −.5); the choice is the side
+    Side and choice are relative to the fiber (contra +.5, ipsi −.5); the choice is the side
     of the stimulus on correct trials and the other side on errors. Where there are no errors
     choice adds nothing to side and is left out of both models (``n_base_effects`` < 4). ML,
     χ² with one degree of freedom. The response varies within subjects, over hundreds of

@@ -59,7 +59,7 @@ def task_performance(
     Returns
     -------
     AnalysisResult
-        Tables as in `TABLES`. An animal with fibres in two targets counts in both.
+        Tables as in `TABLES`. An animal with fibers in two targets counts in both.
     """
     overview = settings.overview
     own = {
@@ -71,10 +71,10 @@ def task_performance(
     }
     if errors is None:
         own["qc_blockers"] = criteria.get("qc_blockers", False)
-    # behaviour does not need the photometry that the list of datasets is searched for
-    behaviour = sessions.drop(columns="datasets", errors="ignore")
+    # behavior does not need the photometry that the list of datasets is searched for
+    behavior = sessions.drop(columns="datasets", errors="ignore")
     selected, account = select_sessions(
-        behaviour,
+        behavior,
         errors=errors,
         performance=performance_table,
         labels=labels,
@@ -169,7 +169,7 @@ def _notes(targets: pd.DataFrame) -> list[str]:
     shared = _n_shared(targets)
     if shared:
         notes.append(
-            f"{shared} animals have fibres in several targets and count in each; the tests take "
+            f"{shared} animals have fibers in several targets and count in each; the tests take "
             "them as independent"
         )
     if targets["target_NM"].nunique() < 2:

@@ -130,7 +130,7 @@ def _draw_curves(ax: Axes, animals: pd.DataFrame, target: str, settings: Setting
 
 
 def unique_sessions(table: pd.DataFrame) -> dict[str, int]:
-    """Numbers of a table that has the sessions of an animal once per target of its fibres."""
+    """Numbers of a table that has the sessions of an animal once per target of its fibers."""
     unique = table.drop_duplicates("eid")
     return {
         "subjects": int(unique["subject"].nunique()),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# vermilion and blue of Okabe and Ito (2008), which the colour-blind tell apart
+# vermilion and blue of Okabe and Ito (2008), which the color-blind tell apart
 BLOCK_STYLES = {
     "20": {"color": "#0072b2", "marker": "^", "linestyle": "--"},
     "50": {"color": "#4d4d4d", "marker": "o", "linestyle": "-"},

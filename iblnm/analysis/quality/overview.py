@@ -56,7 +56,7 @@ def quality_values(
 def quality_components(
     values: pd.DataFrame, *, n_components: int = 3
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Principal components of the standardised metrics of each band.
+    """Principal components of the standardized metrics of each band.
 
     Parameters
     ----------

@@ -6,13 +6,13 @@ from iblnm.schemas.core import Column, Table
 from iblnm.schemas.selection import SESSION_SELECTION
 
 _EID = Column("eid", "str", "Session identifier on Alyx (UUID)", nullable=False)
-_FIBER = Column("fiber_idx", "int", "Fibre of the session, from 0", nullable=False, ge=0)
+_FIBER = Column("fiber_idx", "int", "Fiber of the session, from 0", nullable=False, ge=0)
 _BAND = Column("band", "str", "Excitation channel", nullable=False)
 _METRIC = Column("metric", "str", "Quality metric", nullable=False)
 _WHO = (
     Column("subject", "str", "Mouse name", nullable=False),
     Column("lab", "str", "Recording lab"),
-    Column("target_NM", "str", "Target and neuromodulator of the fibre"),
+    Column("target_NM", "str", "Target and neuromodulator of the fiber"),
     Column("brain_region", "str", "Recording target", nullable=False),
     Column("session_type", "str", "Task of the session"),
     Column("start_time", "str", "Start of the session, ISO 8601"),
@@ -54,7 +54,7 @@ QC_COMPONENTS = Table(
         Column("component", "int", "Component, from 1", nullable=False, ge=1),
         _METRIC,
         Column(
-            "loading", "float", "Loading of the standardised metric", ge=-1.000001, le=1.000001
+            "loading", "float", "Loading of the standardized metric", ge=-1.000001, le=1.000001
         ),
         Column(
             "explained_variance_ratio", "float", "Share of variance of the component", ge=0, le=1
@@ -68,7 +68,7 @@ QC_TREND = Table(
     "qc_trend",
     "Metrics over time: one row per target, band, metric and month",
     (
-        Column("target_NM", "str", "Target and neuromodulator of the fibre", nullable=False),
+        Column("target_NM", "str", "Target and neuromodulator of the fiber", nullable=False),
         _BAND,
         _METRIC,
         Column("month", "str", "Month, YYYY-MM", nullable=False),
@@ -86,7 +86,7 @@ QC_TREND_TESTS = Table(
     "qc_trend_tests",
     "Change of a metric over the animals of a target in order of time",
     (
-        Column("target_NM", "str", "Target and neuromodulator of the fibre", nullable=False),
+        Column("target_NM", "str", "Target and neuromodulator of the fiber", nullable=False),
         _BAND,
         _METRIC,
         Column("slope", "float", "Theil–Sen slope of animals' medians, per 30 days"),

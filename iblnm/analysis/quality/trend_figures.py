@@ -177,7 +177,7 @@ def qc_components_figure(
         name(f"PC{k} ({100 * ratio.get(k, np.nan):.0f} % of variance; s.d.)", fontsize=8)
     _draw_loadings(right, components)
     target_legend(figure, targets, settings)
-    note = f"{band}; recordings in which every metric has a value, metrics standardised"
+    note = f"{band}; recordings in which every metric has a value, metrics standardized"
     title = "Principal components of the quality metrics"
     give_title(figure, title, scores, counts, note)
     return figure

@@ -69,7 +69,7 @@ def video_figure(
     counts : mapping, optional
         Numbers for the title that the table does not tell.
     settings : Settings, optional
-        Limit of the difference of length, colours of the session types.
+        Limit of the difference of length, colors of the session types.
     """
     settings = drawing_settings(settings)
     video = need_rows(video, ("eid",), "videos")

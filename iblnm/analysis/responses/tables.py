@@ -8,9 +8,9 @@ from iblnm.schemas.selection import SESSION_SELECTION
 _EID = Column("eid", "str", "Session identifier on Alyx (UUID)", nullable=False)
 _SUBJECT = Column("subject", "str", "Mouse name", nullable=False)
 _SESSION_TYPE = Column("session_type", "str", "Task of the session")
-_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fibre")
+_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fiber")
 _REGION = Column("brain_region", "str", "Recording target")
-_FIBER = Column("fiber_idx", "int", "Fibre of the session, from 0", nullable=False, ge=0)
+_FIBER = Column("fiber_idx", "int", "Fiber of the session, from 0", nullable=False, ge=0)
 _EVENT = Column("event", "str", "Event that the response is aligned to", nullable=False)
 _TRIAL = Column("trial", "int", "Trial, from 0", nullable=False, ge=0)
 _STIMULUS = (
@@ -36,15 +36,15 @@ RESPONSE_MAGNITUDES = Table(
         Column("NM", "str", "Neuromodulator", isin=("DA", "5HT", "NE", "ACh")),
         _TARGET,
         _REGION,
-        Column("hemisphere", "str", "Side of the fibre", isin=("l", "r")),
+        Column("hemisphere", "str", "Side of the fiber", isin=("l", "r")),
         _FIBER,
         _EVENT,
         _TRIAL,
         *_STIMULUS,
         Column(
-            "relative_contrast", "float", "Contrast, negative on the fibre's side", "%", ge=-100
+            "relative_contrast", "float", "Contrast, negative on the fiber's side", "%", ge=-100
         ),
-        Column("side", "str", "Stimulus relative to the fibre", isin=("contra", "ipsi")),
+        Column("side", "str", "Stimulus relative to the fiber", isin=("contra", "ipsi")),
         *_OUTCOME,
         Column("response_early", "float", "Mean early response minus baseline", "z"),
         Column("n_samples", "int", "Samples of the mean", nullable=False, ge=0),

@@ -7,8 +7,8 @@ from iblnm.schemas.wide import WideTable
 
 _EID = Column("eid", "str", "Session identifier on Alyx (UUID)", nullable=False)
 _SUBJECT = Column("subject", "str", "Mouse name", nullable=False)
-_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fibre", nullable=False)
-_FIBER = Column("fiber_idx", "int", "Fibre of the session, from 0", nullable=False, ge=0)
+_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fiber", nullable=False)
+_FIBER = Column("fiber_idx", "int", "Fiber of the session, from 0", nullable=False, ge=0)
 _N_SUBJECTS = Column("n_subjects", "int", "Subjects", nullable=False, ge=0)
 _LOW = Column("low", "float", "Lower end of the interval over resampled subjects")
 _HIGH = Column("high", "float", "Upper end of the interval over resampled subjects")
@@ -34,7 +34,7 @@ def _one_of_pair(which: str) -> tuple[Column, ...]:
         Column(f"{name}_{which}", dtype, text, nullable=False)
         for name, dtype, text in (
             ("eid", "str", "Session of the recording"),
-            ("fiber_idx", "int", "Fibre of the recording"),
+            ("fiber_idx", "int", "Fiber of the recording"),
             ("subject", "str", "Mouse of the recording"),
             ("target", "str", "Target and neuromodulator of the recording"),
         )

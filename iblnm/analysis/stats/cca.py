@@ -27,14 +27,14 @@ class CCAResult:
     correlations : ndarray, shape (n_components,)
         In the sample: biased upwards, the more so the fewer recordings per feature.
     x_weights, y_weights : DataFrame, shape (n_features, n_components)
-        Of the standardised features. Scores have variance 1 (`fit_cca`), or the weights
+        Of the standardized features. Scores have variance 1 (`fit_cca`), or the weights
         have length 1 (`iblnm.analysis.fit_sparse_cca` with ``unit_norm``).
     x_scores, y_scores : DataFrame, shape (n_recordings, n_components)
         Index of the input.
     x_loadings, y_loadings : DataFrame, shape (n_features, n_components)
         Correlation of each feature with the score of its own view.
     x_mean, x_scale, y_mean, y_scale : Series
-        What the features were standardised with.
+        What the features were standardized with.
     n_recordings, n_sessions : int
         Used: complete in both views.
     n_movable_sessions : int
@@ -96,7 +96,7 @@ class CCAResult:
 
 @dataclass(frozen=True)
 class Views:
-    """Two standardised views of the same rows, complete, with the session of each row."""
+    """Two standardized views of the same rows, complete, with the session of each row."""
 
     x: pd.DataFrame
     y: pd.DataFrame
@@ -136,7 +136,7 @@ def fit_cca(
     seed : int, optional
         Of the permutations; 0 by default.
     scale : bool
-        Divide the features by their standard deviation; they are centred in any case.
+        Divide the features by their standard deviation; they are centered in any case.
     within : sequence, shape (n,), optional
         Unit that a session does not leave, normally its subject: what the sessions of an
         animal share in both views is then no evidence. One value per session.
@@ -171,7 +171,7 @@ def fit_cca(
     >>> result.p_value
     0.001
     """
-    views = standardise_views(X, Y, session_labels, scale=scale, within=within)
+    views = standardize_views(X, Y, session_labels, scale=scale, within=within)
     basis_x, weights_x = _basis(views.x.to_numpy())
     basis_y, weights_y = _basis(views.y.to_numpy())
     left, values, right = np.linalg.svd(basis_x.T @ basis_y)
@@ -261,7 +261,7 @@ def permutation_p(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate((1 + reached) / (1 + len(null)))
 
 
-def standardise_views(
+def standardize_views(
     X: pd.DataFrame | np.ndarray,
     Y: pd.DataFrame | np.ndarray,
     session_labels: Sequence | np.ndarray | None = None,
@@ -269,7 +269,7 @@ def standardise_views(
     scale: bool = True,
     within: Sequence | np.ndarray | None = None,
 ) -> Views:
-    """Complete rows of both views, centred and of standard deviation 1 (n − 1).
+    """Complete rows of both views, centered and of standard deviation 1 (n − 1).
 
     Raises
     ------
@@ -308,7 +308,7 @@ def standardise_views(
 
 
 def result_of(views: Views, x_weights: np.ndarray, y_weights: np.ndarray, **fields) -> CCAResult:
-    """Result from standardised views and weights; other fields as in `CCAResult`."""
+    """Result from standardized views and weights; other fields as in `CCAResult`."""
     components = pd.RangeIndex(x_weights.shape[1], name="component")
     wx = pd.DataFrame(x_weights, index=views.x.columns, columns=components)
     wy = pd.DataFrame(y_weights, index=views.y.columns, columns=components)

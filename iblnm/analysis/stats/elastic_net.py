@@ -89,7 +89,7 @@ def _alternate(
 def _descend(
     gram: np.ndarray, target: np.ndarray, lasso: np.ndarray, ridge: np.ndarray, w: np.ndarray
 ) -> np.ndarray:
-    """Minimise w'Gw/2 − w't + lasso·|w|₁ + ridge·|w|²/2 by cyclic coordinate descent."""
+    """Minimize w'Gw/2 − w't + lasso·|w|₁ + ridge·|w|²/2 by cyclic coordinate descent."""
     w = w.T.copy()
     gram = np.ascontiguousarray(gram.transpose(1, 2, 0))
     target = target.T

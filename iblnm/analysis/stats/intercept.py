@@ -1,7 +1,7 @@
 """Random-intercept models in closed form but for the variance ratio.
 
 With one random intercept V_i = I + λ11ᵀ and V_i⁻¹ = I − w_i 11ᵀ, w_i = λ/(1 + λn_i), so that the
-likelihood is a function of λ = τ²/σ² alone. It is maximised by a scan and a golden-section
+likelihood is a function of λ = τ²/σ² alone. It is maximized by a scan and a golden-section
 search in log(1 + λ/c), which has the boundary λ = 0 as an ordinary point: nothing can fail to
 converge.
 """
@@ -59,7 +59,7 @@ def fit_intercept(
     reml : bool
     """
     products = Products.from_arrays(x, np.ones((len(x), 1)), y, subject)
-    ratio = _maximise(lambda at: _deviances(products, at, reml), 1, _unit(products.n))[0]
+    ratio = _maximize(lambda at: _deviances(products, at, reml), 1, _unit(products.n))[0]
     factor = np.sqrt([[ratio]])
     found = products.solve(factor)
     variance = found.rss / products.degrees(reml)
@@ -99,7 +99,7 @@ def leave_one_out(products: Products, columns: np.ndarray) -> tuple[np.ndarray, 
 
     """
     sums = _SumsOfOthers(products, columns)
-    ratio = _maximise(sums.deviances, len(products.n), _unit(products.n))
+    ratio = _maximize(sums.deviances, len(products.n), _unit(products.n))
     return sums.solve(ratio)[0], ratio
 
 
@@ -140,7 +140,7 @@ class _SumsOfOthers:
 
 
 def _unit(n: np.ndarray) -> float:
-    """Ratio at which the search is centred: between those of the smallest and largest subject."""
+    """Ratio at which the search is centered: between those of the smallest and largest subject."""
     return float(1 / np.sqrt(n.min() * n.max()))
 
 
@@ -156,7 +156,7 @@ def _deviances(products: Products, ratios: np.ndarray, reml: bool) -> np.ndarray
     return np.array([products.deviance(np.sqrt([[ratio]]), reml) for ratio in ratios])
 
 
-def _maximise(deviances, n_problems: int, unit: float) -> np.ndarray:
+def _maximize(deviances, n_problems: int, unit: float) -> np.ndarray:
     """Ratio of least deviance of each problem; `deviances` takes one ratio per problem."""
 
     def at(u: np.ndarray) -> np.ndarray:

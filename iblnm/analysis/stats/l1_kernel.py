@@ -1,7 +1,7 @@
 """Compiled kernel of the L1 multinomial logistic regression; import it inside functions only.
 
 Proximal Newton: at each step the loss is replaced by its second-order model on the working set
-of coefficients, the penalised model is minimised by coordinate descent, and a line search makes
+of coefficients, the penalized model is minimized by coordinate descent, and a line search makes
 the step safe (Lee, Sun & Saunders 2014, SIAM J. Optim. 24, 1420; coordinate descent on the
 model as in Friedman, Hastie & Tibshirani 2010, J. Stat. Softw. 33(1)).
 """
@@ -23,7 +23,7 @@ _INTERCEPT = -1
 
 @njit(cache=True)
 def _softmax(features, coef, intercept, proba):
-    """Fill `proba` (n, classes) and return the logarithm of each row's normaliser."""
+    """Fill `proba` (n, classes) and return the logarithm of each row's normalizer."""
     n_classes = coef.shape[0]
     proba[:] = np.dot(features, coef.T)
     logs = np.empty(features.shape[0])
@@ -56,15 +56,15 @@ def _objective(features, weights, labels, penalty, coef, intercept, proba):
 
 
 @njit(cache=True)
-def penalised_loss(features, weights, labels, penalty, coef, intercept):
+def penalized_loss(features, weights, labels, penalty, coef, intercept):
     """Weighted negative log-likelihood plus penalty times the sum of |coef|."""
     proba = np.empty((features.shape[0], coef.shape[0]))
     return _objective(features, weights, labels, penalty, coef, intercept, proba)
 
 
 @njit(cache=True)
-def _minimise_model(hessian, gradient, start, limit, tolerance):
-    """Minimise g·d + d·H·d/2 + sum(limit·|start + d|): coordinate descent, with subspace steps."""
+def _minimize_model(hessian, gradient, start, limit, tolerance):
+    """Minimize g·d + d·H·d/2 + sum(limit·|start + d|): coordinate descent, with subspace steps."""
     size = gradient.size
     step = np.zeros(size)
     slope = gradient.copy()
@@ -196,7 +196,7 @@ def _spare_classes(coef, gradient, penalty, first):
 
 @njit(cache=True)
 def solve(features, weights, labels, penalty, coef, intercept, first, max_steps, tolerance):
-    """Minimise the penalised loss from a start; `coef` and `intercept` change in place.
+    """Minimize the penalized loss from a start; `coef` and `intercept` change in place.
 
     Classes before `first` keep zero coefficients (two classes need one set only), and the
     intercept of the first class stays as it is: only differences matter.
@@ -259,7 +259,7 @@ def solve(features, weights, labels, penalty, coef, intercept, first, max_steps,
                         u += 1
 
         hessian = _hessian(features, weights, proba, column, bounds)
-        step = _minimise_model(
+        step = _minimize_model(
             hessian, slope, start, limit, _FORCING * min(violation, 1.0) * penalty
         )
         descent = 0.0

@@ -1,4 +1,4 @@
-"""L1-penalised multinomial logistic regression along a path of penalties, to convergence."""
+"""L1-penalized multinomial logistic regression along a path of penalties, to convergence."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def fit_path(
     tolerance: float = TOLERANCE,
     max_steps: int = MAX_STEPS,
 ) -> L1Path:
-    """Minimise C · weighted log-loss + sum of |coef| at each C, with balanced class weights.
+    """Minimize C · weighted log-loss + sum of |coef| at each C, with balanced class weights.
 
     Parameters
     ----------
     features : array, shape (n, n_features)
-        Standardised.
+        Standardized.
     codes : array of int, shape (n,)
         Class of each row, 0 to ``n_classes - 1``; every class is present.
     n_classes : int
@@ -91,10 +91,10 @@ def fit_path(
     -----
     The objective is that of scikit-learn's ``LogisticRegression(l1_ratio=1, solver='saga',
     class_weight='balanced')``, intercepts free; saga does not come near the optimum within
-    20,000 epochs once C exceeds about 10 with standardised features, the proximal Newton
+    20,000 epochs once C exceeds about 10 with standardized features, the proximal Newton
     method of `iblnm.analysis.stats.l1_kernel` does within ten steps.
     """
-    from iblnm.analysis.stats.l1_kernel import penalised_loss, solve
+    from iblnm.analysis.stats.l1_kernel import penalized_loss, solve
 
     features = np.ascontiguousarray(features, dtype=np.float64)
     codes = np.asarray(codes, dtype=np.int64)
@@ -111,7 +111,7 @@ def fit_path(
         penalty = 1.0 / c
         if start is not None:
             given = (start.coef[i], start.intercept[i])
-            if penalised_loss(features, weights, codes, penalty, *given) < penalised_loss(
+            if penalized_loss(features, weights, codes, penalty, *given) < penalized_loss(
                 features, weights, codes, penalty, coef, intercept
             ):
                 coef, intercept = given[0].copy(), given[1].copy()
@@ -156,7 +156,7 @@ def class_coefficients(coef: np.ndarray) -> np.ndarray:
     return np.stack([-coef[1], coef[1]]) if len(coef) == 2 else coef
 
 
-def standardisation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def standardization(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (ddof 0) of each column; a constant column has scale 1.
 
     Parameters

@@ -2,13 +2,13 @@
 
 What it works around, as of statsmodels 0.15:
 
-- the default start (Ψ = I) and optimiser (BFGS) often stop far from the maximum and warn only:
-  the variances of the subjects' own regressions are the start, several optimisers are tried;
+- the default start (Ψ = I) and optimizer (BFGS) often stop far from the maximum and warn only:
+  the variances of the subjects' own regressions are the start, several optimizers are tried;
 - near a singular Ψ the log-likelihood is NaN or infinite and standard errors are NaN or
-  absurd: such runs are dropped, and standard errors come from generalised least squares at
+  absurd: such runs are dropped, and standard errors come from generalized least squares at
   the fitted Ψ, see `iblnm.analysis.stats.products`;
 - warnings about all this are no diagnosis: they are silenced here, the agreement of two
-  maximisations is the test of convergence.
+  maximizations is the test of convergence.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from iblnm.analysis.stats.products import Products, maximise
+from iblnm.analysis.stats.products import Products, maximize
 
 METHODS = ("bfgs", "nm", "powell")
 SINGULAR = 1e-4
 
 
 class Fit(NamedTuple):
-    """Largest likelihood of a mixed model and how well two maximisations agree on it.
+    """Largest likelihood of a mixed model and how well two maximizations agree on it.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def fit_mixed(
     se_tolerance: float = 0.01,
     methods: tuple[str, ...] = METHODS,
 ) -> tuple[Products, Fit]:
-    """Fit y = Xβ + Zb + ε by two independent maximisations.
+    """Fit y = Xβ + Zb + ε by two independent maximizations.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def fit_mixed(
     se_tolerance : float
         Relative.
     methods : tuple of str
-        Optimisers of `MixedLM.fit`, tried in turn from each start until one agrees.
+        Optimizers of `MixedLM.fit`, tried in turn from each start until one agrees.
 
     Returns
     -------
@@ -83,13 +83,13 @@ def fit_mixed(
 
     Notes
     -----
-    One maximisation is that of the profile likelihood of the subjects' cross-products, the
+    One maximization is that of the profile likelihood of the subjects' cross-products, the
     other MixedLM's own of the whole data, from the covariance of the subjects' own
     regressions, then from the identity, then from close to the first maximum. The estimates
     are those of the larger likelihood.
     """
     products = Products.from_arrays(x, z, y, subject)
-    factor = maximise(products, reml)
+    factor = maximize(products, reml)
     loglik, se = _loglik_and_se(products, factor, reml)
     best = (np.inf, np.inf, factor)
     for start in (*_starts(products), factor @ factor.T * 1.2 + 1e-4 * np.eye(len(factor))):

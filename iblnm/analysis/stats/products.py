@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-# of a random effect's standard deviation over that of the residuals, when it is maximised
+# of a random effect's standard deviation over that of the residuals, when it is maximized
 LARGEST = 1e3
 
 
 class Solution(NamedTuple):
-    """Generalised least squares at one Λ.
+    """Generalized least squares at one Λ.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def to_factor(theta: np.ndarray, q: int) -> np.ndarray:
     return factor
 
 
-def maximise(products: Products, reml: bool, *, ftol: float = 1e-12) -> np.ndarray:
+def maximize(products: Products, reml: bool, *, ftol: float = 1e-12) -> np.ndarray:
     """Λ of largest likelihood.
 
     Parameters

@@ -14,7 +14,7 @@ from iblnm.analysis.stats.cca import (
     Views,
     permutation_p,
     result_of,
-    standardise_views,
+    standardize_views,
 )
 from iblnm.analysis.stats.elastic_net import canonical_weights, unit_variance
 from iblnm.analysis.stats.permutations import session_permutations
@@ -91,7 +91,7 @@ def fit_sparse_cca(
     seed = DEFAULT_SEED if seed is None else seed
     x, y = pd.DataFrame(X), pd.DataFrame(Y)
     labels = np.arange(len(x)) if session_labels is None else np.asarray(session_labels)
-    views = standardise_views(x, y, labels, scale=scale, within=within)
+    views = standardize_views(x, y, labels, scale=scale, within=within)
     folds = _folds(x, y, labels if fold_labels is None else np.asarray(fold_labels))
     if penalties.size > 1:
         folds = _deal(folds, n_folds, seed)
@@ -153,7 +153,7 @@ def held_out_correlation(
         −1 to 1, around 0 or below without a relation; NaN with fewer than 2 units.
     """
     labels = np.asarray(fold_labels)
-    views = standardise_views(X, Y, labels)
+    views = standardize_views(X, Y, labels)
     if len(pd.unique(views.sessions)) < 2:
         return np.nan
     folds = _deal(views.sessions, n_folds, seed)

@@ -161,7 +161,7 @@ def _contrast_legend(figure: Figure, contrasts: Sequence[float]) -> None:
 
 
 def _n_trials(traces: pd.DataFrame) -> int:
-    """Trials of the sessions: of each session the fibre with most, once per condition."""
+    """Trials of the sessions: of each session the fiber with most, once per condition."""
     per_fiber = traces.groupby(["eid", "fiber_idx", *_CONDITION], observed=True)["n_trials"].max()
     per_fiber = per_fiber.groupby(["eid", "fiber_idx"]).sum()
     return int(per_fiber.groupby("eid").max().sum())

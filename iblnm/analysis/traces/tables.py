@@ -6,9 +6,9 @@ from iblnm.schemas.core import Column, Table
 
 _EID = Column("eid", "str", "Session identifier on Alyx (UUID)", nullable=False)
 _SUBJECT = Column("subject", "str", "Mouse name", nullable=False)
-_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fibre")
+_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fiber")
 _REGION = Column("brain_region", "str", "Recording target")
-_FIBER = Column("fiber_idx", "int", "Fibre of the session, from 0", nullable=False, ge=0)
+_FIBER = Column("fiber_idx", "int", "Fiber of the session, from 0", nullable=False, ge=0)
 _EVENT = Column("event", "str", "Event that the response is aligned to", nullable=False)
 MEAN_TRACES = Table(
     "mean_traces",

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from iblnm.analysis.result import AnalysisResult, count_stages, count_units
-from iblnm.analysis.trials import analysed_trials
+from iblnm.analysis.trials import analyzed_trials
 from iblnm.analysis.vectors.matrix import FEATURE_EVENTS, handle_missing, to_table
 from iblnm.analysis.vectors.matrix import response_matrix as condition_means
 from iblnm.config import Settings
@@ -43,7 +43,7 @@ def features_of(
         "response_col": response_col,
         "contrasts": list(settings.analysis_contrasts),
     }
-    selected, selection = analysed_trials(magnitudes, settings, response_col)
+    selected, selection = analyzed_trials(magnitudes, settings, response_col)
     selected = selected[selected["event"].isin(chosen["events"])]
     matrix = condition_means(
         selected,
@@ -80,7 +80,7 @@ def response_matrix(response_magnitudes: pd.DataFrame, settings: Settings) -> An
     dropped = parameters["dropped"]
     parameters["dropped"] = {
         "features": dropped["features"],
-        "recordings": [[str(eid), int(fibre)] for eid, _, fibre in dropped["recordings"]],
+        "recordings": [[str(eid), int(fiber)] for eid, _, fiber in dropped["recordings"]],
     }
     notes = []
     if dropped["features"]:
@@ -124,4 +124,4 @@ def vector_counts(
         recordings = recordings[recordings["predicted"].notna()]
     own = responses[responses["event"].isin(FEATURE_EVENTS)]
     own = own.merge(recordings[["eid", "fiber_idx"]], on=["eid", "fiber_idx"])
-    return count_units(analysed_trials(own, settings)[0])
+    return count_units(analyzed_trials(own, settings)[0])

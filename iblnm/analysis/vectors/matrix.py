@@ -55,7 +55,7 @@ def response_matrix(
     magnitudes : DataFrame
         Selected trials (`iblnm.analysis.trials.select_trials`) of the table
         `iblnm.analysis.responses.tables.RESPONSE_MAGNITUDES`. Other events and contrasts are left
-        out, and trials whose stimulus has no known side relative to the fibre.
+        out, and trials whose stimulus has no known side relative to the fiber.
     events : sequence of str
     contrasts : sequence of float
         Percent.
@@ -79,8 +79,8 @@ def response_matrix(
         (*INDEX, "event", "contrast", "side", "feedbackType", response_col),
     )
     session, _ = pd.factorize(magnitudes["eid"])
-    fibre = magnitudes["fiber_idx"].to_numpy(dtype=np.int64)
-    recording, first = _number(session.astype(np.int64) * (fibre.max(initial=0) + 1) + fibre)
+    fiber = magnitudes["fiber_idx"].to_numpy(dtype=np.int64)
+    recording, first = _number(session.astype(np.int64) * (fiber.max(initial=0) + 1) + fiber)
     index = pd.MultiIndex.from_frame(_plain(magnitudes[list(INDEX)].iloc[first]))
     labels = condition_labels(events, contrasts)
     cell, valid = _cells(magnitudes, events, contrasts)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from iblnm.analysis.trials import analysed_trials, early_responses
+from iblnm.analysis.trials import analyzed_trials, early_responses
 from iblnm.analysis.vectors.matrix import FEATURE_EVENTS, condition_labels, response_matrix
 from iblnm.config import Settings
 from iblnm.task.contrasts import add_relative_contrast
@@ -38,13 +38,13 @@ def response_vector(
     trials : DataFrame
         Trials of the session, in the order of the responses.
     hemisphere : {'l', 'r', None}
-        Side of the fibre; without one no condition is known, and all values are NaN.
+        Side of the fiber; without one no condition is known, and all values are NaN.
     settings : Settings
         Contrasts [%], selection of trials, windows and order of events.
     min_trials : int
         Conditions with fewer trials are NaN.
     normalize : {None, 'zscore', 'unit'}
-        Standardise the vector, or scale it to length 1; NaN is left out.
+        Standardize the vector, or scale it to length 1; NaN is left out.
     events : iterable of str, optional
         Stimulus and feedback by default.
 
@@ -81,7 +81,7 @@ def response_vector(
         ],
         ignore_index=True,
     )
-    selected, _ = analysed_trials(table, settings)
+    selected, _ = analyzed_trials(table, settings)
     contrasts = settings.analysis_contrasts
     matrix = response_matrix(selected, events=wanted, contrasts=contrasts, min_trials=min_trials)
     labels = condition_labels(wanted, contrasts)

@@ -7,8 +7,8 @@ from iblnm.schemas.wide import WideTable
 
 _EID = Column("eid", "str", "Session identifier on Alyx (UUID)", nullable=False)
 _SUBJECT = Column("subject", "str", "Mouse name", nullable=False)
-_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fibre")
-_FIBER = Column("fiber_idx", "int", "Fibre of the session, from 0", nullable=False, ge=0)
+_TARGET = Column("target_NM", "str", "Target and neuromodulator of the fiber")
+_FIBER = Column("fiber_idx", "int", "Fiber of the session, from 0", nullable=False, ge=0)
 
 
 RESPONSE_MATRIX = WideTable(

@@ -123,7 +123,7 @@ def missing_extracted_data(session_row: Row, settings: Settings) -> Finding:
     unit="categories",
     validator="datasets",
     description=(
-        "Video, photometry channels and fibre locations are registered; the task, photometry "
+        "Video, photometry channels and fiber locations are registered; the task, photometry "
         "and wheel files themselves have checks of their own."
     ),
 )

@@ -110,7 +110,7 @@ class MissingIsosbestic(RuleError):
     threshold=lambda _: 1.0,
     unit="bands",
     description=(
-        "The recording has an isosbestic band; without it movement artefacts cannot be subtracted."
+        "The recording has an isosbestic band; without it movement artifacts cannot be subtracted."
     ),
 )
 def missing_isosbestic(reference: pd.DataFrame) -> Finding:

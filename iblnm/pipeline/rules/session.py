@@ -160,7 +160,7 @@ def missing_brain_region(session_row: Row, settings: Settings) -> Finding:
     return Finding(
         False,
         0.0,
-        "0 regions; neither the experiment description nor the ROI locations nor the fibre "
+        "0 regions; neither the experiment description nor the ROI locations nor the fiber "
         f"table names one, at least 1 is expected. {describe_fiber_table(settings)}",
     )
 

@@ -1,4 +1,4 @@
-"""Rules about the sides of a session's fibres."""
+"""Rules about the sides of a session's fibers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIDE_SOURCES = ("hemisphere_suffix", "hemisphere_fibers", "hemisphere_alyx")
 
 
 def _sides(row: Row, fiber_lookup: dict | None = None) -> list[dict[str, Any]]:
-    """What each source says about each fibre; a suffix in the region's own name counts."""
+    """What each source says about each fiber; a suffix in the region's own name counts."""
     regions = get_list(row, "brain_region")
     columns = {name: get_list(row, name) for name in (*SIDE_SOURCES, "hemisphere")}
     table = []
@@ -43,7 +43,7 @@ def _known(entry: dict[str, Any]) -> list[str]:
 
 
 def _needs_suffix(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Fibres of unknown side whose region is there twice, so that only a name could tell."""
+    """Fibers of unknown side whose region is there twice, so that only a name could tell."""
     names = [bare_region(entry["region"] or "") for entry in table]
     return [
         entry
@@ -56,7 +56,7 @@ def _needs_suffix(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class MissingHemisphere(RuleError):
-    """No source knows the side of a fibre."""
+    """No source knows the side of a fiber."""
 
 
 @rule(
@@ -65,10 +65,10 @@ class MissingHemisphere(RuleError):
     level="recording",
     severity="WARN",
     threshold=lambda _: 0.0,
-    unit="fibres",
+    unit="fibers",
     description=(
-        "At least one source (name of the region, fibre table, Alyx) knows the side of every "
-        "fibre; a fibre of unknown side is left out of lateralised statistics."
+        "At least one source (name of the region, fiber table, Alyx) knows the side of every "
+        "fiber; a fiber of unknown side is left out of lateralised statistics."
     ),
 )
 def missing_hemisphere(session_row: Row, fiber_lookup: dict | None = None) -> Finding:
@@ -91,17 +91,17 @@ def missing_hemisphere(session_row: Row, fiber_lookup: dict | None = None) -> Fi
         return Finding(
             False,
             float(len(unknown)),
-            f"The side of {len(unknown)} of {len(table)} fibres is known to no source: "
+            f"The side of {len(unknown)} of {len(table)} fibers is known to no source: "
             f"{join(unknown)}.",
             metadata={"sides": table},
         )
     if covered:
         return not_evaluated("the same region is recorded on both sides, see missing_hemi_suffix")
-    return Finding(True, 0.0, "The side of every fibre is known.", metadata={"sides": table})
+    return Finding(True, 0.0, "The side of every fiber is known.", metadata={"sides": table})
 
 
 class MissingHemiSuffix(RuleError):
-    """Fibres of both sides share a target, and its name does not say the side."""
+    """Fibers of both sides share a target, and its name does not say the side."""
 
 
 @rule(
@@ -110,10 +110,10 @@ class MissingHemiSuffix(RuleError):
     level="recording",
     severity="WARN",
     threshold=lambda _: 0.0,
-    unit="fibres",
+    unit="fibers",
     validator="hemisphere",
     description=(
-        "Where one region has a fibre on each side, the names of the regions (for example "
+        "Where one region has a fiber on each side, the names of the regions (for example "
         "NBM-l) or another source tell the two apart."
     ),
 )
@@ -130,7 +130,7 @@ def missing_hemi_suffix(session_row: Row, fiber_lookup: dict | None = None) -> F
         return Finding(
             False,
             float(len(undecided)),
-            f"{len(undecided)} of {len(table)} fibres share a region with a fibre of the other "
+            f"{len(undecided)} of {len(table)} fibers share a region with a fiber of the other "
             f"side, and their names do not say the side: {names}.",
             metadata={"sides": table},
         )
@@ -138,7 +138,7 @@ def missing_hemi_suffix(session_row: Row, fiber_lookup: dict | None = None) -> F
 
 
 class HemisphereMismatch(RuleError):
-    """Two sources name different sides for one fibre."""
+    """Two sources name different sides for one fiber."""
 
 
 @rule(
@@ -147,10 +147,10 @@ class HemisphereMismatch(RuleError):
     level="recording",
     severity="WARN",
     threshold=lambda _: 0.0,
-    unit="fibres",
+    unit="fibers",
     validator="hemisphere",
     description=(
-        "Name of the region, fibre table and Alyx name the same side for each fibre, as far "
+        "Name of the region, fiber table and Alyx name the same side for each fiber, as far "
         "as they name one."
     ),
 )
@@ -170,7 +170,7 @@ def hemisphere_mismatch(session_row: Row, fiber_lookup: dict | None = None) -> F
         return Finding(
             False,
             float(len(differing)),
-            f"The sources disagree about the side of {len(differing)} of {len(table)} fibres: "
+            f"The sources disagree about the side of {len(differing)} of {len(table)} fibers: "
             f"{words}.",
             metadata={"sides": table},
         )
@@ -178,7 +178,7 @@ def hemisphere_mismatch(session_row: Row, fiber_lookup: dict | None = None) -> F
 
 
 class MissingInsertion(RuleError):
-    """Alyx lists fewer fibre insertions than the session has fibres."""
+    """Alyx lists fewer fiber insertions than the session has fibers."""
 
 
 @rule(
@@ -187,7 +187,7 @@ class MissingInsertion(RuleError):
     level="recording",
     severity="WARN",
     unit="insertions",
-    description="Alyx has a fibre insertion for every fibre of the session, at least one.",
+    description="Alyx has a fiber insertion for every fiber of the session, at least one.",
 )
 def missing_insertion(session_row: Row) -> Finding:
     row = as_row(session_row)
@@ -196,5 +196,5 @@ def missing_insertion(session_row: Row) -> Finding:
     if n is None:
         message = f"No record of insertions is known; {n_fibers} are expected."
         return Finding(False, None, message, limit=float(n_fibers))
-    message = f"Alyx lists {int(n)} fibre insertions; the session has {n_fibers} fibres."
+    message = f"Alyx lists {int(n)} fiber insertions; the session has {n_fibers} fibers."
     return Finding(int(n) >= n_fibers, float(n), message, limit=float(n_fibers))

@@ -1,4 +1,4 @@
-"""Rules about the trials table and the behaviour in it."""
+"""Rules about the trials table and the behavior in it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class InsufficientTrials(RuleError):
     severity="BLOCK",
     threshold=lambda s: float(s.thresholds.min_trials),
     unit="trials",
-    description="The mouse did enough trials for its behaviour and responses to be described.",
+    description="The mouse did enough trials for its behavior and responses to be described.",
 )
 def insufficient_trials(trials: pd.DataFrame, settings: Settings) -> Finding:
     limit, n_lost = settings.thresholds.min_trials, int(_unusable(trials).sum())

@@ -106,7 +106,7 @@ def video_dropped_frames_qc_error(video: Row, settings: Settings) -> Finding:
 
 
 class VideoPinStateQCError(RuleError):
-    """Alyx's verdict on the synchronisation pin is not PASS."""
+    """Alyx's verdict on the synchronization pin is not PASS."""
 
 
 @rule(
@@ -114,7 +114,7 @@ class VideoPinStateQCError(RuleError):
     **_ASSET,
     threshold=lambda s: s.qc_scores["PASS"],
     unit="score",
-    description="Alyx's quality control passed the synchronisation pin of the camera.",
+    description="Alyx's quality control passed the synchronization pin of the camera.",
 )
 def video_pin_state_qc_error(video: Row, settings: Settings) -> Finding:
-    return _verdict(video, "pin_state", "the synchronisation pin", settings)
+    return _verdict(video, "pin_state", "the synchronization pin", settings)

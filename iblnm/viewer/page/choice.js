@@ -12,7 +12,7 @@ class Choice {
     root.replaceChildren(el("h1", {}, "Sessions"), this.form, el("div", {class: "group steps"},
       button("◀ previous", "previous session of the choice (p)", () => this.step(-1), {name: "previous"}),
       button("next ▶", "next session of the choice (n)", () => this.step(1), {name: "next"})), this.count, this.list,
-      el("p", {class: "note hint"}, "n p session, [ ] fibre, + − ← → 0 zoom, m mark, s sort, g group, b x baseline and mask, ? keys"));
+      el("p", {class: "note hint"}, "n p session, [ ] fiber, + − ← → 0 zoom, m mark, s sort, g group, b x baseline and mask, ? keys"));
     this.list.addEventListener("scroll", () => this.more());
   }
 

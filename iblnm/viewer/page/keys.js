@@ -1,6 +1,6 @@
 // Everything by keyboard.
-const HELP = [["n / p", "next, previous session"], ["[ / ]", "previous, next fibre"], ["+ / −", "zoom in, out"],
-  ["← / →", "move in time"], ["0", "whole session"], ["m", "mark an artefact: drag, or give times in the form"], ["u", "z or dF/F"],
+const HELP = [["n / p", "next, previous session"], ["[ / ]", "previous, next fiber"], ["+ / −", "zoom in, out"],
+  ["← / →", "move in time"], ["0", "whole session"], ["m", "mark an artifact: drag, or give times in the form"], ["u", "z or dF/F"],
   ["s", "sort trials by the next key"], ["g", "compare by the next key"], ["b", "baseline on, off"], ["x", "mask of the next event on, off"],
   ["l", "to the labels"], ["/", "to the filters"], ["?", "this list"], ["drag", "zoom; double click: whole session; Ctrl + wheel: zoom; Shift + wheel: move"]];
 

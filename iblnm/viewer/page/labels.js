@@ -1,4 +1,4 @@
-// Human labels: keep or drop a session or fibre, and windows of artefacts.
+// Human labels: keep or drop a session or fiber, and windows of artifacts.
 class Labels {
   // page: SessionPage; post(content) → {labels, labels_problem}
   constructor(page, found, who, post) {
@@ -24,7 +24,7 @@ class Labels {
     try { stored = localStorage.getItem("iblnm-who") || ""; } catch { /* no storage: asked for each time */ }
     this.of = el("select", {name: "of"});
     this.verdict = el("select", {name: "verdict", onchange: () => this.shape()},
-      [["keep", "keep: its warnings do not count"], ["drop", "drop: not used in analyses"], ["mask", "mask: an artefact from … to"]]
+      [["keep", "keep: its warnings do not count"], ["drop", "drop: not used in analyses"], ["mask", "mask: an artifact from … to"]]
         .map(([v, t]) => el("option", {value: v}, t)));
     this.told = el("output", {class: "told", role: "status"});
     return el("form", {class: "label", onsubmit: (event) => { event.preventDefault(); this.save(); }},
@@ -57,10 +57,10 @@ class Labels {
   }
 
   draw() {
-    const {recordings} = this.page.head, of = (l) => l.fiber_idx === null ? "session" : `fibre ${l.fiber_idx} ${(recordings[l.fiber_idx] || {name: ""}).name}`;
+    const {recordings} = this.page.head, of = (l) => l.fiber_idx === null ? "session" : `fiber ${l.fiber_idx} ${(recordings[l.fiber_idx] || {name: ""}).name}`;
     const chosen = this.of.value;
     this.of.replaceChildren(el("option", {value: ""}, "the session"), ...recordings.filter((r) => r.fiber_idx !== null)
-      .map((r) => el("option", {value: String(r.fiber_idx)}, `fibre ${r.fiber_idx} ${r.name}`)));
+      .map((r) => el("option", {value: String(r.fiber_idx)}, `fiber ${r.fiber_idx} ${r.name}`)));
     this.of.value = chosen;
     this.shape();
     const rows = this.labels.map((l) => el("tr", {"data-verdict": l.verdict}, [of(l), l.verdict, l.verdict === "mask" ? `${seconds(l.t0)} to ${seconds(l.t1)} s` : "", l.why, l.who, l.when]

@@ -101,7 +101,7 @@ const live = {
   },
 };
 
-// the catalogue's outcomes, in the words of the rules; what it does not have yet, from the session
+// the catalog's outcomes, in the words of the rules; what it does not have yet, from the session
 function merged(stored, own) {
   const texts = new Map(own.map((c) => [c.name, c])), known = new Set(stored.map((c) => c.check));
   return [...stored.map((c) => ({...(texts.get(c.check) || {}), ...c, name: c.check})), ...own.filter((c) => !known.has(c.name))];

@@ -53,12 +53,12 @@ class SessionPage {
       const target = recording.target_NM || recording.brain_region || "no target";
       const side = {l: "left", r: "right"}[recording.hemisphere] || "side unknown";
       return el("button", {type: "button", role: "tab", name: `fiber-${i}`, "aria-selected": String(i === this.view.fiber),
-        title: `fibre ${i}: ${recording.name}, ${target}, ${side}`, onclick: () => this.showFiber(i)},
+        title: `fiber ${i}: ${recording.name}, ${target}, ${side}`, onclick: () => this.showFiber(i)},
       el("i", {style: {background: this.head.style.targets[recording.target_NM] || "#8a949c"}}), recording.name,
       el("small", {}, ` ${target === recording.name ? "" : target + ", "}${side}`));
     });
-    if (!tabs.length) return missing("The session names no fibre, so there is no signal to show.");
-    this.tablist = el("nav", {class: "tabs", role: "tablist", "aria-label": "fibres"}, tabs);
+    if (!tabs.length) return missing("The session names no fiber, so there is no signal to show.");
+    this.tablist = el("nav", {class: "tabs", role: "tablist", "aria-label": "fibers"}, tabs);
     return this.tablist;
   }
 
@@ -75,7 +75,7 @@ class SessionPage {
       }
       if (this.view.fiber !== i) return;
     } else {
-      const why = this.head.missing.photometry || "no fibre";
+      const why = this.head.missing.photometry || "no fiber";
       panels = Object.fromEntries(this.head.order.filter((p) => p.scope === "fiber").map((p) => [p.name, {missing: why}]));
     }
     this.traces.show(panels);

@@ -5,8 +5,8 @@ const SERIES = {
   preprocessed: ["z"],
 };
 const SHADES = {
-  invalid: "marked invalid", gaps: "no sample", edge: "filter edge", masked: "artefact, masked",
-  pending: "artefact, to be masked",
+  invalid: "marked invalid", gaps: "no sample", edge: "filter edge", masked: "artifact, masked",
+  pending: "artifact, to be masked",
 };
 
 class Traces {
@@ -48,7 +48,7 @@ class Traces {
       this.page.changed({unit});
       this.show(this.panels);
     });
-    this.mark = button("Mark artefact (m)", "drag over the traces to mark a window as artefact",
+    this.mark = button("Mark artifact (m)", "drag over the traces to mark a window as artifact",
       () => this.setMarking(!this.marking), {"aria-pressed": String(this.marking), name: "mark"});
     return el("div", {class: "bar"},
       el("h3", {}, "Signal"),
@@ -113,7 +113,7 @@ class Traces {
   }
 
   setPending(windows) {
-    // windows that are labelled and not yet missing in the preprocessed signal
+    // windows that are labeled and not yet missing in the preprocessed signal
     const made = this.panels && this.panels.preprocessed ? this.panels.preprocessed.masked || [] : [];
     const slack = 0.1;
     this.pending = windows.filter(([a, b]) => !made.some(([c, d]) => c - slack <= a && b <= d + slack));

@@ -1,4 +1,4 @@
-"""Responses of one fibre: every trial as a heat map, and means of groups of trials."""
+"""Responses of one fiber: every trial as a heat map, and means of groups of trials."""
 
 from __future__ import annotations
 

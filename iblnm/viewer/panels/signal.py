@@ -1,4 +1,4 @@
-"""Raw bands and preprocessed signal of one fibre, in bins of 1 s, and its quality metrics."""
+"""Raw bands and preprocessed signal of one fiber, in bins of 1 s, and its quality metrics."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def preprocessed_panel(
 def quality_panel(
     contents: Contents, packer: Packer, axis: Axis, recording: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Metrics of the fibre's bands, with what each means."""
+    """Metrics of the fiber's bands, with what each means."""
     from iblnm.schemas import QC_PHOTOMETRY
 
     del packer, axis

@@ -20,12 +20,12 @@ function paintTotals() {
   byId("totals").replaceChildren(...entries.map(([name, value, more, title]) =>
     make("div", { title }, make("dt", { textContent: name }),
       make("dd", {}, String(value), " ", make("small", { textContent: more })))));
-  const colours = { failure: "fail", incomplete: "none-ink", warnings: "warn", clean: "pass" };
+  const colors = { failure: "fail", incomplete: "none-ink", warnings: "warn", clean: "pass" };
   const bar = byId("share");
-  bar.replaceChildren(...Object.entries(colours).map(([key, colour]) => {
+  bar.replaceChildren(...Object.entries(colors).map(([key, color]) => {
     const part = make("i", {});
     part.style.width = `${view.length ? (100 * counts[key]) / view.length : 0}%`;
-    part.style.background = `var(--${colour})`;
+    part.style.background = `var(--${color})`;
     return part;
   }));
   bar.setAttribute("aria-label",

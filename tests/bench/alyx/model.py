@@ -20,7 +20,7 @@ _REGISTERED = (
 _DAYS = 600
 _BYTES = 1_000_000
 # a name that only an exact filter tells from the project's
-_NEIGHBOUR = f"{PROJECT}_pilot"
+_NEIGHBOR = f"{PROJECT}_pilot"
 
 
 class AlyxModel(demo.AlyxModel):
@@ -130,7 +130,7 @@ def synthetic(
             number=1 + i // 97 % 900,
             start_time=start,
             auto_datetime=stamp,
-            projects=[_NEIGHBOUR if i % 20 == 19 else PROJECT],
+            projects=[_NEIGHBOR if i % 20 == 19 else PROJECT],
         )
         for rel_path in _REGISTERED:
             model.add_dataset(

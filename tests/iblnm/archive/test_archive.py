@@ -1,4 +1,4 @@
-"""Connection, datasets, records and the fibre table, local and against a stand-in for Alyx."""
+"""Connection, datasets, records and the fiber table, local and against a stand-in for Alyx."""
 
 import hashlib
 import subprocess
@@ -356,7 +356,7 @@ def test_remote_session(tmp_path):
         fetch_session(one, EID, settings)
 
 
-# fibres
+# fibers
 
 
 @pytest.fixture
@@ -367,7 +367,7 @@ def fiber_table():
     return pd.DataFrame({**head, "X-ml_um": [500.0, None], **numbers})
 
 
-def test_fibre_table(tmp_path, fiber_table):
+def test_fiber_table(tmp_path, fiber_table):
     path = tmp_path / "fibers.csv"
     fiber_table.to_csv(path, index=False)
     table = read_fibers(path)
@@ -377,7 +377,7 @@ def test_fibre_table(tmp_path, fiber_table):
     assert read_fibers(path)["subject"].tolist() == ["M1", "M2"]
 
 
-def test_fibre_table_of_the_root_comes_first(tmp_path, fiber_table, monkeypatch):
+def test_fiber_table_of_the_root_comes_first(tmp_path, fiber_table, monkeypatch):
     settings = Settings(root=tmp_path / "root", one_cache_dir=tmp_path / "one", _env_file=None)
     assert fibers_path(settings) == Path(iblnm.__file__).parents[1] / "metadata" / "fibers.csv"
     monkeypatch.setattr("iblnm.io.fibers._CHECKOUT", tmp_path / "checkout")
@@ -393,7 +393,7 @@ def test_fibre_table_of_the_root_comes_first(tmp_path, fiber_table, monkeypatch)
     assert side_of(0.0, True) is None
 
 
-def test_bad_fibre_tables(tmp_path, fiber_table):
+def test_bad_fiber_tables(tmp_path, fiber_table):
     path = tmp_path / "fibers.csv"
     with pytest.raises(MissingFileError):
         read_fibers(path)
@@ -409,7 +409,7 @@ def test_bad_fibre_tables(tmp_path, fiber_table):
         read_fibers(path)
 
 
-def test_fibre_tip():
+def test_fiber_tip():
     tip = fiber_tip((1000.0, -3000.0, -200.0), 4500.0, 30.0, 0.0)
     np.testing.assert_allclose(tip, [1000 - 2250, -3000, -200 - 4500 * np.sqrt(3) / 2])
     many = fiber_tip(np.zeros((2, 3)), np.array([1.0, 2.0]), np.array([90.0, 90.0]), [90.0, 180.0])

@@ -167,13 +167,13 @@ def test_empty_descriptions_fall_through(tree, files, description):
     assert fetch(tree, tree.add(files))["region_source"] == "roi locations"
 
 
-def test_fibre_table_comes_last(tree, files):
+def test_fiber_table_comes_last(tree, files):
     write_fibers(
         tree, [("M1", "DRN", "5HT", 300.0), ("M1", "MR", "5HT", None), ("M2", "LC", "", 1)]
     )
     del files[LOCATIONS]
     row = fetch(tree, tree.add(files))
-    assert row["region_source"] == "fibre table"
+    assert row["region_source"] == "fiber table"
     assert row["brain_region"] == ["DR", "MR"]
     assert row["hemisphere"] == ["r", None]
     assert row["roi"] == [None, None]
@@ -183,7 +183,7 @@ def test_fibre_table_comes_last(tree, files):
     assert other["n_recordings"] == 0
 
 
-def test_sides_of_the_fibre_table(tree, files):
+def test_sides_of_the_fiber_table(tree, files):
     write_fibers(
         tree, [("M1", "VTA", "DA", 500.0), ("M1", "SNC", "DA", -900.0), ("M1", "SNc", "DA", 900.0)]
     )

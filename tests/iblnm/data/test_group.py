@@ -1,4 +1,4 @@
-"""The group of sessions: catalogue, filters, iteration, memory, processing."""
+"""The group of sessions: catalog, filters, iteration, memory, processing."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_an_empty_group_says_once_what_left_it_empty(group, recwarn):
         group.get_trial_timing()
 
 
-def test_filters_start_from_the_whole_catalogue(group, cohort, capsys):
+def test_filters_start_from_the_whole_catalog(group, cohort, capsys):
     account = group.filter_sessions(session_types=["ephys"], targetnms=["LC-NE"])
     assert account_in_words(account) in capsys.readouterr().out
     assert (len(group.sessions), len(group)) == (1, 1)
@@ -352,7 +352,7 @@ def root(tmp_path, cohort):
     performance = pd.DataFrame({"eid": eids, "n_trials": 100, "fraction_correct": 0.9})
     performance["contrasts"] = [[0.0, 6.25, 12.5, 25.0, 100.0]] * 5 + [[100.0]]
     write_table(performance, settings.data_dir / "performance.pqt", PERFORMANCE)
-    label = f"{eids[1]},,drop,someone,2024-01-01,artefact\n"
+    label = f"{eids[1]},,drop,someone,2024-01-01,artifact\n"
     header = "eid,fiber_idx,verdict,who,when,why\n"
     settings.labels_fpath.write_text(header + label, encoding="utf-8")
     return settings

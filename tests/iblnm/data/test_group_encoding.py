@@ -64,8 +64,8 @@ def test_features_by_recording(group):
     assert plain.index.names == ["eid", "target_NM", "fiber_idx"]
     weighted = group.get_glm_response_features("feedback_times", weight_by_se=True)
     assert weighted["reward"].abs().mean() > 3 * plain["reward"].abs().mean()
-    behaviour = group.get_psychometric_features(params=["threshold"])
-    assert behaviour.index.sort_values().equals(plain.index)
+    behavior = group.get_psychometric_features(params=["threshold"])
+    assert behavior.index.sort_values().equals(plain.index)
 
 
 def test_performance_is_read_from_a_path(group, tables, tmp_path):

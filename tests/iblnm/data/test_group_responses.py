@@ -23,8 +23,8 @@ def test_magnitudes_of_every_recording(group, cohort, loops):
     RESPONSE_MAGNITUDES.validate(table)
     assert len(table) == 8 * 3 * 120
     sides = group.recordings.set_index(["eid", "fiber_idx"])["hemisphere"]
-    for (eid, fibre), own in table.groupby(["eid", "fiber_idx"]):
-        loop = loops.loop_magnitudes(*cohort.truth[eid, fibre], sides[eid, fibre])
+    for (eid, fiber), own in table.groupby(["eid", "fiber_idx"]):
+        loop = loops.loop_magnitudes(*cohort.truth[eid, fiber], sides[eid, fiber])
         np.testing.assert_allclose(own["response_early"], loop["response_early"], atol=1e-12)
         assert own["side"].tolist() == loop["side"].tolist()
     assert group.skipped.notes() == []
@@ -42,8 +42,8 @@ def test_what_is_not_stored_is_named(cohort, tmp_path, loops):
 
     eids = cohort.catalog["eid"].tolist()
     responses, trials = loops.simulate(0, 50)
-    one_fibre = {"trials": trials, "photometry/responses": {"VTA": responses}}
-    write_groups(tmp_path / f"{eids[0]}.h5", one_fibre)
+    one_fiber = {"trials": trials, "photometry/responses": {"VTA": responses}}
+    write_groups(tmp_path / f"{eids[0]}.h5", one_fiber)
     write_groups(tmp_path / f"{eids[1]}.h5", {"trials": trials})
     (tmp_path / f"{eids[2]}.h5").write_bytes(b"damaged")
     group = PhotometrySessionGroup(
@@ -57,7 +57,7 @@ def test_what_is_not_stored_is_named(cohort, tmp_path, loops):
     assert reasons[eids[1]] == "no photometry/responses stored"
     assert reasons[eids[2]].startswith("unreadable")
     assert reasons[eids[3]] == "no trials, photometry/responses stored"
-    assert f"1 left out, no responses of SNc stored: {eids[0]} fibre 1" in group.skipped.notes()
+    assert f"1 left out, no responses of SNc stored: {eids[0]} fiber 1" in group.skipped.notes()
 
 
 def test_features_are_those_of_the_session(group):

@@ -10,7 +10,7 @@ OTHER = "16aa7570-578f-4daa-8244-844716fb1320"
 OLD = f"""# verdicts of the project
 eid,fiber_idx,verdict,who,when,why
 
-{OTHER},1,drop,project,2026-11-21,"huge artefact, twice"
+{OTHER},1,drop,project,2026-11-21,"huge artifact, twice"
 # the end
 """
 MASK = {
@@ -35,14 +35,14 @@ def test_a_mask_in_a_file_without_windows_adds_the_columns_and_keeps_the_rest(tm
     assert lines[4] == "# the end"
     assert lines[5] == f"{EID},0,mask,me,2026-11-21,cable,12.5,13.0"
     first, second = read_rows(path)
-    assert first["why"] == "huge artefact, twice"
+    assert first["why"] == "huge artifact, twice"
     assert (second["t0"], second["t1"]) == (12.5, 13.0)
     assert remove_row(path, MASK)
     assert [row["eid"] for row in read_rows(path)] == [OTHER]
     assert not remove_row(path, MASK)
 
 
-def test_several_masks_of_a_fibre_and_one_verdict(tmp_path):
+def test_several_masks_of_a_fiber_and_one_verdict(tmp_path):
     path = tmp_path / "metadata" / "labels.csv"
     add_row(path, MASK)
     add_row(path, {**MASK, "t0": 20, "t1": 21})

@@ -27,7 +27,7 @@ def load(real_data, tmp_path):
     return make
 
 
-def test_two_fibres_with_isosbestic(load):
+def test_two_fibers_with_isosbestic(load):
     ps = load(CQ002)
     assert {entry["error_type"] for entry in ps.errors} == NO_RECORD | {
         "MissingRawData",
@@ -53,7 +53,7 @@ def test_two_fibres_with_isosbestic(load):
         assert validate() is ps
 
 
-def test_three_fibres_without_isosbestic(load):
+def test_three_fibers_without_isosbestic(load):
     ps = load(FIP_40)
     assert {"InvalidBrainRegion", "InvalidSessionType", "MissingHemisphere"} <= {
         entry["error_type"] for entry in ps.errors

@@ -367,7 +367,7 @@ def test_response_vector_recovers_planted_means():
     assert ps.get_response_vector("VTA", "l").isna().all()
 
 
-# behaviour ---------------------------------------------------------------------------------
+# behavior ---------------------------------------------------------------------------------
 
 
 def test_performance(session, biased_truth):
@@ -488,7 +488,7 @@ def test_assigned_data_are_stored(tmp_path):
     assert loaded.recordings["VTA"]["fiber_idx"] == 0
 
 
-def test_two_fibres_keep_their_order(tmp_path):
+def test_two_fibers_keep_their_order(tmp_path):
     row = {"eid": EID, "brain_region": ["NBM", "NBM", "LC"], "hemisphere": ["l", "r", None]}
     ps = PhotometrySession({**row, "recording_name": ["NBM", "NBM_1", "LC"]})
     times = pd.Index(np.arange(60) / 30, name="times")

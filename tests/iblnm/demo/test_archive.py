@@ -140,7 +140,7 @@ def test_library_reads_the_current_layout(archive, truth):
     session = next(
         s
         for s in truth["sessions"]
-        if s["is_clean"] and len(s["roi"]) == 2 and s["region_source"] != "fibre table"
+        if s["is_clean"] and len(s["roi"]) == 2 and s["region_source"] != "fiber table"
     )
     folder = archive / session["path"] / "alf/photometry"
     bands = fpio.from_photometry_pqt(
@@ -199,7 +199,7 @@ def test_cohort(truth):
     assert {s["region_source"] for s in clean} == {
         "experiment description",
         "roi locations",
-        "fibre table",
+        "fiber table",
     }
     assert {s["task_collection"] for s in clean} == {"", "task_00"}
     assert ["NBM", "NBM_1"] in [s["recording_names"] for s in clean]
@@ -241,7 +241,7 @@ def test_records(archive, truth):
         assert subject["nickname"] == session["subject"]
 
 
-def test_fibre_table_is_the_tracked_one(archive, truth):
+def test_fiber_table_is_the_tracked_one(archive, truth):
     built = (archive / "fibers.csv").read_bytes()
     assert built == (REPOSITORY / "metadata/fibers.csv").read_bytes()
     table = pd.read_csv(archive / "fibers.csv")

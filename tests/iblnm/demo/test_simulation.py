@@ -143,7 +143,7 @@ def test_wheel_turns_by_the_stated_angle_and_speed(session):
 
 
 def test_responses_have_the_stated_peak():
-    """Event-locked rise of GCaMP of a fibre whose stimulus response is isolated in time."""
+    """Event-locked rise of GCaMP of a fiber whose stimulus response is isolated in time."""
     fiber = Fiber("SI-ACh", "l", "G0")
     session = simulate_session(
         8, duration_s=9000, n_trials=400, session_type="training", fibers=(fiber,)
@@ -183,7 +183,7 @@ def _expected_decay(event_times, feedback, fiber, event, after):
     return size * (kernel(since + after) - kernel(since - 0.01)) / kernel(np.array(peak_at))
 
 
-def test_artefact_is_shared_and_bleaching_has_the_stated_constant(session):
+def test_artifact_is_shared_and_bleaching_has_the_stated_constant(session):
     from scipy.optimize import curve_fit
 
     for name, fiber in zip(session.recording_names, session.fibers, strict=True):

@@ -96,7 +96,7 @@ def test_single_band_unknown_band_and_null_names(tree, files):
     assert list(load_photometry(reference, bands=("GCaMP", "RCaMP"))) == ["GCaMP", "RCaMP"]
 
 
-def test_two_fibres_in_one_region(tree, files):
+def test_two_fibers_in_one_region(tree, files):
     files[LOCATIONS]["brain_region"] = ["NBM-l", "NBM-r"]
     reference = reference_of(tree, files)
     assert reference["recording_name"].tolist() == ["NBM", "NBM_1"]

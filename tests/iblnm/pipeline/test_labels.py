@@ -29,7 +29,7 @@ def write(tmp_path):
 
 def test_labels_are_read_with_comments_quotes_and_blank_lines(write):
     path = write(
-        f"{EIDS[0]},,drop,me,2024-05-31,huge artefact",
+        f"{EIDS[0]},,drop,me,2024-05-31,huge artifact",
         "# checked until here",
         "",
         f' {EIDS[1].upper()} , 1 ,keep,you,2024-06-01,"fine, really"',
@@ -39,7 +39,7 @@ def test_labels_are_read_with_comments_quotes_and_blank_lines(write):
     assert labels["eid"].tolist() == EIDS[:2]
     assert labels["fiber_idx"].isna().tolist() == [True, False]
     assert labels["fiber_idx"].iloc[1] == 1
-    assert labels["why"].tolist() == ["huge artefact", "fine, really"]
+    assert labels["why"].tolist() == ["huge artifact", "fine, really"]
 
 
 def test_an_absent_file_is_an_empty_table(tmp_path):
@@ -74,7 +74,7 @@ GOOD = f"{EIDS[0]},,drop,me,2024-05-31,why not"
         (
             (f"{EIDS[0]},1,keep,me,2024-06-01,x", f"{EIDS[0]},1,keep,me,2024-06-01,x"),
             3,
-            "a second label for fibre 1",
+            "a second label for fiber 1",
         ),
     ],
 )
@@ -101,7 +101,7 @@ def test_the_version_changes_with_the_file(write, tmp_path):
     assert first != labels_version(write(GOOD.replace("drop", "keep")))
 
 
-def test_sessions_know_their_verdict_and_their_dropped_fibres(write):
+def test_sessions_know_their_verdict_and_their_dropped_fibers(write):
     labels = read_labels(
         write(
             f"{EIDS[0]},,drop,me,2024-05-31,x",
@@ -113,9 +113,9 @@ def test_sessions_know_their_verdict_and_their_dropped_fibres(write):
     )
     assert dropped_recordings(labels) == {(EIDS[0], None), (EIDS[1], 1), (EIDS[4], None)}
     sessions = pd.DataFrame({"eid": EIDS[:4], "n_recordings": pd.array([2, 2, 1, None], "Int64")})
-    labelled = label_sessions(sessions, labels)
-    assert labelled["label"].fillna("none").tolist() == ["drop", "none", "keep", "none"]
-    assert labelled["excluded"].tolist() == [[0, 1], [1], [], []]
+    labeled = label_sessions(sessions, labels)
+    assert labeled["label"].fillna("none").tolist() == ["drop", "none", "keep", "none"]
+    assert labeled["excluded"].tolist() == [[0, 1], [1], [], []]
     assert "label" not in sessions
 
 

@@ -150,10 +150,10 @@ def test_keep_overrides_a_warning_and_never_a_failure(matrix):
     assert "InvalidLine" not in set(matrices.matrix_errors(kept)["error_type"])
 
 
-def test_a_verdict_on_a_fibre_leaves_the_session_as_it_is(matrix):
-    labelled = matrices.apply_labels(matrix, labels((B, 0, "keep")))
-    pd.testing.assert_series_equal(labelled["outcome"], matrix["outcome"])
-    assert labelled["label"].isna().all()
+def test_a_verdict_on_a_fiber_leaves_the_session_as_it_is(matrix):
+    labeled = matrices.apply_labels(matrix, labels((B, 0, "keep")))
+    pd.testing.assert_series_equal(labeled["outcome"], matrix["outcome"])
+    assert labeled["label"].isna().all()
 
 
 def test_errors_are_the_failed_checks_and_are_read_by_the_library(matrix, tmp_path):
@@ -205,7 +205,7 @@ def test_summary_counts_per_lab_target_and_month(matrix):
     # B and C: the lab of B is not known, C is not in the table at all
     assert keyed.loc[("lab", "unknown", "invalid_line"), counts].tolist() == [2, 0, 1, 0, 1]
     assert keyed.loc[("lab", "unknown", "invalid_line"), "pass_rate"] == 0.0
-    # two fibres in one target are one session
+    # two fibers in one target are one session
     assert keyed.loc[("target", "VTA-DA", "invalid_line"), counts].tolist() == [2, 1, 1, 0, 0]
     assert keyed.loc[("target", "LC-NE", "band_inversion"), counts].tolist() == [1, 0, 0, 0, 1]
     assert pd.isna(keyed.loc[("target", "LC-NE", "band_inversion"), "pass_rate"])
@@ -249,8 +249,8 @@ def test_every_session_stands_at_one_place_the_worst_that_holds(evaluations):
     assert set(standing) == set(matrices.STANDINGS)
     kept = pd.DataFrame([{"eid": F, "fiber_idx": None, "verdict": "keep"}])
     kept = LABELS.conform(kept.assign(who="a", when="2024-01-01", why="x"))
-    labelled = matrices.apply_labels(matrix, kept)
-    assert matrices.session_standings(labelled, ())[F] == "clean"
+    labeled = matrices.apply_labels(matrix, kept)
+    assert matrices.session_standings(labeled, ())[F] == "clean"
 
 
 def test_evaluations_under_another_limit_are_found(tmp_path):

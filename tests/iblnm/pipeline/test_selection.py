@@ -53,7 +53,7 @@ FAULTS = {
     "blocked": ({}, "blocking check"),
     "failed": ({}, "blocking check"),
     "target": ({"target_NM": ["PPT-ACh"]}, "target in"),
-    "dropped-fibre": ({"excluded": [0]}, "target in"),
+    "dropped-fiber": ({"excluded": [0]}, "target in"),
     "novice": ({"session_type": "training"}, "training sessions"),
     "unknown-performance": ({"session_type": "training"}, "training sessions"),
     "contrasts": ({}, "contrasts"),
@@ -223,7 +223,7 @@ def test_labels_replace_the_verdicts_of_the_table(catalog, settings):
     criteria = ALL_OFF | {"targets": None, "labels": labels}
     selected, account = select_sessions(catalog, settings=settings, **criteria)
     assert {"good", "other-day"}.isdisjoint(selected["eid"])
-    assert {"label", "dropped-fibre"} <= set(selected["eid"])
+    assert {"label", "dropped-fiber"} <= set(selected["eid"])
     first = account[account["criterion"].str.contains("verdict")].iloc[0]
     assert first["eids_removed"] == ["good"]
 
@@ -272,7 +272,7 @@ def test_no_sessions_are_no_error(catalog, settings):
     assert account["n_sessions"].eq(0).all()
 
 
-def test_recordings_keep_the_number_of_their_fibre():
+def test_recordings_keep_the_number_of_their_fiber():
     row = _session(
         "a",
         brain_region=["NBM", "NBM", "SI"],
@@ -298,7 +298,7 @@ def test_lists_of_different_length_are_refused():
     assert explode_sessions(pd.DataFrame([unknown]))["hemisphere"].tolist() == [None]
 
 
-def test_a_session_gone_from_the_archive_is_not_analysed(catalog, errors, performance, settings):
+def test_a_session_gone_from_the_archive_is_not_analyzed(catalog, errors, performance, settings):
     options = {"errors": errors, "performance": performance, "settings": settings}
     before, _ = select_sessions(catalog, **options)
     gone = before["eid"].iloc[0]

@@ -34,7 +34,7 @@ def test_pairs_with_a_missing_value_are_left_out(pair):
     )
 
 
-def test_robust_slope_is_deterministic_and_resists_artefacts(pair):
+def test_robust_slope_is_deterministic_and_resists_artifacts(pair):
     y, x = pair[0].copy(), pair[1]
     y[:200] += 200 * np.sign(x[:200] - 5)
     fit = regress_isosbestic(y, x)

@@ -84,7 +84,7 @@ class TestExtraction:
         np.testing.assert_array_equal(np.isfinite(responses[1]), relative <= 0)
         assert np.isnan(responses[2:]).all()
 
-    def test_missing_samples_spread_to_their_neighbours_only(self):
+    def test_missing_samples_spread_to_their_neighbors_only(self):
         values = smooth(TIMES)
         values[3000] = np.nan
         events = pd.DataFrame({"stimOn_times": [TIMES[3000], TIMES[3000] + 0.01]})

@@ -54,16 +54,16 @@ def test_the_baseline_follows_slow_trends_and_not_transients():
     assert np.abs(error[inside]).max() < 2e-3
 
 
-def test_movement_artefacts_are_removed_with_the_slope_that_was_planted():
+def test_movement_artifacts_are_removed_with_the_slope_that_was_planted():
     rng = _rng(1)
-    artefact = np.convolve(rng.normal(size=len(TIMES)), np.hanning(61) / 30, mode="same") * 0.02
+    artifact = np.convolve(rng.normal(size=len(TIMES)), np.hanning(61) / 30, mode="same") * 0.02
     neural = 0.01 * (rng.random(len(TIMES)) < 0.002)
     neural = np.convolve(neural, np.exp(-np.arange(60) / 15), mode="full")[: len(TIMES)]
     bleach = np.exp(-TIMES / 1200)
-    signal = pd.Series(0.05 * (0.6 + 0.4 * bleach) * (1 + 1.5 * artefact + neural), TIMES)
+    signal = pd.Series(0.05 * (0.6 + 0.4 * bleach) * (1 + 1.5 * artifact + neural), TIMES)
     shifted = TIMES + 0.5 / FS
     reference = pd.Series(
-        0.03 * (0.8 + 0.2 * bleach) * (1 + np.interp(shifted, TIMES, artefact)), shifted
+        0.03 * (0.8 + 0.2 * bleach) * (1 + np.interp(shifted, TIMES, artifact)), shifted
     )
     recording = preprocess_recording(signal, reference, SignalSettings())
     assert recording.attrs["correction"] == "isosbestic"

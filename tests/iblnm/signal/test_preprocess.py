@@ -26,14 +26,14 @@ def test_dataset_as_it_is_stored(make_bands):
     )
     assert attrs["fs"] == 30.0
     assert attrs["correction"] == "isosbestic"
-    # Planted: the artefact has amplitude 0.05 in the signal and 0.02 in the reference.
+    # Planted: the artifact has amplitude 0.05 in the signal and 0.02 in the reference.
     assert attrs["iso_slope_robust"] == pytest.approx(2.5, rel=0.05)
     assert 0.8 < attrs["iso_r2"] < 1
     assert json.loads(attrs["parameters"]) == json.loads(SignalSettings().model_dump_json())
     assert attrs["software"].startswith("iblnm ")
 
 
-def test_correction_removes_the_shared_artefact(make_bands):
+def test_correction_removes_the_shared_artifact(make_bands):
     bands = make_bands()
     corrected = preprocess_photometry(bands)["VTA"]
     alone = preprocess_photometry({"GCaMP": bands["GCaMP"]})["VTA"]
@@ -50,7 +50,7 @@ def test_signal_only(make_bands):
 
 
 @pytest.mark.parametrize("kind", ["absent column", "nothing valid"])
-def test_reference_of_one_fibre_missing(make_bands, kind):
+def test_reference_of_one_fiber_missing(make_bands, kind):
     bands = make_bands()
     if kind == "absent column":
         bands["Isosbestic"] = bands["Isosbestic"][["VTA"]]

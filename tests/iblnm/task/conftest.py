@@ -1,4 +1,4 @@
-"""Trials tables with planted behaviour, and the real ones."""
+"""Trials tables with planted behavior, and the real ones."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from iblnm.task import (
     fit_psychometric,
     fit_psychometric_by_block,
 )
-from iblnm.task._erf_fit import maximise_likelihood, negative_log_likelihood
+from iblnm.task._erf_fit import maximize_likelihood, negative_log_likelihood
 from iblnm.task.psychometric import LOWER, PARAMETERS, START, UPPER
 
 LEVELS = np.array([-100, -25, -12.5, -6.25, 0, 6.25, 12.5, 25, 100.0])
@@ -66,7 +66,7 @@ def _psychofit(levels, right, left, nfits=10):
 
 
 def _fit_counts(levels, right, left):
-    return maximise_likelihood(
+    return maximize_likelihood(
         levels,
         right,
         left,

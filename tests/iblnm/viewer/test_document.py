@@ -127,7 +127,7 @@ def test_a_session_that_was_only_listed(make, viewed_settings, eid):
     assert blocks["session"]["recordings"]
 
 
-def test_fifteen_fibres(make, viewed_settings, eid):
+def test_fifteen_fibers(make, viewed_settings, eid):
     path = viewed_settings.root / "metadata" / "sessions" / f"{eid}.pqt"
     from iblnm.schemas import SESSIONS
     from iblnm.storage import read_table, write_table

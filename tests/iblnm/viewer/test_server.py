@@ -12,7 +12,7 @@ from iblnm.data.label_rows import read_rows
 from iblnm.viewer.security import POLICY
 from iblnm.viewer.wire import unpack
 
-DROP = {"fiber_idx": None, "verdict": "drop", "who": "me", "why": "a big artefact"}
+DROP = {"fiber_idx": None, "verdict": "drop", "who": "me", "why": "a big artifact"}
 
 
 @pytest.fixture

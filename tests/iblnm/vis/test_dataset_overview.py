@@ -105,7 +105,7 @@ def test_a_session_without_outcomes_does_not_pass(sessions, matrix, settings):
     assert stages.loc["perfect"].tolist() == [True, True, True, False, False]
 
 
-def test_recordings_are_fibres_and_dropped_ones_do_not_pass(sessions, matrix, settings):
+def test_recordings_are_fibers_and_dropped_ones_do_not_pass(sessions, matrix, settings):
     stages = session_stages(sessions, matrix, settings)
     table = recordings_table(sessions, stages).set_index(["eid", "fiber_idx"])
     assert len(table) == 4 + 8 + 1
@@ -157,7 +157,7 @@ def test_bars_per_mouse_add_up(sessions, matrix, settings):
     assert ax.get_xlabel() == "Complete recordings (count)"
 
 
-def test_session_matrix_shows_those_of_the_stage_in_the_targets_colour(sessions, matrix, settings):
+def test_session_matrix_shows_those_of_the_stage_in_the_targets_color(sessions, matrix, settings):
     from matplotlib.colors import to_hex
 
     stages = session_stages(sessions, matrix, settings)

@@ -167,16 +167,16 @@ def test_weights_stand_in_the_row_of_their_feature(reason):
             **STIMULUS,
             "variant": "plain",
             "target_NM": ["LC-NE"] * 3,
-            "view": ["encoding", "encoding", "behaviour"],
+            "view": ["encoding", "encoding", "behavior"],
             "feature": ["contrast", "side", "lapse_contra"],
             "weight": [0.3, -0.4, 0.9],
         }
     )
     figure = cca_weights_figure(table, counts={"subjects": 4})
-    encoding, behaviour = figure.axes
+    encoding, behavior = figure.axes
     line = next(line for line in encoding.lines if line.get_label() == "LC-NE")
     np.testing.assert_allclose(line.get_xydata(), [[0.3, 0], [-0.4, 1]])
-    assert [t.get_text() for t in behaviour.get_yticklabels()] == ["lapse contra"]
+    assert [t.get_text() for t in behavior.get_yticklabels()] == ["lapse contra"]
     assert "n = 4 mice" in figure.get_suptitle()
     assert "is empty" in reason(cca_weights_figure(table.head(0)))
 
@@ -196,7 +196,7 @@ def test_targets_are_compared_in_squares(reason):
         {
             **STIMULUS,
             "variant": "plain",
-            "view": ["encoding"] * 4 + ["behaviour"] * 4,
+            "view": ["encoding"] * 4 + ["behavior"] * 4,
             "target_a": np.repeat([*names, *names], 2),
             "target_b": names * 4,
             "cosine": [1, 0.5, 0.5, 1, 1, -0.5, -0.5, 1],

@@ -72,7 +72,7 @@ def test_fits_that_did_not_converge_are_named_and_not_drawn(coefficients):
     coefficients.loc[failed, ["estimate", "ci_low", "ci_high", "p_corrected"]] = np.nan
     figure = lmm_coefficients_figure(coefficients)
     title = figure.get_suptitle().replace("\n", " ")
-    assert "did not converge (grey cross or missing): LC-NE feedback_times" in title
+    assert "did not converge (gray cross or missing): LC-NE feedback_times" in title
     labels = [c.get_label() for c in figure.axes[1].containers]
     assert "LC-NE sure" not in labels
     assert "LC-NE unsure" not in labels

@@ -1,4 +1,4 @@
-"""Targets are told apart by the colour-blind, and without any colour."""
+"""Targets are told apart by the color-blind, and without any color."""
 
 from itertools import combinations
 

@@ -176,7 +176,7 @@ def test_nothing_of_the_held_out_subject_reaches_its_model(cohort, change):
     np.testing.assert_allclose(a.path.coef, b.path.coef, atol=1e-3)
 
 
-def test_features_are_standardised_on_the_training_fold(cohort):
+def test_features_are_standardized_on_the_training_fold(cohort):
     X, labels, subjects = cohort
     plain = decode_target_nm(X, labels, subjects, C=0.5)
     scaled = decode_target_nm(X * [1, 100, 1e-3, 1, 5, 1] + 7, labels, subjects, C=0.5)

@@ -14,7 +14,7 @@ from iblnm.analysis.encoding.cca_compare import (
     pairwise_weight_similarities,
 )
 from iblnm.analysis.encoding.cohort_cca import cohort_cca_scores, cohort_cca_table, fit_cohort_ccas
-from iblnm.analysis.stats.cca import fit_cca, standardise_views
+from iblnm.analysis.stats.cca import fit_cca, standardize_views
 from iblnm.errors import MalformedFileError
 
 DIRECTION = np.array([1.0, -0.5, 0.0])
@@ -84,7 +84,7 @@ def test_projection_on_another_cohorts_weights(same):
     assert 0.85 < off <= aligned["DR"].correlation
     rng = np.random.default_rng(3)
     x, y = cohort(400, rng, direction=np.array([0.0, 0.0, 1.0]))
-    views = standardise_views(x, y)
+    views = standardize_views(x, y)
     assert abs(cross_project_cca(views.x, views.y, aligned["DR"])) < 0.2
     assert np.isnan(cross_project_cca(views.x * 0, views.y, aligned["DR"]))
 

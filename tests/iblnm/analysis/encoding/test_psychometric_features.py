@@ -1,4 +1,4 @@
-"""Psychometric parameters relative to the fibre, against simulated animals."""
+"""Psychometric parameters relative to the fiber, against simulated animals."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ def recordings(*hemispheres, eid="a"):
     )
 
 
-def test_sides_are_those_of_the_fibre():
+def test_sides_are_those_of_the_fiber():
     features = psychometric_features(recordings("l", "r", None), table(FIT))
     assert features.index.names == ["eid", "target_NM", "fiber_idx"]
     np.testing.assert_allclose(features.iloc[0], [18, 4, 0.15, 0.02])
@@ -34,8 +34,8 @@ def test_sides_are_those_of_the_fibre():
     assert features.iloc[2][["lateral_bias", "lapse_contra", "lapse_ipsi"]].isna().all()
 
 
-def test_a_bias_away_from_the_fibres_opposite_side_is_positive():
-    """Mice that avoid the right: fewer contralateral choices for a left fibre."""
+def test_a_bias_away_from_the_fibers_opposite_side_is_positive():
+    """Mice that avoid the right: fewer contralateral choices for a left fiber."""
     contrast = np.repeat([-100.0, -25.0, -6.25, 6.25, 25.0, 100.0], 400)
     rng = np.random.default_rng(0)
     right = rng.random(contrast.size) < 1 / (1 + np.exp(-(contrast - 10) / 8))

@@ -73,7 +73,7 @@ def test_intervals_cover_the_planted_values_at_the_nominal_rate():
     assert 0.915 < covered.mean() < 0.985
 
 
-def test_contrast_is_centred_on_the_analysed_contrasts_whatever_the_trials_hold():
+def test_contrast_is_centered_on_the_analyzed_contrasts_whatever_the_trials_hold():
     table = pd.DataFrame({"contrast": CONTRASTS, "side": "contra", "feedbackType": 1.0})
     log = design_matrix(table)[:, 1]
     np.testing.assert_allclose(log, np.log1p(CONTRASTS) - np.log1p(CONTRASTS).mean())
@@ -106,7 +106,7 @@ def test_trials_without_a_response_do_not_count():
     assert len(fit_response_glm(events, EVENT, min_trials=19)[0]) == 1
 
 
-def test_two_fibres_of_a_session_are_two_recordings():
+def test_two_fibers_of_a_session_are_two_recordings():
     rng = np.random.default_rng(5)
     events = pd.concat(
         [trials_of("a", 50, rng, noise=0, beta=PLANTED * (i + 1), fiber_idx=i) for i in range(2)]

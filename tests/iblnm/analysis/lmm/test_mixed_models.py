@@ -89,7 +89,7 @@ def test_codes(cohort):
     assert code_trials(table.assign(contrast=50.0), "response_early", "rank")[0].empty
 
 
-def test_centre_does_not_depend_on_the_trials(cohort):
+def test_center_does_not_depend_on_the_trials(cohort):
     table = of(cohort[0], "VTA-DA", STIMULUS)
     fit = fit_response_lmm(table[table["contrast"] > 0], "response_early")
     assert fit.contrast_center == pytest.approx(np.log1p([0, 6.25, 12.5, 25, 100]).mean())

@@ -204,8 +204,8 @@ class TestWheel:
         assert found["delta_r2"] > 0.03
         assert fit_wheel_lmm(own, "movement_time", contrast=6.25)["lrt_pvalue"] > 0.01
 
-    def test_choice_is_relative_to_the_fibre(self, trials):
-        # Which hemisphere the fibre is in does not change what contra and ipsi say.
+    def test_choice_is_relative_to_the_fiber(self, trials):
+        # Which hemisphere the fiber is in does not change what contra and ipsi say.
         own = trials[trials["contrast"] == 0]
         mirrored = own.assign(
             hemisphere=own["hemisphere"].map({"l": "r", "r": "l"}), choice=-own["choice"]

@@ -32,7 +32,7 @@ def sessions_of(subject, types, first="2024-01-01"):
 
 @pytest.fixture
 def cohort():
-    """Two mice of one target, one of another; the second mouse has fibres in both."""
+    """Two mice of one target, one of another; the second mouse has fibers in both."""
     sessions = pd.concat(
         [
             sessions_of("a", ["training"] * 3 + ["biased"] * 2 + ["ephys"]),

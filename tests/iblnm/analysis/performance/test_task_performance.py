@@ -22,7 +22,7 @@ def settings(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sessions():
-    """Eight animals of each of two targets; the first training session has no fibre."""
+    """Eight animals of each of two targets; the first training session has no fiber."""
     rows = []
     for target in ("DR-5HT", "LC-NE"):
         for i in range(8):
@@ -83,7 +83,7 @@ def test_tables_hold_their_schemas_and_are_written(result, tmp_path):
     assert set(write_result(result, tmp_path, TABLES)) == set(TABLES)
 
 
-def test_all_training_counts_also_without_fibre_or_below_70_percent(result, sessions):
+def test_all_training_counts_also_without_fiber_or_below_70_percent(result, sessions):
     curves = result.tables["learning_curves"]
     assert len(curves) == len(sessions)
     assert (curves["fraction_correct"] < 0.7).any()

@@ -48,7 +48,7 @@ def cohort(rng, *, n_subjects=10, per_subject=4, trend=0.0):
     return pd.DataFrame(quality), pd.DataFrame(recordings)
 
 
-def test_long_form_joins_by_session_and_fibre_and_leaves_gaps_out():
+def test_long_form_joins_by_session_and_fiber_and_leaves_gaps_out():
     quality, recordings = cohort(np.random.default_rng(0), n_subjects=2, per_subject=1)
     second = quality.assign(fiber_idx=1, m1=99.0)
     quality.loc[0, "m3"] = np.nan

@@ -36,7 +36,7 @@ def _run(name, cohort, **changes):
 @pytest.mark.parametrize("name", STAGES)
 def test_counts_of_candidates_eligible_and_used(name, cohort):
     stem, schema = STAGES[name]
-    # one session is of another type, one has no file, one fibre no analysed target
+    # one session is of another type, one has no file, one fiber no analyzed target
     catalog = cohort.catalog.copy()
     catalog.loc[5, "session_type"] = "passive"
     catalog.loc[4, "eid"] = "99999999-0000-4000-8000-000000000000"

@@ -253,14 +253,14 @@ def test_a_planted_effect_is_found_and_sphericity_corrected():
 
 
 def test_epsilon_of_known_covariances():
-    """Epsilon by its definition from the double-centred covariance of the levels."""
+    """Epsilon by its definition from the double-centered covariance of the levels."""
     rng = np.random.default_rng(1)
     wide = rng.normal(size=(30, 4)) * [1, 1, 3, 6]
     table = pd.DataFrame(wide).rename_axis("s").reset_index().melt("s", var_name="k")
     result = anova_rm(table, "value", "s", ["k"]).iloc[0]
     covariance = np.cov(wide, rowvar=False)
-    centred = covariance - covariance.mean(0) - covariance.mean(1)[:, None] + covariance.mean()
-    expected = np.trace(centred) ** 2 / (3 * (centred**2).sum())
+    centered = covariance - covariance.mean(0) - covariance.mean(1)[:, None] + covariance.mean()
+    expected = np.trace(centered) ** 2 / (3 * (centered**2).sum())
     assert result["epsilon"] == pytest.approx(expected)
     assert expected < 0.7
 

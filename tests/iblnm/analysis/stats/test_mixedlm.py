@@ -10,7 +10,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 from iblnm.analysis.lmm.design import design_matrices
 from iblnm.analysis.stats.intercept import fit_intercept, leave_one_out
 from iblnm.analysis.stats.mixedlm import fit_mixed
-from iblnm.analysis.stats.products import Products, maximise, satterthwaite, variance_of_variance
+from iblnm.analysis.stats.products import Products, maximize, satterthwaite, variance_of_variance
 from iblnm.analysis.trials import code_trials
 
 
@@ -78,8 +78,8 @@ def test_estimates_are_those_of_the_library(reml):
 def test_unit_of_the_random_column_is_no_matter():
     x, z, y, subject = example()
     scaled = z * [1.0, 1000.0]
-    first = maximise(Products.from_arrays(x, z, y, subject), True)
-    other = maximise(Products.from_arrays(x, scaled, y, subject), True)
+    first = maximize(Products.from_arrays(x, z, y, subject), True)
+    other = maximize(Products.from_arrays(x, scaled, y, subject), True)
     np.testing.assert_allclose(other * [[1.0], [1000.0]], first, atol=2e-4)
 
 
@@ -111,7 +111,7 @@ def test_disagreement_is_not_convergence():
     _, fit = fit_mixed(x, z, y, subject, loglik_tolerance=0.0, se_tolerance=0.0)
     assert not fit.is_converged
     assert fit.se_gap > 0
-    # An optimiser that is stopped at once is far from the other.
+    # An optimizer that is stopped at once is far from the other.
     _, fit = fit_mixed(x, z, y, subject, methods=())
     assert not fit.is_converged
     assert fit.loglik_gap == np.inf

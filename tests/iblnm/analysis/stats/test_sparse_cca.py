@@ -1,4 +1,4 @@
-"""Penalised canonical correlation against cca-zoo and alternating scikit-learn regressions."""
+"""Penalized canonical correlation against cca-zoo and alternating scikit-learn regressions."""
 
 import numpy as np
 import pandas as pd

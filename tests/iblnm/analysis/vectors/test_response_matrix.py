@@ -61,7 +61,7 @@ def test_planted_means_and_small_cells():
     assert small.loc[("a", "LC-NE", 0), "feedback_c25_ipsi_incorrect"] == 10.0
 
 
-def test_a_fibre_without_side_has_a_row_of_nothing(magnitudes):
+def test_a_fiber_without_side_has_a_row_of_nothing(magnitudes):
     matrix = response_matrix(magnitudes)
     assert matrix.xs(("session-1", 0), level=("eid", "fiber_idx")).isna().all(axis=None)
     assert len(matrix) == 4

@@ -257,11 +257,11 @@ def test_ambiguous_region_mapping(changes, n):
     assert found.severity == "BLOCK"
 
 
-def test_missing_regions_tell_which_fibre_table_was_looked_at(tmp_path, monkeypatch):
+def test_missing_regions_tell_which_fiber_table_was_looked_at(tmp_path, monkeypatch):
     settings = Settings(root=tmp_path / "root", one_cache_dir=tmp_path)
     mine = settings.fibers_fpath
     monkeypatch.setattr("iblnm.io.fibers._CHECKOUT", tmp_path / "none")
-    for sentence in (f"There is no fibre table: put one at {mine}.", f"fibre table is {mine}."):
+    for sentence in (f"There is no fiber table: put one at {mine}.", f"fiber table is {mine}."):
         reference = make_reference(unmapped_columns=[["G9"], ["G9"]])
         for found in (
             run("ambiguous_region_mapping", settings, reference=reference),

@@ -118,9 +118,9 @@ FAULTS = [
         },
         1,
         0,
-        "1 of 2 fibres is known to no source: SNc",
+        "1 of 2 fibers is known to no source: SNc",
     ),
-    ("missing_hemi_suffix", TWO_NBM, 2, 0, "2 of 2 fibres share a region"),
+    ("missing_hemi_suffix", TWO_NBM, 2, 0, "2 of 2 fibers share a region"),
     (
         "hemisphere_mismatch",
         {"hemisphere_alyx": ["r", "r"]},
@@ -129,7 +129,7 @@ FAULTS = [
         "VTA (fibers l, alyx r)",
     ),
     ("hemisphere_mismatch", {"brain_region": ["VTA-r", "SNc-r"]}, 1, 0, "suffix r"),
-    ("missing_insertion", {"n_insertions": 1}, 1, 2, "1 fibre insertions"),
+    ("missing_insertion", {"n_insertions": 1}, 1, 2, "1 fiber insertions"),
     ("missing_insertion", {"n_insertions": None}, None, 2, "No record"),
     (
         "invalid_session_type",
@@ -219,14 +219,14 @@ def test_a_session_without_records_warns_about_what_only_records_know():
     assert {o.severity for o in found.values()} == {"WARN"}
 
 
-def test_a_suffix_or_another_source_tells_two_fibres_of_a_region_apart():
+def test_a_suffix_or_another_source_tells_two_fibers_of_a_region_apart():
     named = {**TWO_NBM, "hemisphere_suffix": ["l", "r"], "hemisphere": ["l", "r"]}
     assert failures(make_row(**named)) == {}
     on_alyx = {**TWO_NBM, "hemisphere_alyx": ["l", "r"]}
     assert failures(make_row(**on_alyx)) == {}
 
 
-def test_a_lookup_of_fibres_decides_between_unknown_side_and_missing_suffix():
+def test_a_lookup_of_fibers_decides_between_unknown_side_and_missing_suffix():
     row = make_row(
         brain_region=["VTA"],
         hemisphere=[None],

@@ -1,9 +1,9 @@
 # %% [markdown]
-# # From the catalogue to a figure
+# # From the catalog to a figure
 #
-# Needs a processed archive: `make demo` once. All recordings of the analysed targets, selected
+# Needs a processed archive: `make demo` once. All recordings of the analyzed targets, selected
 # with an account of what each criterion removed, their responses per trial, a mixed model with
-# animals as random effect, and two figures. Run it with `python examples/catalogue_to_figure.py`,
+# animals as random effect, and two figures. Run it with `python examples/catalog_to_figure.py`,
 # or open it as a notebook (VS Code, or Jupyter with jupytext).
 
 # %%
@@ -17,7 +17,7 @@ folder = settings.figures_dir / "examples"
 # %% [markdown]
 # The group holds tables; sessions are opened when they are needed, a few at a time. Selecting
 # prints what every criterion removed, and changes nothing: call `filter_sessions` again for
-# another selection of the same catalogue.
+# another selection of the same catalog.
 
 # %%
 group = PhotometrySessionGroup.from_catalog(SESSIONS_FPATH, session_types=("biased", "ephys"))
