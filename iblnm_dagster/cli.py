@@ -60,7 +60,7 @@ def demo(workers: int) -> None:
     "which",
     flag_value="missing",
     default="missing",
-    help="New sessions and those whose content changed. [default]",
+    help="New sessions and those whose content or masks changed. [default]",
 )
 @click.option("--failed", "which", flag_value="failed", help="Latest run failed or blocked.")
 @click.option("--all", "which", flag_value="all", help="Every known session.")
@@ -138,7 +138,7 @@ def sync(add_folders: bool) -> None:
         _tell_of_unlisted_folders(settings)
 
 
-@cli.command("catalogue")
+@cli.command("catalog")
 def catalog() -> None:
     """Rebuild the tables over all sessions."""
     from iblnm_dagster.instance import open_instance
@@ -366,6 +366,7 @@ def _batch(
 ) -> None:
     from iblnm.archive.sync_state import open_state
     from iblnm.pipeline.graph import stage_names
+    from iblnm.pipeline.masks import sessions_with_other_masks
     from iblnm.pipeline.standing import session_rules
     from iblnm_dagster import selection
     from iblnm_dagster.instance import open_instance
@@ -398,6 +399,7 @@ def _batch(
             chosen = selection.missing_sessions(instance, names)
             if names is None:
                 changed = set(selection.changed_sessions(instance, settings))
+                changed |= set(sessions_with_other_masks(settings))
                 state = open_state(settings)
                 left_alone = {*state.withdrawn(), *state.claimed(owner_is_alive)}
                 wanted = (changed | set(chosen)) - left_alone

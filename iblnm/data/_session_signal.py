@@ -150,6 +150,8 @@ class Signal:
     ) -> pd.DataFrame:
         """Correct bleaching, regress out the isosbestic band, resample and z-score.
 
+        Windows that are masked in the labels are missing samples.
+
         Parameters
         ----------
         pipeline : callable, optional
@@ -169,7 +171,8 @@ class Signal:
         DataFrame
             Index ``times`` at 30 Hz, one column per recording name; mean 0, sd 1.
         """
-        from iblnm.signal.preprocess import preprocess_photometry
+        from iblnm.pipeline.masks import masked_windows
+        from iblnm.signal.masking import preprocess_masked
 
         if regression_method != "mse":
             raise ValueError(f"regression method {regression_method!r} is unknown; only 'mse'")
@@ -178,10 +181,14 @@ class Signal:
             raise ValueError(f"no band {signal_band!r}; loaded are {list(bands)}")
         if bands[signal_band].columns.empty:
             return self.set_preprocessed({}, output_band)
+        known = self.recordings
+        fibers = {name: known.get(name, {}).get("fiber_idx") for name in bands[signal_band]}
+        windows = masked_windows(self.settings.labels_fpath, self.eid, fibers)
         failures: dict[str, str] = {}
         with steps.faults_of(self.eid):
-            recordings = preprocess_photometry(
+            recordings = preprocess_masked(
                 bands,
+                windows,
                 self.settings.signal,
                 signal_band=signal_band,
                 reference_band=reference_band,
@@ -226,16 +233,26 @@ class Signal:
         dict of str to DataArray
             By recording name, dims (event, trial, time); also in ``responses``.
         """
+        from iblnm.signal.masking import with_masked_share
+
         if band not in self.photometry:
             raise ValueError(f"no band {band!r}: call preprocess() or load_h5() first")
         self._refuse_another_clock()
-        self.responses = steps.cut_responses(
-            self.photometry[band],
-            self._loaded_trials(),
+        frame, trials = self.photometry[band], self._loaded_trials()
+        responses = steps.cut_responses(
+            frame,
+            trials,
             self.settings,
             events=events or self.settings.response_events,
             window=window,
         )
+        stored = self._recordings.get(band, {})
+        self.responses = {
+            name: with_masked_share(
+                values, trials, frame.index.to_numpy(), stored.get(name, {}).get("masked")
+            )
+            for name, values in responses.items()
+        }
         return self.responses
 
     def _refuse_another_clock(self) -> None:

@@ -67,22 +67,6 @@ def session_verdicts(labels: pd.DataFrame) -> dict[str, str]:
     return dict(zip(whole["eid"].astype(str), whole["verdict"].astype(str), strict=True))
 
 
-def masked_windows(labels: pd.DataFrame, eid: str) -> dict[int | None, list[tuple[float, float]]]:
-    """Windows of time that a human marked as artifact.
-
-    Returns
-    -------
-    dict of list of (float, float)
-        By fiber, first and last time [s, session clock]; None stands for all fibers.
-    """
-    own = labels[(labels["eid"] == eid) & (labels["verdict"] == MASK)]
-    windows: dict[int | None, list[tuple[float, float]]] = {}
-    for row in own.itertuples():
-        fiber = None if pd.isna(row.fiber_idx) else int(row.fiber_idx)
-        windows.setdefault(fiber, []).append((float(row.t0), float(row.t1)))
-    return windows
-
-
 def label_sessions(sessions: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """Sessions with the verdicts on them.
 

@@ -115,12 +115,17 @@ def photometry_quality(photometry: pd.DataFrame, settings: Settings) -> Result:
 
 def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
     """Bleach- and isosbestic-corrected signal of each fiber, at 30 Hz, z-scored last."""
-    from iblnm.signal.preprocess import preprocess_photometry
+    from iblnm.pipeline.masks import masked_windows
+    from iblnm.signal.masking import preprocess_masked
 
+    eid = str(photometry.eid.iloc[0])
+    mapped = photometry.dropna(subset=["recording_name"])
+    fibers = dict(zip(mapped.recording_name, mapped.fiber_idx, strict=True))
+    windows = masked_windows(settings.labels_fpath, eid, fibers)
     bands = steps.read_bands(photometry, settings)
     failures: dict[str, str] = {}
-    with steps.faults_of(str(photometry.eid.iloc[0]), photometry.signal_path.iloc[0]):
-        recordings = preprocess_photometry(bands, settings.signal, failures=failures)
+    with steps.faults_of(eid, photometry.signal_path.iloc[0]):
+        recordings = preprocess_masked(bands, windows, settings.signal, failures=failures)
     for recording in recordings.values():
         recording.attrs |= {name: str(photometry[name].iloc[0]) for name in ("source", "clock")}
     first = next(iter(recordings.values()))
@@ -131,6 +136,7 @@ def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
             "recordings": len(recordings),
             "correction": first.attrs["correction"],
             "samples": int(first.sizes["time"]),
+            "masked windows": sum(map(len, windows.values())),
         },
         "; ".join(failures.values()),
     )
@@ -140,6 +146,8 @@ def peri_event_responses(
     preprocessed: dict[str, Any], trials: pd.DataFrame, settings: Settings
 ) -> Result:
     """Peri-event responses (event × trial × time) of every fiber, without events often missing."""
+    from iblnm.signal.masking import with_masked_share
+
     limit = settings.thresholds.min_event_completeness
     events = [event for event in settings.response_events if trials[event].notna().mean() >= limit]
     left_out = [event for event in settings.response_events if event not in events]
@@ -148,6 +156,10 @@ def peri_event_responses(
         return Result(None, note=note)
     signals = {name: data["signal"].to_series() for name, data in preprocessed.items()}
     responses = steps.cut_responses(signals, trials, settings, events=events)
+    for name, data in preprocessed.items():
+        responses[name] = with_masked_share(
+            responses[name], trials, data["time"].to_numpy(), data.get("masked")
+        )
     parameters = {"window": settings.signal.response_window, "fs": settings.signal.fs}
     return Result(
         responses,

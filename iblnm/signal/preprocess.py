@@ -146,7 +146,7 @@ def preprocess_recording(
     )
     span = times[np.isfinite(dff)]
     time, dff = as_arrays(corrected)
-    mean, sd = _moments(dff, name)
+    mean, sd = moments(dff, name)
     edge = settings.filter_edge_s
     dataset = xr.Dataset(
         {
@@ -177,6 +177,36 @@ def preprocess_recording(
         },
     )
     return dataset
+
+
+def moments(dff: np.ndarray, name: str) -> tuple[float, float]:
+    """Mean and standard deviation that z-score a corrected signal.
+
+    Parameters
+    ----------
+    dff : ndarray
+        Missing samples NaN.
+    name : str
+        Of the recording, for messages.
+
+    Raises
+    ------
+    MalformedFileError
+        If fewer than 2 samples are valid, or they are constant to rounding.
+    """
+    valid = dff[np.isfinite(dff)]
+    if len(valid) < 2:
+        raise MalformedFileError(
+            f"{name}: {len(valid)} valid samples after correction; at least 2 are needed"
+        )
+    mean, sd = float(valid.mean()), float(valid.std())
+    rounding = len(valid) * np.finfo(float).eps
+    if sd <= rounding:
+        raise MalformedFileError(
+            f"{name}: standard deviation {sd:.3g} of the corrected dF/F; "
+            f"it must be above {rounding:.3g} to z-score"
+        )
+    return mean, sd
 
 
 def restrict_to_task(
@@ -250,19 +280,3 @@ def _reference_change(
     values = check_values(values, reference_times, what)
     change = _relative_change(reference_times, values, settings, what)
     return pair_by_time(times, reference_times, change, settings.max_gap_s)
-
-
-def _moments(dff: np.ndarray, name: str) -> tuple[float, float]:
-    valid = dff[np.isfinite(dff)]
-    if len(valid) < 2:
-        raise MalformedFileError(
-            f"{name}: {len(valid)} valid samples after correction; at least 2 are needed"
-        )
-    mean, sd = float(valid.mean()), float(valid.std())
-    rounding = len(valid) * np.finfo(float).eps
-    if sd <= rounding:
-        raise MalformedFileError(
-            f"{name}: standard deviation {sd:.3g} of the corrected dF/F; "
-            f"it must be above {rounding:.3g} to z-score"
-        )
-    return mean, sd

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 REGION_ATTRS = ("fiber_idx", "hemisphere", "target_NM", "brain_region")
 _COLUMNS = "_columns"
 _EVENTS = "_events"
+_MASKED = "masked_share"
 _PHOTOMETRY = ("qc", "preprocessed", "responses")
 
 
@@ -204,6 +205,12 @@ def _save_responses(file: h5py.File, data: Mapping[str, xr.DataArray]) -> list[h
         events = [validate_name(str(event)) for event in responses["event"].to_numpy()]
         for event, values in zip(events, responses.to_numpy(), strict=True):
             _attach(write_values(group, event, values), scales)
+        if _MASKED in responses.coords:
+            names = write_values(group, "events", events)
+            names.make_scale("events")
+            _attach(
+                write_values(group, _MASKED, responses[_MASKED].to_numpy()), (names, scales[0])
+            )
         group.attrs[_EVENTS] = json.dumps(events)
         write_attrs(group, {**_sampling(responses["time"].to_numpy()), **responses.attrs})
         groups.append(group)
@@ -228,6 +235,9 @@ def _load_responses(
             coords={"event": events, "trial": trials, "time": times},
             attrs=read_attrs(group),
         )
+        share = child(group, _MASKED)
+        if share is not None:
+            loaded[name].coords[_MASKED] = (("event", "trial"), read_values(share))
     return loaded
 
 

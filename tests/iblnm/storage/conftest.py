@@ -63,6 +63,7 @@ def make_session(seed=0, *, names=("VTA", "NBM_1"), n_samples=900, n_trials=20):
                 "event": EVENTS[::-1],
                 "trial": np.arange(n_trials),
                 "time": np.arange(-30, 30) / 30,
+                "masked_share": (("event", "trial"), rng.uniform(size=(3, n_trials))),
             },
             attrs={"fs": 30.0, "response_window": [-1.0, 1.0]},
         )
