@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -307,49 +304,12 @@ def viewer(port: int | None, with_parent: bool) -> None:
 def dev(arguments: tuple[str, ...]) -> None:
     """Open the web page on 127.0.0.1; further arguments go to `dagster dev`.
 
-    The viewer of sessions is started with it, at the address IBLNM_VIEWER_URL.
+    The viewer of sessions is started with it, at the address IBLNM_VIEWER_URL. Ctrl-C, or
+    closing the terminal, ends it and all that it has started.
     """
-    from iblnm_dagster.instance import open_instance
+    from iblnm_dagster.running.page import run_page
 
-    settings = get_settings()
-    open_instance(settings).dispose()
-    os.chdir(settings.root)
-    os.environ.setdefault("IBLNM_ROOT", str(settings.root))
-    # else Dagster keeps its files in a folder that it removes, and says so
-    os.environ["DAGSTER_HOME"] = str(settings.root.resolve())
-    # a shell ignores it for what runs in the background, and Dagster then ignores SIGTERM too
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _start_viewer(settings)
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-h",
-        "127.0.0.1",
-        "-m",
-        "iblnm_dagster.definitions",
-        *arguments,
-    ]
-    os.execv(sys.executable, command)
-
-
-def _start_viewer(settings: Settings) -> None:
-    """The viewer in a process of its own, which ends with this one."""
-    import subprocess
-    from urllib.parse import urlsplit
-
-    from iblnm.viewer.server import is_free, port_of
-
-    if urlsplit(settings.viewer_url).hostname not in ("127.0.0.1", "localhost"):
-        return
-    port = port_of(settings.viewer_url)
-    if not is_free(port):
-        click.echo(f"port {port} is in use: no viewer is started (IBLNM_VIEWER_URL)", err=True)
-        return
-    click.echo(f"viewer           {settings.viewer_url}")
-    command = [sys.executable, "-m", "iblnm_dagster.cli", "viewer", "--with-parent"]
-    subprocess.Popen([*command, "-p", str(port)], stdout=subprocess.DEVNULL)
+    run_page(get_settings(), arguments)
 
 
 def _batch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,6 +13,13 @@ from dagster._core.instance.ref import InstanceRef
 from iblnm.config import Settings
 from iblnm.storage.atomic import write_whole
 
+# as earlier versions wrote it, and nobody has changed it since: gets the present one
+_EARLIER = {
+    "62f9a9b10d5a8b09d9b5b6afa068ba4aa80f146f2f563962b695aaa759aeb8a0",
+    "fed21203b11050b941765dabe08b1bac392d872725112089bc84350f6c0286b4",
+    "3e9a8cf0e14e2d4d738018a6a19bf60d4c38f1c9a177666035ab46fbbe84b86b",
+    "5e4830fa886a5b93e3983939b14d2330f0e3f32f79a2b9daa682be8c8f500b9b",
+}
 _RENAMED = {"iblnm_dagster.storage_workaround": "iblnm_dagster.workarounds.sqlite_storage"}
 
 
@@ -28,8 +36,8 @@ def open_instance(settings: Settings) -> DagsterInstance:
     config = settings.root / "dagster.yaml"
     if not config.exists():
         settings.root.mkdir(parents=True, exist_ok=True)
-        config.write_bytes((files("iblnm_dagster") / "instance.yaml").read_bytes())
-    _follow_renamed_modules(config)
+        config.write_bytes(_shipped())
+    _renew(config)
     folder = storage_dir(settings)
     folder.mkdir(parents=True, exist_ok=True)
     storage = yaml.safe_load(config.read_text())["storage"]
@@ -41,10 +49,16 @@ def open_instance(settings: Settings) -> DagsterInstance:
     return DagsterInstance.from_ref(reference)
 
 
-def _follow_renamed_modules(config: Path) -> None:
-    text = renewed = config.read_text(encoding="utf-8")
+def _shipped() -> bytes:
+    return (files("iblnm_dagster") / "instance.yaml").read_bytes()
+
+
+def _renew(config: Path) -> None:
+    content = renewed = config.read_bytes()
+    if hashlib.sha256(content).hexdigest() in _EARLIER:
+        renewed = _shipped()
     for before, now in _RENAMED.items():
-        renewed = renewed.replace(before, now)
-    if renewed != text:
+        renewed = renewed.replace(before.encode(), now.encode())
+    if renewed != content:
         with write_whole(config) as path:
-            path.write_text(renewed, encoding="utf-8")
+            path.write_bytes(renewed)

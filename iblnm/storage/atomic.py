@@ -24,6 +24,15 @@ _FOREIGN_TEMP_AGE_S = 24 * 3600.0
 _SERIAL = count()
 # a process may get the id of a dead one (containers always do): the start tells them apart
 _STARTED = time.time_ns()
+
+
+def _start_anew() -> None:
+    global _STARTED
+    _STARTED = time.time_ns()
+
+
+if hasattr(os, "register_at_fork"):  # a fork is a process of its own
+    os.register_at_fork(after_in_child=_start_anew)
 _TEMP = re.compile(r"\.(?P<host>[^~]*)~(?P<pid>\d+)~(?P<started>\d+)~\d+\.tmp")
 
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import pandas as pd
 import pytest
@@ -277,24 +274,15 @@ def test_an_interrupted_mirror_says_how_to_go_on(iblnm, tmp_path, monkeypatch):
     assert "interrupted; run it again to go on" in said
 
 
-def test_the_page_can_be_stopped_and_keeps_its_history(iblnm, tmp_path, monkeypatch):
-    """Also where a shell has started it in the background, which ignores Ctrl-C there."""
-    code = (
-        "import os, signal\n"
-        "print(os.environ['DAGSTER_HOME'], signal.getsignal(signal.SIGINT).__name__)"
-    )
+def test_the_page_keeps_its_history_in_the_root(iblnm, tmp_path, monkeypatch):
+    seen = []
 
-    def probe(program: str, _: list[str]) -> NoReturn:
-        done = subprocess.run([program, "-c", code], capture_output=True, text=True, check=True)
-        print(done.stdout)
-        raise SystemExit(0)
+    def probe(command: list[str], _: object) -> None:
+        seen.append((command[1:4], os.environ["DAGSTER_HOME"], Path.cwd()))
 
-    monkeypatch.setattr(os, "execv", probe)
+    monkeypatch.setattr("iblnm_dagster.running.page.supervise", probe)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DAGSTER_HOME", "/elsewhere")
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        viewer = "viewer           http://127.0.0.1:3001\n"
-        assert iblnm("dev") == (0, f"{viewer}{tmp_path / 'root'} default_int_handler\n\n")
-    finally:
-        signal.signal(signal.SIGINT, before)
+    assert iblnm("dev") == (0, "")
+    root = tmp_path / "root"
+    assert seen == [(["-m", "dagster", "dev"], str(root), root)]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import yaml
 
 from iblnm.config import Settings
+from iblnm_dagster import instance as instances
 from iblnm_dagster.instance import open_instance
+from iblnm_dagster.launcher import ForkRunLauncher
 from iblnm_dagster.workarounds.sqlite_storage import EventLogStorage
 
 
@@ -14,7 +18,7 @@ def test_a_configuration_that_names_a_moved_module_is_followed(tmp_path):
     open_instance(settings).dispose()
     path = tmp_path / "dagster.yaml"
     shipped = path.read_text()
-    own = shipped.replace("max_concurrent_runs: 2", "max_concurrent_runs: 5").replace(
+    own = shipped.replace("max_concurrent_runs: 3", "max_concurrent_runs: 5").replace(
         "iblnm_dagster.workarounds.sqlite_storage", "iblnm_dagster.storage_workaround"
     )
     path.write_text(own)
@@ -23,3 +27,21 @@ def test_a_configuration_that_names_a_moved_module_is_followed(tmp_path):
     found = yaml.safe_load(path.read_text())
     assert found["storage"] == yaml.safe_load(shipped)["storage"]
     assert found["concurrency"]["runs"]["max_concurrent_runs"] == 5
+
+
+def test_the_configuration_of_an_earlier_version_gets_what_is_new_in_it(tmp_path, monkeypatch):
+    settings = Settings(root=tmp_path, one_cache_dir=tmp_path / "alf")
+    open_instance(settings).dispose()
+    path = tmp_path / "dagster.yaml"
+    shipped = path.read_text()
+    earlier = shipped.replace("dequeue_interval_seconds: 1", "dequeue_interval_seconds: 5")
+    path.write_text(earlier)
+    open_instance(settings).dispose()
+    assert path.read_text() == earlier
+    digest = hashlib.sha256(earlier.encode()).hexdigest()
+    monkeypatch.setattr(instances, "_EARLIER", {digest})
+    with open_instance(settings) as instance:
+        assert isinstance(instance.run_launcher, ForkRunLauncher)
+        assert instance.run_coordinator.dequeue_interval_seconds == 1
+        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 3
+    assert path.read_text() == shipped

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from iblnm.errors import TransientError
+from iblnm.storage import atomic
 from iblnm.storage.atomic import locked, update_whole, write_whole
 
 
@@ -111,3 +112,18 @@ def test_lock_excludes_another_process_and_is_freed_by_its_death(tmp_path):
     start = time.monotonic()
     with locked(path, timeout_s=5):
         assert time.monotonic() - start < 5
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
+def test_a_fork_is_another_process_than_a_dead_one_with_its_id(tmp_path):
+    """Forks share what their parent has imported, also when it started."""
+    ours = atomic._temporary_path(tmp_path / "a.pqt").name
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.write(writer, atomic._temporary_path(tmp_path / "a.pqt").name.encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    theirs = os.read(reader, 4096).decode()
+    started = [name.split("~")[2] for name in (ours, theirs)]
+    assert started[0] != started[1]

@@ -1,0 +1,58 @@
+"""The page with what belongs to it: daemon, viewer, the process that runs are forked from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+import click
+
+from iblnm.config import Settings
+from iblnm.viewer.server import is_free, port_of
+from iblnm_dagster.instance import open_instance
+from iblnm_dagster.launcher import start_beside
+from iblnm_dagster.running.supervisor import supervise
+
+
+def run_page(settings: Settings, arguments: Sequence[str]) -> None:
+    """Run ``dagster dev`` until it ends or is told to; where processes fork, does not return.
+
+    Parameters
+    ----------
+    settings : Settings
+    arguments : sequence of str
+        Further arguments of ``dagster dev``.
+    """
+    open_instance(settings).dispose()
+    os.chdir(settings.root)
+    os.environ.setdefault("IBLNM_ROOT", str(settings.root))
+    # else Dagster keeps its files in a folder that it removes, and says so
+    os.environ["DAGSTER_HOME"] = str(settings.root.resolve())
+    dagster = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1"]
+    command = [*dagster, "-m", "iblnm_dagster.definitions", *arguments]
+
+    def begin() -> Callable[[], None]:
+        _start_viewer(settings)
+        return start_beside()
+
+    if hasattr(os, "fork"):
+        supervise(command, begin)
+    else:
+        begin()
+        raise SystemExit(subprocess.call(command))
+
+
+def _start_viewer(settings: Settings) -> None:
+    """The viewer in a process of its own, which ends with this one."""
+    if urlsplit(settings.viewer_url).hostname not in ("127.0.0.1", "localhost"):
+        return
+    port = port_of(settings.viewer_url)
+    if not is_free(port):
+        click.echo(f"port {port} is in use: no viewer is started (IBLNM_VIEWER_URL)", err=True)
+        return
+    click.echo(f"viewer           {settings.viewer_url}")
+    command = [sys.executable, "-m", "iblnm_dagster.cli", "viewer", "--with-parent"]
+    subprocess.Popen([*command, "-p", str(port)], stdout=subprocess.DEVNULL)

@@ -1,0 +1,149 @@
+"""The page, the daemon and the forks of `iblnm dev`: the whole tree of processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from dagster import DagsterRunStatus
+
+from iblnm.config import Settings
+from iblnm_dagster.instance import open_instance
+from iblnm_dagster.jobs import CATALOG_JOB, COHORT_JOB, SESSION_JOB
+from iblnm_dagster.partitions import add_sessions
+from iblnm_dagster.running.catch_up import CATCH_UP_JOB
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
+]
+START_S, RUN_S, GONE_S = 180, 180, 10
+LAUNCH = """mutation($e: ExecutionParams!) { launchRun(executionParams: $e)
+    { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+
+
+def _post(port: int, query: str, **variables) -> dict:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/graphql",
+        data=json.dumps({"query": query, "variables": variables}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)["data"]
+
+
+def _wait_for(found, timeout_s: float):
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if value := found():
+            return value
+        time.sleep(0.2)
+    pytest.fail("it did not come about in time")
+
+
+def _tree(pid: int) -> set[int]:
+    found, below = {pid}, [pid]
+    while below:
+        for task in Path(f"/proc/{below.pop()}/task").glob("*/children"):
+            children = [int(child) for child in task.read_text().split()]
+            found.update(children)
+            below += children
+    return found
+
+
+@pytest.fixture
+def dev(small_archive, tmp_path):
+    """``iblnm dev`` and what asks it for runs."""
+    cache, truth = small_archive
+    settings = Settings(root=tmp_path / "root", one_cache_dir=cache)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with open_instance(settings) as instance:
+        add_sessions(instance, [session["eid"] for session in truth["sessions"]])
+        environment = {
+            **{name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"},
+            "IBLNM_ROOT": str(settings.root),
+            "IBLNM_ONE_CACHE_DIR": str(cache),
+            "IBLNM_SYNC__IS_ON": "false",
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "iblnm_dagster.cli", "dev", "-p", str(port)],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+        def is_served() -> bool:
+            try:
+                answer = _post(port, "{ repositoriesOrError { __typename } }")
+            except OSError:
+                return False
+            return answer["repositoriesOrError"]["__typename"] == "RepositoryConnection"
+
+        def launch(job: str, **tags: str) -> str:
+            params = {
+                "selector": {
+                    "repositoryLocationName": "iblnm_dagster.definitions",
+                    "repositoryName": "__repository__",
+                    "jobName": job,
+                },
+                "executionMetadata": {"tags": [{"key": k, "value": v} for k, v in tags.items()]},
+            }
+            answer = _post(port, LAUNCH, e=params)["launchRun"]
+            assert answer["__typename"] == "LaunchRunSuccess", answer
+            return answer["run"]["runId"]
+
+        try:
+            _wait_for(is_served, START_S)
+            yield process, instance, launch, [session["eid"] for session in truth["sessions"]]
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _messages(instance, run_id: str) -> str:
+    return "\n".join(entry.message for entry in instance.all_logs(run_id))
+
+
+def test_runs_of_all_jobs_are_forks_and_end_with_the_page(dev):
+    process, instance, launch, eids = dev
+    tags = {"dagster/partition": eids[0]}
+    runs = {
+        SESSION_JOB: launch(SESSION_JOB, **tags),
+        CATCH_UP_JOB: launch(CATCH_UP_JOB),
+        CATALOG_JOB: launch(CATALOG_JOB),
+        COHORT_JOB: launch(COHORT_JOB),
+    }
+    for job, run_id in runs.items():
+        _wait_for(lambda r=run_id: "Started a fork" in _messages(instance, r), RUN_S)
+        assert "default launcher" not in _messages(instance, run_id), job
+
+    def ended() -> DagsterRunStatus | None:
+        run = instance.get_run_by_id(runs[SESSION_JOB])
+        return run.status if run.is_finished else None
+
+    assert _wait_for(ended, RUN_S) == DagsterRunStatus.SUCCESS
+    tree = _tree(process.pid)
+    assert len(tree) > 5
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in tree), GONE_S)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_the_page_told_to_end_leaves_no_process(dev, number):
+    process, *_ = dev
+    tree = _tree(process.pid)
+    process.send_signal(number)
+    process.wait(GONE_S)
+    assert not [pid for pid in tree if Path(f"/proc/{pid}").exists()]
