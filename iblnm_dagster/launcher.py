@@ -204,8 +204,7 @@ class ForkRunLauncher(RunLauncher, ConfigurableClass):
         except (CannotForkError, OSError, ValueError) as error:
             message = f"Not started as a fork, but by Dagster's default launcher: {error}"
             self._instance.report_engine_event(message, run, cls=self.__class__)
-            if run.tags.get(SERVER_TAG):  # a retried run has the tags of the one before
-                self._forget(run)
+            self._forget(run)
             self._default.launch_run(context)
 
     def terminate(self, run_id: str) -> bool:
@@ -221,6 +220,8 @@ class ForkRunLauncher(RunLauncher, ConfigurableClass):
             is_known = ask(address, {"do": "terminate", "run_id": run_id})["is_known"]
         except ServerGoneError:
             is_known = False
+        except TimeoutError:  # still importing: the fork will see that the run is to be canceled
+            is_known = True
         if not is_known:
             latest = self._instance.get_run_by_id(run_id)
             if latest is not None and not latest.is_finished:
@@ -294,29 +295,35 @@ class ForkRunLauncher(RunLauncher, ConfigurableClass):
         }
         with self._lock:
             for _ in range(_STARTS):
+                is_new = self._address is None
                 address = self._address or self._start_server()
                 # before it runs: from then on, anybody may ask for its end
                 tag = json.dumps({"host": socket.gethostname(), "address": address})
                 self._instance.add_run_tags(run.run_id, {SERVER_TAG: tag})
                 try:
                     answer = ask(address, request, timeout_s=START_TIMEOUT_S)
-                except ServerGoneError:
+                except ServerGoneError as error:
+                    if is_new:
+                        self._give_up_server()
+                        raise CannotForkError(
+                            "the process to fork from does not start; its error is in the terminal"
+                        ) from error
                     answer = {"stale": ["the process is gone"]}
                 except TimeoutError as error:
                     self._give_up_server()
-                    self._forget(run)
                     raise CannotForkError("the fork server does not answer") from error
                 if "pid" in answer:
                     return
                 if "error" in answer:
-                    self._forget(run)
                     raise CannotForkError(answer["error"])
                 self._give_up_server()
-        self._forget(run)
         raise CannotForkError(f"no fork server stays usable: {'; '.join(answer['stale'])}")
 
     def _forget(self, run: DagsterRun) -> None:
-        self._instance.add_run_tags(run.run_id, {SERVER_TAG: ""})
+        latest = self._instance.get_run_by_id(run.run_id)
+        # a retried run, too, has the tags of the one before
+        if latest is not None and latest.tags.get(SERVER_TAG):
+            self._instance.add_run_tags(run.run_id, {SERVER_TAG: ""})
 
     def _start_server(self) -> str:
         self._server = ForkServerProcess(self._module)

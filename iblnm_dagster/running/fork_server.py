@@ -16,6 +16,7 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections import OrderedDict
@@ -32,6 +33,7 @@ _REQUEST_TIMEOUT_S = 5.0
 _MAX_REQUEST = 2**20
 _REMEMBERED = 1000
 _PR_SET_PDEATHSIG = 1
+_TO_END = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
@@ -62,6 +64,7 @@ class ForkServer:
         self._repository = import_all(module)
         self._sources.add_imported()
         self._runs: dict[int, _Run] = {}
+        self._reporters: set[int] = set()
         self._ended: OrderedDict[str, int] = OrderedDict()
         self._is_retired = self._is_stopped = False
         self._woken, self._wake = socket.socketpair()
@@ -79,7 +82,7 @@ class ForkServer:
         with selectors.DefaultSelector() as selector:
             for source in (self._listener, self._owner, self._woken):
                 selector.register(source, selectors.EVENT_READ)
-            while not self._is_stopped and not (self._is_retired and not self._runs):
+            while not self._is_stopped and not self._is_done():
                 ready = {key.fileobj for key, _ in selector.select(self._patience())}
                 if self._owner in ready:
                     self._stop()
@@ -90,6 +93,9 @@ class ForkServer:
                 self._reap()
                 self._kill_the_deaf()
         self._end_runs()
+
+    def _is_done(self) -> bool:
+        return self._is_retired and not self._runs and not self._reporters
 
     def _stop(self, *_: object) -> None:
         self._is_stopped = True
@@ -128,6 +134,8 @@ class ForkServer:
             return {"stale": changed[:5]}
         if not self._repository.has_job(request["job"]):
             return {"error": f"no job {request['job']}"}
+        if started := _python_threads():
+            return {"error": f"an import has started threads: {', '.join(started)}"}
         run = _Run(request["run_id"], request["instance"])
         pid = self._fork(lambda: _execute(self._repository, run))
         self._runs[pid] = run
@@ -153,13 +161,17 @@ class ForkServer:
         server = os.getpid()
         sys.stdout.flush()
         sys.stderr.flush()
+        # a fork that is told to end before it has handlers of its own would take it for the server
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _TO_END)
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return pid
         code = 1
         try:
             self._leave_behind()
             _end_with(server)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             code = task()
         except BaseException:  # noqa: BLE001 (a fork must not go on as a second server)
             traceback.print_exc()
@@ -185,6 +197,7 @@ class ForkServer:
                 return
             if not pid:
                 return
+            self._reporters.discard(pid)
             run = self._runs.pop(pid, None)
             if run is not None:
                 self._remember(run, os.waitstatus_to_exitcode(status))
@@ -194,7 +207,7 @@ class ForkServer:
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
         if exit_code:
-            self._fork(lambda: _report_death(run, exit_code))
+            self._reporters.add(self._fork(lambda: _report_death(run, exit_code)))
 
     def _patience(self) -> float | None:
         due = [run.kill_at for run in self._runs.values() if run.kill_at is not None]
@@ -240,6 +253,11 @@ def _end_with(server: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != server:
             os._exit(1)
+
+
+def _python_threads() -> list[str]:
+    main = threading.main_thread()
+    return [thread.name for thread in threading.enumerate() if thread is not main]
 
 
 def _read_line(connection: socket.socket) -> bytes:

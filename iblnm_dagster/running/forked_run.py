@@ -45,6 +45,9 @@ def execute(repository: RepositoryDefinition, run_id: str, instance: str) -> int
         if run is None:
             print(f"run {run_id} is not known to the instance", file=sys.stderr)
             return 1
+        if run.status == DagsterRunStatus.CANCELING:
+            opened.report_run_canceled(run, "Terminated before it had begun.")
+            return 0
         started = f"Started a fork for the run (pid: {os.getpid()})."
         opened.report_engine_event(started, run, EngineEventData.in_process(os.getpid()))
         _execute(repository, run, opened)

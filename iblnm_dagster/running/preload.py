@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dagster import RepositoryDefinition
 
 OUR_MODULE = "iblnm_dagster.definitions"
-ENDING_S = 4.0
+ENDING_S = 3.0
 _PACKAGES = ("iblnm", "iblnm_dagster")
 _NOT_FOR_RUNS = (
     "iblnm.demo",

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-ASKED_S = 5.0
+ASKED_S = 4.0
 LAST_S = 1.0
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK_S = 0.1

@@ -10,12 +10,16 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
-from dagster import DagsterRunStatus
+from dagster import DagsterInstance, DagsterRunStatus
 
 from iblnm.config import Settings
+from iblnm.storage.atomic import locked
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.jobs import CATALOG_JOB, COHORT_JOB, SESSION_JOB
 from iblnm_dagster.partitions import add_sessions
@@ -26,8 +30,23 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
 ]
 START_S, RUN_S, GONE_S = 180, 180, 10
+STARTED = DagsterRunStatus.STARTED
 LAUNCH = """mutation($e: ExecutionParams!) { launchRun(executionParams: $e)
     { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+
+
+TERMINATE = """mutation($r: String!) { terminateRun(runId: $r)
+    { __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }"""
+
+
+@dataclass
+class Page:
+    process: subprocess.Popen
+    instance: DagsterInstance
+    launch: Callable[..., str]
+    terminate: Callable[[str], dict]
+    h5_folder: Path
+    eids: list[str]
 
 
 def _post(port: int, query: str, **variables) -> dict:
@@ -45,7 +64,7 @@ def _wait_for(found, timeout_s: float):
     while time.monotonic() < deadline:
         if value := found():
             return value
-        time.sleep(0.2)
+        time.sleep(0.05)
     pytest.fail("it did not come about in time")
 
 
@@ -105,7 +124,11 @@ def dev(small_archive, tmp_path):
 
         try:
             _wait_for(is_served, START_S)
-            yield process, instance, launch, [session["eid"] for session in truth["sessions"]]
+            folder = settings.sessions_h5_dir
+            folder.mkdir(parents=True, exist_ok=True)
+            ask = partial(_post, port, TERMINATE)
+            eids = [session["eid"] for session in truth["sessions"]]
+            yield Page(process, instance, launch, lambda run: ask(r=run), folder, eids)
         finally:
             process.kill()
             process.wait()
@@ -115,24 +138,28 @@ def _messages(instance, run_id: str) -> str:
     return "\n".join(entry.message for entry in instance.all_logs(run_id))
 
 
+def _ended(instance: DagsterInstance, run_id: str) -> DagsterRunStatus:
+    run = _wait_for(lambda: (r := instance.get_run_by_id(run_id)).is_finished and r, RUN_S)
+    return run.status
+
+
 def test_runs_of_all_jobs_are_forks_and_end_with_the_page(dev):
-    process, instance, launch, eids = dev
-    tags = {"dagster/partition": eids[0]}
-    runs = {
-        SESSION_JOB: launch(SESSION_JOB, **tags),
-        CATCH_UP_JOB: launch(CATCH_UP_JOB),
-        CATALOG_JOB: launch(CATALOG_JOB),
-        COHORT_JOB: launch(COHORT_JOB),
-    }
+    process, instance, launch, eids = dev.process, dev.instance, dev.launch, dev.eids
+    runs = {job: launch(job) for job in (CATCH_UP_JOB, CATALOG_JOB, COHORT_JOB)}
+    runs[SESSION_JOB] = launch(SESSION_JOB, **{"dagster/partition": eids[0]})
     for job, run_id in runs.items():
         _wait_for(lambda r=run_id: "Started a fork" in _messages(instance, r), RUN_S)
         assert "default launcher" not in _messages(instance, run_id), job
-
-    def ended() -> DagsterRunStatus | None:
-        run = instance.get_run_by_id(runs[SESSION_JOB])
-        return run.status if run.is_finished else None
-
-    assert _wait_for(ended, RUN_S) == DagsterRunStatus.SUCCESS
+    assert _ended(instance, runs[SESSION_JOB]) == DagsterRunStatus.SUCCESS
+    with locked(dev.h5_folder / f"{eids[2]}.h5"):  # it waits for that
+        going_on, unwanted = (
+            launch(SESSION_JOB, **{"dagster/partition": eid}) for eid in eids[1:3]
+        )
+        _wait_for(lambda: instance.get_run_by_id(unwanted).status == STARTED, RUN_S)
+        answer = dev.terminate(unwanted)["terminateRun"]
+        assert answer["__typename"] == "TerminateRunSuccess", answer
+        assert _ended(instance, unwanted) == DagsterRunStatus.CANCELED
+    assert _ended(instance, going_on) == DagsterRunStatus.SUCCESS
     tree = _tree(process.pid)
     assert len(tree) > 5
     process.send_signal(signal.SIGKILL)
@@ -140,10 +167,9 @@ def test_runs_of_all_jobs_are_forks_and_end_with_the_page(dev):
     _wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in tree), GONE_S)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_the_page_told_to_end_leaves_no_process(dev, number):
-    process, *_ = dev
+def test_the_page_told_to_end_leaves_no_process(dev):
+    process = dev.process
     tree = _tree(process.pid)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     process.wait(GONE_S)
     assert not [pid for pid in tree if Path(f"/proc/{pid}").exists()]
