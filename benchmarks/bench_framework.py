@@ -307,7 +307,7 @@ def machine_ceiling() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=10, help="sessions per measurement")
-    parser.add_argument("--many", type=int, default=200, help="sessions for four workers")
+    parser.add_argument("--many", type=int, default=200, help="sessions for four workers, or 0")
     parser.add_argument("--minutes", type=float, default=60.0, help="length of a session")
     arguments = parser.parse_args()
     from iblnm.demo import build_archive
@@ -348,6 +348,8 @@ def main() -> None:
         row("  against a batch of two workers", rate / two_rate, "x", ">= 0.7")
         row("first run after the page is open: click to first step", first, "s", "<= 5")
         row("warm worker with all checks against the plain loop", checked / plain, "x", "<= 1.8")
+    if not arguments.many:
+        return
     with temporary_root() as folder:
         truth = build_archive(
             folder / "alf",

@@ -376,15 +376,15 @@ def _launch_while_others_write(toy: Toy, count: int) -> None:
 
 
 def test_forks_do_not_wait_for_locks_of_threads(toy):
-    _launch_while_others_write(toy, 12)
+    _launch_while_others_write(toy, 6)
 
 
 @pytest.mark.slow
-def test_two_hundred_forks_do_not_wait_for_locks_of_threads(toy):
-    _launch_while_others_write(toy, 200)
+def test_many_forks_do_not_wait_for_locks_of_threads(toy):
+    _launch_while_others_write(toy, 40)  # 200 of them have been tried
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_runs_killed_at_random_moments_are_marked_and_later_ones_succeed(toy, kills):
     toy.wait(toy.launch("counting"))
     rng = random.Random(0)
