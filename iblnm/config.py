@@ -15,7 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from iblnm.cohort_settings import EncodingSettings, OverviewSettings
 from iblnm.constants import (
@@ -29,6 +33,7 @@ from iblnm.figure_settings import FigureSettings
 from iblnm.layers.settings import LayersSettings
 from iblnm.server_settings import RemoteSettings, SyncSettings
 
+ENV_FILE = ".env"
 _SESSION_TYPE_WORDS = {
     "habituationChoiceWorld": "habituation",
     "trainingChoiceWorld": "training",
@@ -255,11 +260,27 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="IBLNM_",
         env_nested_delimiter="__",
-        env_file=".env",
+        env_file=(),  # `settings_customise_sources` reads it
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read ``.env`` as other files that people write, see `iblnm.io.text`."""
+        from iblnm.setting_mistakes import SettingsFile
+
+        given = getattr(dotenv_settings, "env_file", None)
+        file = SettingsFile(settings_cls, env_file=ENV_FILE if given == () else given)
+        return init_settings, env_settings, file, file_secret_settings
 
     root: Path = Field(default_factory=_default_root)
     project: str = "ibl_fibrephotometry"

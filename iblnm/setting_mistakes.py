@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, DotEnvSettingsSource
 from pydantic_settings.exceptions import SettingsError as UnreadableSetting
 
-from iblnm.errors import SettingsError
+from iblnm.errors import DataError, SettingsError
 
 # variables of the tests, which are no settings
 _OTHERS = ("IBLNM_REAL_DATA",)
@@ -41,6 +42,52 @@ def explained(kind: type[BaseSettings]) -> Iterator[None]:
         raise SettingsError("\n".join(dict.fromkeys(lines))) from None
     except UnreadableSetting as error:
         raise SettingsError(_unreadable(kind, error)) from None
+
+
+class SettingsFile(DotEnvSettingsSource):
+    """The file ``.env`` in any encoding that `iblnm.io.text` reads, where nothing is skipped."""
+
+    def _read_env_file(self, file_path: Path) -> Mapping[str, str | None]:
+        from pydantic_settings.sources.utils import parse_env_vars
+
+        return parse_env_vars(
+            read_variables(file_path),
+            self.case_sensitive,
+            self.env_ignore_empty,
+            self.env_parse_none_str,
+        )
+
+
+def read_variables(path: Path) -> dict[str, str | None]:
+    """Variables of a file of lines ``NAME=value``.
+
+    Raises
+    ------
+    SettingsError
+        With the line that is none of these, or if the file is no text.
+    """
+    import io
+
+    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
+
+    from iblnm.io.text import read_text
+
+    try:
+        text = read_text(path)
+    except DataError as error:
+        raise SettingsError(f"{path}: {error.message}") from None
+    for binding in parse_stream(io.StringIO(text)):
+        original = binding.original.string.strip()
+        is_no_setting = binding.error or (binding.key is not None and binding.value is None)
+        if is_no_setting and "IBLNM_" in original.upper():  # other lines are others' matter
+            # the first word alone, since the rest may be a password
+            word = re.split(r"[\s=:]", original)[0]
+            raise SettingsError(
+                f"{path}, line {binding.original.line}: the line that begins with {word} is no "
+                "setting; NAME=value is expected, a value with spaces in quotes"
+            )
+    return dotenv_values(stream=io.StringIO(text))
 
 
 def misspelt_variables(kind: type[BaseSettings]) -> list[str]:
@@ -100,10 +147,10 @@ def _names(kind: type[BaseSettings]) -> tuple[list[str], list[str]]:
 
 
 def _given(kind: type[BaseSettings]) -> dict[str, str]:
-    from dotenv import dotenv_values
+    from iblnm.config import ENV_FILE
 
-    file = kind.model_config.get("env_file")
-    in_file = dotenv_values(file) if isinstance(file, str) and Path(file).is_file() else {}
+    file = Path(ENV_FILE)
+    in_file = read_variables(file) if file.is_file() else {}
     found = {**in_file, **os.environ}
     prefix = _prefix(kind)
     return {

@@ -11,6 +11,7 @@ import click
 
 from iblnm.config import Settings, get_settings
 from iblnm.errors import IblnmError, SettingsError
+from iblnm.pipeline.hand_made import read_hand_made
 from iblnm.setting_mistakes import misspelt_variables
 from iblnm_dagster.declared import AnalyseCommand, reference
 
@@ -141,6 +142,7 @@ def catalog() -> None:
     from iblnm_dagster.instance import open_instance
 
     settings = get_settings()
+    read_hand_made(settings)
     with open_instance(settings) as instance:
         _update_catalogue(settings, instance)
 
@@ -158,6 +160,7 @@ def analyse(names: tuple[str, ...]) -> None:
 
     settings = get_settings()
     started = time.perf_counter()
+    read_hand_made(settings)
     with open_instance(settings) as instance:
         result = run_analyses(settings, instance, names, report=click.echo)
     seconds = time.perf_counter() - started
@@ -212,10 +215,11 @@ def mirror(
         raise click.UsageError("set IBLNM_ONE_MODE=remote and the address of an Alyx server")
     if eids is not None and (project or since):
         raise click.UsageError("choose by --eids, or by --project and --since")
-    from iblnm.archive.mirror import choose_sessions, mirror_sessions, read_eids
+    from iblnm.archive.mirror import choose_sessions, mirror_sessions
     from iblnm.archive.remote import open_remote
+    from iblnm.io.text import read_eid_list
 
-    chosen = None if eids is None else read_eids(eids)
+    chosen = None if eids is None else read_eid_list(eids)
     one = open_remote(settings)
     if chosen is None:
         wanted = settings.model_copy(update={"project": project or settings.project})
@@ -345,6 +349,7 @@ def _batch(
     rules = [rule.name for rule in session_rules()]
     if check is not None and check not in rules:
         raise click.UsageError(f"no such check: {check}; there are {', '.join(sorted(rules))}")
+    read_hand_made(settings)
     with open_instance(settings) as instance:
         new = selection.discover_sessions(instance, Archive(settings))
         selection.cancel_runs_of_dead_workers(instance)

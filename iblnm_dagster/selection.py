@@ -12,7 +12,6 @@ from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 
 from iblnm.config import Settings
 from iblnm.errors import DataError, IblnmError
-from iblnm.storage.names import validate_eid
 from iblnm_dagster.jobs import SESSION_JOB
 from iblnm_dagster.partitions import add_sessions, known_sessions
 from iblnm_dagster.resources import Archive
@@ -93,24 +92,21 @@ def failed_sessions(instance: DagsterInstance, settings: Settings) -> list[str]:
 
 
 def listed_sessions(instance: DagsterInstance, path: Path) -> list[str]:
-    """Eids of a text file, one a line; every one must be a known session.
+    """Eids of a text file, one a line, each once; every one must be a known session.
 
     Raises
     ------
     DataError
         Naming the first line that is no eid, or no session of this archive.
     """
+    from iblnm.io.text import read_eid_lines
+
     known = set(known_sessions(instance))
-    eids = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        text = line.split("#")[0].strip()
-        if not text:
-            continue
-        eid = validate_eid(text)
+    listed = read_eid_lines(path)
+    for eid, number in listed.items():
         if eid not in known:
             raise DataError(f"line {number}: {eid} is no session of this archive", path=path)
-        eids.append(eid)
-    return eids
+    return list(listed)
 
 
 def shard(eids: Sequence[str], text: str | None) -> list[str]:

@@ -32,6 +32,7 @@ from iblnm.errors import (
     RemoteError,
     UnreadableFileError,
 )
+from iblnm.io.text import read_text
 from iblnm.storage.atomic import write_whole
 
 _READ_ACTIONS = ("list", "read")
@@ -313,12 +314,11 @@ def _is_within(url: str, server: str) -> bool:
 def _read_token(path: Path) -> str:
     known_as = f"{path} (IBLNM_ALYX_TOKEN_FILE)"
     try:
-        token = path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError as error:
+        token = read_text(path).strip()
+    except MissingFileError as error:
         raise MissingFileError(f"no such token file: {known_as}", path=path) from error
-    except (UnicodeDecodeError, OSError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text in UTF-8"
-        message = f"the token file cannot be read: {known_as}: {reason}"
+    except UnreadableFileError as error:
+        message = f"the token file cannot be read: {known_as}: {error.message}"
         raise UnreadableFileError(message, path=path) from error
     if not token:
         raise UnreadableFileError(f"the token file is empty: {known_as}", path=path)

@@ -17,34 +17,15 @@ from iblnm.archive.cache_tables import update_cache_tables
 from iblnm.archive.journal import Journal
 from iblnm.archive.mirror_copy import NEEDED, Copy, MirrorReport
 from iblnm.archive.sessions import list_sessions
-from iblnm.errors import ArchiveMismatchError, IblnmError, MissingFileError
+from iblnm.errors import ArchiveMismatchError, IblnmError
 from iblnm.storage.atomic import locked, write_whole
-from iblnm.storage.names import validate_eid
 
-__all__ = ["NEEDED", "MirrorReport", "choose_sessions", "mirror_sessions", "read_eids"]
+__all__ = ["NEEDED", "MirrorReport", "choose_sessions", "mirror_sessions"]
 RESUME_WITHIN_S = 24 * 3600.0
 _STAMP_OF_THE_DEMO = "demo.json"
 _LOCK_TIMEOUT_S = 5.0
 
 Progress = Callable[[int, int], None]
-
-
-def read_eids(path: Path | str) -> list[str]:
-    """Sessions of a text file, one eid a line; ``#`` begins a comment.
-
-    Raises
-    ------
-    MissingFileError
-        If there is no such file.
-    InvalidNameError
-        If a line is no eid.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise MissingFileError("no such file", path=path) from error
-    texts = (line.partition("#")[0].strip() for line in lines)
-    return list(dict.fromkeys(validate_eid(text) for text in texts if text))
 
 
 def choose_sessions(one: Any, project: str | None, since: date | None = None) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.pipeline.labels import read_labels
+from iblnm.pipeline.labels import labels_in_force, labels_paths
 from iblnm.pipeline.matrix import matrix_errors
 from iblnm.schemas import ERRORS, PERFORMANCE, QC_MATRIX, SESSIONS_TABLE, Table
 from iblnm.storage.parquet import read_table
@@ -53,8 +53,8 @@ def selection_tables(
         errors = None if matrix is None else matrix_errors(matrix)
     if performance is None:
         performance = _read(settings.data_dir / "performance.pqt", PERFORMANCE)
-    if labels is None and settings.labels_fpath.exists():
-        labels = read_labels(settings.labels_fpath)
+    if labels is None and any(path.exists() for path in labels_paths(settings)):
+        labels = labels_in_force(settings)
     return {"errors": errors, "performance": performance, "labels": labels}
 
 

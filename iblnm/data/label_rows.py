@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from iblnm.errors import InvalidNameError, MalformedFileError
+from iblnm.io.text import Line, TextTable, read_delimited
 from iblnm.storage.atomic import update_whole
 from iblnm.storage.names import validate_eid
 
@@ -30,8 +31,9 @@ def read_rows(path: Path | str) -> list[Row]:
     Parameters
     ----------
     path : Path
-        CSV with the columns `COLUMNS`, in any order; a file without masks may lack ``t0`` and
-        ``t1``. A file that does not exist has no labels; lines that start with # are left out.
+        Text with the columns `COLUMNS`, in any order, as `iblnm.io.text.read_delimited` takes
+        it; a file without masks may lack ``t0`` and ``t1``. A file that does not exist has no
+        labels; lines that start with # are left out.
 
     Returns
     -------
@@ -40,13 +42,38 @@ def read_rows(path: Path | str) -> list[Row]:
 
     Raises
     ------
-    MalformedFileError
+    UnreadableFileError, MalformedFileError
         Naming the first line at fault, what it holds and what is expected.
     """
     path = Path(path)
     if not path.exists():
         return []
-    return [row for _, row in _parsed(_lines(path), path) if row is not None]
+    return [row for _, row in _parsed(read_delimited(path, COLUMNS), path) if row is not None]
+
+
+def rows_in_force(paths: Iterable[Path | str]) -> list[Row]:
+    """Labels of several files; a verdict in one stands before those of the files after it.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        See `read_rows`.
+
+    Returns
+    -------
+    list of dict
+        See `read_rows`.
+
+    Raises
+    ------
+    UnreadableFileError, MalformedFileError
+        See `read_rows`.
+    """
+    rows: dict[tuple, Row] = {}
+    for path in paths:
+        for row in read_rows(path):
+            rows.setdefault(_key(row), row)
+    return list(rows.values())
 
 
 def add_row(path: Path | str, row: Mapping[str, Any]) -> Row:
@@ -156,19 +183,12 @@ def _key(row: Row) -> tuple:
     return row["eid"], row["fiber_idx"]
 
 
-def _lines(path: Path) -> list[tuple[int, list[str]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        return [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
-
-
-def _parsed(
-    lines: Sequence[tuple[int, list[str]]], path: Path
-) -> Iterator[tuple[list[str], Row | None]]:
+def _parsed(table: TextTable, path: Path) -> Iterator[tuple[list[str], Row | None]]:
     """Every line with its row; None for the header, comments and empty lines."""
     header: list[str] | None = None
     seen: set[tuple] = set()
-    for number, fields in lines:
+    for line in table.lines:
+        fields = line.fields
         if not any(fields) or fields[0].startswith("#"):
             yield fields, None
             continue
@@ -177,14 +197,14 @@ def _parsed(
                 header = _header(fields)
                 yield fields, None
                 continue
-            row = _row(header, fields)
+            row = _row(header, fields, table.has_decimal_commas)
             if _key(row) in seen:
                 fiber = row["fiber_idx"]
                 of = "the session" if fiber is None else f"fiber {fiber}"
                 raise ValueError(f"a second label for {of} of {row['eid']}; keep one of them")
         except (ValueError, InvalidNameError) as error:
             # the line says it all; the chain would only show how it was parsed
-            raise MalformedFileError(f"line {number}: {error}", path=path) from None
+            raise MalformedFileError(f"line {line.number}: {error}", path=path) from None
         seen.add(_key(row))
         yield fields, row
     if header is None:
@@ -195,27 +215,33 @@ def _parsed(
 def _header(fields: Sequence[str]) -> list[str]:
     if sorted(fields) not in (sorted(COLUMNS), sorted(set(COLUMNS) - set(_WINDOW))):
         raise ValueError(
-            f"the columns are {', '.join(fields)}; expected, separated by commas: "
-            f"{', '.join(COLUMNS)}"
+            f"the columns are {', '.join(fields)}; expected, separated by commas, semicolons or "
+            f"tabs: {', '.join(COLUMNS)}"
         )
     return list(fields)
 
 
-def _row(header: Sequence[str], fields: Sequence[str]) -> Row:
+def _row(header: Sequence[str], fields: Sequence[str], has_decimal_commas: bool) -> Row:
     if len(fields) != len(header):
         raise ValueError(
-            f"{len(fields)} fields, {len(header)} expected; put a text with commas in quotes"
+            f"{len(fields)} fields, {len(header)} expected; put a text that holds a separator "
+            "in quotes"
         )
-    return check_row(dict(zip(header, fields, strict=True)))
+    given = dict(zip(header, fields, strict=True))
+    if has_decimal_commas:
+        given |= {name: given[name].replace(",", ".") for name in _WINDOW if name in given}
+    return check_row(given)
 
 
 def _rewrite(path: Path, keep: Callable[[Row], bool], added: Row | None) -> None:
     with update_whole(path) as temporary:
-        lines = _lines(temporary) if temporary.exists() else [(1, list(COLUMNS))]
+        table = TextTable([Line(1, list(COLUMNS))], ",")
+        if temporary.exists():
+            table = read_delimited(temporary, COLUMNS)
         header: list[str] = []
         out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        for fields, row in _parsed(lines, path):
+        writer = csv.writer(out, lineterminator="\n", delimiter=table.separator)
+        for fields, row in _parsed(table, path):
             if row is None:
                 if not header and any(fields) and not fields[0].startswith("#"):
                     header = [*fields, *(name for name in COLUMNS if name not in fields)]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
+from iblnm.io.text import Line, read_delimited
 
 if TYPE_CHECKING:
     from iblnm.config import Settings
@@ -36,6 +37,7 @@ FIBER_COLUMNS = (
 REQUIRED_COLUMNS = FIBER_COLUMNS[:9]
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _NUMBERS = ("X-ml_um", "Y-ap_um", "Z-dv_um", "depth", "theta", "phi")
+_MISSING = ("", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "None", "null", "NULL")
 
 
 def fibers_path(settings: Settings) -> Path | None:
@@ -61,8 +63,9 @@ def read_fibers(path: Path | str) -> pd.DataFrame:
     Parameters
     ----------
     path : Path
-        CSV with at least the first nine of `FIBER_COLUMNS`; coordinates in µm relative to
-        bregma, angles in degrees.
+        Text with at least the first nine of `FIBER_COLUMNS`, as
+        `iblnm.io.text.read_delimited` takes it; coordinates in µm relative to bregma, angles
+        in degrees.
 
     Returns
     -------
@@ -72,7 +75,8 @@ def read_fibers(path: Path | str) -> pd.DataFrame:
     Raises
     ------
     MissingFileError, UnreadableFileError, MalformedFileError
-        If there is no file, it is no CSV text, or columns are missing or not numeric.
+        If there is no file, it is no CSV text, or columns are missing or not numeric, with the
+        line.
     """
     path = Path(path)
     try:
@@ -146,24 +150,51 @@ def fiber_tip(
 @lru_cache(maxsize=4)
 def _read(path: Path, size: int, mtime_ns: int) -> pd.DataFrame:
     del size, mtime_ns
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=True, encoding="utf-8")
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise UnreadableFileError(f"no readable CSV file: {error}", path=path) from error
-    missing = [name for name in REQUIRED_COLUMNS if name not in table]
+    found = read_delimited(path, FIBER_COLUMNS)
+    used = [
+        line for line in found.lines if any(line.fields) and not line.fields[0].startswith("#")
+    ]
+    if not used:
+        raise UnreadableFileError("no readable CSV file: it is empty", path=path)
+    header, *rows = used
+    missing = [name for name in REQUIRED_COLUMNS if name not in header.fields]
     if missing:
         raise MalformedFileError(
-            f"columns {', '.join(missing)} are missing; "
-            f"expected are {', '.join(REQUIRED_COLUMNS)}",
+            f"line {header.number}: columns {', '.join(missing)} are missing; expected, separated "
+            f"by commas, semicolons or tabs, are {', '.join(REQUIRED_COLUMNS)}",
             path=path,
         )
+    twice = [name for name in header.fields if name and header.fields.count(name) > 1]
+    if twice:
+        raise MalformedFileError(
+            f"line {header.number}: column {twice[0]} is there twice; remove one", path=path
+        )
+    records = [_record(header.fields, line, found.has_decimal_commas, path) for line in rows]
+    table = pd.DataFrame(records, columns=[name for name in header.fields if name], dtype=object)
+    return table.astype(dict.fromkeys(_NUMBERS, np.float64))
+
+
+def _record(
+    names: list[str], line: Line, has_decimal_commas: bool, path: Path
+) -> dict[str, str | float | None]:
+    if len(line.fields) > len(names):
+        raise MalformedFileError(
+            f"line {line.number}: {len(line.fields)} fields, {len(names)} are expected; put a "
+            "text that holds a separator in quotes",
+            path=path,
+        )
+    fields = [*line.fields, *[""] * (len(names) - len(line.fields))]
+    record: dict[str, str | float | None] = {
+        name: None if text in _MISSING else text
+        for name, text in zip(names, fields, strict=True)
+        if name
+    }
     for name in _NUMBERS:
+        text = record[name] or "nan"
         try:
-            table[name] = pd.to_numeric(table[name]).astype(np.float64)
-        except ValueError as error:
+            record[name] = float(text.replace(",", ".") if has_decimal_commas else text)
+        except ValueError:
             raise MalformedFileError(
-                f"column {name}: {error}; numbers are expected", path=path
-            ) from error
-    texts = [name for name in table if name not in _NUMBERS]
-    table[texts] = table[texts].astype(object).where(table[texts].notna(), None)
-    return table
+                f"line {line.number}: column {name} is {text!r}; a number is expected", path=path
+            ) from None
+    return record

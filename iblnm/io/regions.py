@@ -15,6 +15,7 @@ from iblnm.archive.datasets import dataset_path
 from iblnm.errors import MalformedFileError, UnreadableFileError
 from iblnm.io.fibers import side_of
 from iblnm.io.signal_file import is_red
+from iblnm.io.text import read_text
 from iblnm.storage.names import is_valid_name
 from iblnm.storage.parquet import read_table
 
@@ -216,10 +217,12 @@ def read_description(path: Path, *, eid: str | None = None) -> dict[str, Any]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.load(read_text(path), Loader=loader)
+    except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
         raise UnreadableFileError(f"no readable YAML: {problem}", eid=eid, path=path) from error
+    except UnreadableFileError as error:
+        raise UnreadableFileError(error.message, eid=eid, path=path) from error
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -1,4 +1,4 @@
-"""Human verdicts on sessions and fibers, from ``metadata/labels.csv``.
+"""Human verdicts on sessions and fibers, from ``metadata/labels.csv`` of root and project.
 
 A verdict on a whole session (empty ``fiber_idx``) stands in the matrix of outcomes: ``keep``
 turns its warnings into passes, never a failure. ``drop``, of a session or of a fiber, leaves
@@ -9,20 +9,42 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from iblnm.data.label_rows import MASK, read_rows
+from iblnm.data.label_rows import MASK, rows_in_force
 from iblnm.schemas import LABELS
 
+if TYPE_CHECKING:
+    from iblnm.config import Settings
 
-def read_labels(path: Path | str) -> pd.DataFrame:
-    """Read and check a table of labels.
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def labels_paths(settings: Settings) -> tuple[Path, ...]:
+    """Files of the labels in force: of the root, and the project's, which the checkout has.
+
+    A verdict of the root stands before the project's on the same session or fiber.
+    """
+    shipped = _CHECKOUT / "metadata" / "labels.csv"
+    own = settings.labels_fpath
+    return (own,) if own.resolve() == shipped.resolve() else (own, shipped)
+
+
+def labels_in_force(settings: Settings) -> pd.DataFrame:
+    """The labels that hold for the outputs of these settings, see `labels_paths`."""
+    return read_labels(*labels_paths(settings))
+
+
+def read_labels(*paths: Path | str) -> pd.DataFrame:
+    """Read and check tables of labels.
 
     Parameters
     ----------
-    path : Path
-        CSV with the columns of the schema `LABELS`, see `iblnm.data.label_rows.read_rows`.
+    *paths : Path
+        CSV with the columns of the schema `LABELS`, see `iblnm.data.label_rows.read_rows`. A
+        verdict of one file stands before those of the files after it.
 
     Returns
     -------
@@ -31,19 +53,19 @@ def read_labels(path: Path | str) -> pd.DataFrame:
 
     Raises
     ------
-    MalformedFileError
+    UnreadableFileError, MalformedFileError
         Naming the first line at fault, what it holds and what is expected.
     """
-    rows = read_rows(path)
+    rows = rows_in_force(paths)
     if not rows:
         return LABELS.empty()
     return LABELS.validate(pd.DataFrame(rows, columns=LABELS.names))
 
 
-def labels_version(path: Path | str) -> str:
-    """Hash of the file, to tell when it has changed; ``none`` if it does not exist."""
-    path = Path(path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else "none"
+def labels_version(*paths: Path | str) -> str:
+    """Hash of the files, to tell when they have changed; ``none`` if there is no file."""
+    contents = [Path(path).read_bytes() for path in paths if Path(path).exists()]
+    return hashlib.sha256(b"".join(contents)).hexdigest()[:16] if contents else "none"
 
 
 def dropped_recordings(labels: pd.DataFrame) -> set[tuple[str, int | None]]:

@@ -101,9 +101,9 @@ def format_summary(
         Speed to tell of, if there was any.
     """
     from iblnm.data.catalog import sessions_table
-    from iblnm.pipeline.labels import read_labels
+    from iblnm.pipeline.labels import labels_in_force
 
-    labels = read_labels(settings.labels_fpath)
+    labels = labels_in_force(settings)
     store = SessionStore(settings)
     sessions = with_performance(sessions_table(store, labels), store.collect("performance"))
     matrix = current_matrix(outcomes, eids, sessions, labels, settings)

@@ -85,10 +85,11 @@ class Catalog:
 
     def labels(self, eid: str) -> dict[str, Any]:
         """Human labels of a session; if the file is malformed, what is wrong with it."""
-        from iblnm.data.label_rows import read_rows
+        from iblnm.data.label_rows import rows_in_force
+        from iblnm.pipeline.labels import labels_paths
 
         try:
-            rows = read_rows(self._settings.labels_fpath)
+            rows = rows_in_force(labels_paths(self._settings))
         except DataError as error:
             return {"labels": [], "labels_problem": str(error)}
         return {"labels": [row for row in rows if row["eid"] == eid], "labels_problem": ""}

@@ -244,9 +244,12 @@ class _Viewer:
         row |= {"eid": eid, "when": date.today().isoformat()}
         change = remove_row if remove else add_row
         try:
-            await run_in_threadpool(change, self._settings.labels_fpath, row)
+            changed = await run_in_threadpool(change, self._settings.labels_fpath, row)
         except DataError as error:
             return _json({"error": str(error)}, 400)
+        if not changed:
+            message = "the label is not in the root's own file; set keep or drop instead"
+            return _json({"error": message}, 400)
         return _json(await run_in_threadpool(self._catalog.labels, eid))
 
     def _has_dashboard(self) -> bool:

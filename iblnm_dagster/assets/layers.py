@@ -20,10 +20,10 @@ _SESSIONS = tables.sessions_schema()
 def sessions(store: ResourceParam[SessionStore], settings: ResourceParam[Settings]):
     from iblnm.archive.sync_state import open_state
     from iblnm.layers.collect import sessions_table
-    from iblnm.pipeline.labels import read_labels
+    from iblnm.pipeline.labels import labels_in_force
 
     withdrawn = open_state(settings).withdrawn()
-    return sessions_table(store, read_labels(settings.labels_fpath), withdrawn)
+    return sessions_table(store, labels_in_force(settings), withdrawn)
 
 
 @catalog_asset(

@@ -20,16 +20,16 @@ from iblnm_dagster.partitions import known_sessions
     metadata={"dagster/column_schema": column_schema(LABELS)},
 )
 def labels(settings: ResourceParam[Settings]) -> MaterializeResult:
-    from iblnm.pipeline.labels import labels_version, read_labels
+    from iblnm.pipeline.labels import labels_in_force, labels_paths, labels_version
 
-    table = read_labels(settings.labels_fpath)
+    table = labels_in_force(settings)
     counts = table["verdict"].value_counts()
     return MaterializeResult(
         metadata={
             "dagster/row_count": len(table),
             **{verdict: int(counts.get(verdict, 0)) for verdict in ("keep", "drop")},
         },
-        data_version=DataVersion(labels_version(settings.labels_fpath)),
+        data_version=DataVersion(labels_version(*labels_paths(settings))),
     )
 
 
@@ -42,12 +42,12 @@ def labels(settings: ResourceParam[Settings]) -> MaterializeResult:
 def qc_matrix(
     context: AssetExecutionContext, sessions: pd.DataFrame, settings: ResourceParam[Settings]
 ):
-    from iblnm.pipeline.labels import read_labels
+    from iblnm.pipeline.labels import labels_in_force
     from iblnm.pipeline.selection import with_performance
     from iblnm.pipeline.standing import current_matrix
     from iblnm.storage.store import SessionStore
 
-    verdicts = read_labels(settings.labels_fpath)
+    verdicts = labels_in_force(settings)
     outcomes = outcomes_of(context.instance, settings)
     eids = known_sessions(context.instance)
     sessions = with_performance(sessions, SessionStore(settings).collect("performance"))

@@ -13,14 +13,12 @@ from pydantic import SecretStr
 
 from iblnm.archive.connection import connect
 from iblnm.archive.journal import Journal
-from iblnm.archive.mirror import choose_sessions, mirror_sessions, read_eids
+from iblnm.archive.mirror import choose_sessions, mirror_sessions
 from iblnm.archive.remote import open_remote
 from iblnm.archive.sessions import fetch_session, list_sessions
 from iblnm.config import RemoteSettings, Settings, get_settings
 from iblnm.errors import (
     ArchiveMismatchError,
-    InvalidNameError,
-    MissingFileError,
     ServerError,
     TransientError,
 )
@@ -415,18 +413,6 @@ def test_sessions_are_chosen_by_project_and_day(one, alyx_server):
     assert choose_sessions(one, PROJECT, day) == table.eid[table.date >= str(day)].tolist()
     assert 0 < len(choose_sessions(one, PROJECT, day)) < len(table)
     assert len(choose_sessions(one, None)) == len(table) + 1
-
-
-def test_eids_of_a_file(tmp_path):
-    eid = "96268231-87d4-4791-b39f-6e3059cfa72e"
-    path = tmp_path / "eids.txt"
-    path.write_text(f"# mine\n{eid.upper()}  # good\n\n{eid}\n")
-    assert read_eids(path) == [eid]
-    path.write_text("yesterday\n")
-    with pytest.raises(InvalidNameError, match="yesterday"):
-        read_eids(path)
-    with pytest.raises(MissingFileError):
-        read_eids(tmp_path / "none.txt")
 
 
 # the command -------------------------------------------------------------------------------------

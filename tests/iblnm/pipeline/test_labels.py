@@ -9,7 +9,15 @@ import pytest
 
 from iblnm.config import Settings
 from iblnm.errors import MalformedFileError
-from iblnm.pipeline.labels import dropped_recordings, label_sessions, labels_version, read_labels
+from iblnm.pipeline.labels import (
+    dropped_recordings,
+    label_sessions,
+    labels_in_force,
+    labels_paths,
+    labels_version,
+    read_labels,
+    session_verdicts,
+)
 from iblnm.schemas import LABELS
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -87,8 +95,10 @@ def test_an_error_names_the_line_and_what_is_expected(write, lines, line, words)
 
 
 def test_a_wrong_header_and_an_empty_file_are_named(write, tmp_path):
-    with pytest.raises(MalformedFileError, match="line 1: the columns are eid;fiber_idx;verdict"):
-        read_labels(write(header="eid;fiber_idx;verdict;who;when;why"))
+    with pytest.raises(
+        MalformedFileError, match=r"line 1: the columns are eid \| fiber_idx, verdict"
+    ):
+        read_labels(write(header="eid | fiber_idx,verdict,who,when,why"))
     (tmp_path / "labels.csv").write_text("")
     with pytest.raises(MalformedFileError, match="header eid,fiber_idx"):
         read_labels(tmp_path / "labels.csv")
@@ -117,6 +127,20 @@ def test_sessions_know_their_verdict_and_their_dropped_fibers(write):
     assert labeled["label"].fillna("none").tolist() == ["drop", "none", "keep", "none"]
     assert labeled["excluded"].tolist() == [[0, 1], [1], [], []]
     assert "label" not in sessions
+
+
+def test_the_project_s_labels_hold_under_a_root_of_its_own_unless_that_says_otherwise(tmp_path):
+    dropped = read_labels(REPOSITORY / "metadata" / "labels.csv").eid.iloc[:2].tolist()
+    settings = Settings(root=tmp_path, _env_file=None)
+    assert set(dropped) <= {eid for eid, _ in dropped_recordings(labels_in_force(settings))}
+    settings.labels_fpath.parent.mkdir()
+    settings.labels_fpath.write_text(f"{HEADER}\n{dropped[0]},,keep,me,2024-05-31,seen again\n")
+    verdicts = session_verdicts(labels_in_force(settings))
+    assert verdicts[dropped[0]] == "keep"
+    assert verdicts[dropped[1]] == "drop"
+    assert labels_paths(Settings(root=REPOSITORY, _env_file=None)) == (
+        REPOSITORY / "metadata" / "labels.csv",
+    )
 
 
 def test_the_five_sessions_of_the_project_are_shipped_as_dropped():
