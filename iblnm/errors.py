@@ -79,6 +79,10 @@ class IncompleteDesignError(DataError):
         self.missing = missing
 
 
+class NotWritableError(IblnmError):
+    """A folder or file cannot be written to."""
+
+
 class ArchiveMismatchError(IblnmError):
     """The outputs under this root belong to another archive."""
 

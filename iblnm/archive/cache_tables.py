@@ -12,6 +12,9 @@ import pandas as pd
 from iblnm.errors import UnreadableFileError
 from iblnm.storage.atomic import write_whole
 
+# as ONE finds them in tables without an index
+_IDENTIFIER = r".?id(_[01])?$"
+
 
 def update_cache_tables(
     folder: Path, details: Iterable[dict[str, Any]], origin: str
@@ -132,6 +135,9 @@ def _typed(sessions: pd.DataFrame, datasets: pd.DataFrame) -> tuple[pd.DataFrame
 def read_one_table(path: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
     """A table of ONE by its identifiers, and its metadata; None if there is none.
 
+    Tables of earlier versions of ONE, with identifiers as pairs of integers or other names of
+    columns, are given as those of today.
+
     Raises
     ------
     UnreadableFileError
@@ -141,13 +147,25 @@ def read_one_table(path: Path) -> tuple[pd.DataFrame | None, dict[str, Any]]:
         return None, {}
     import pyarrow as pa
     from iblutil.io import parquet
+    from one.alf.cache import patch_tables
 
     try:
         frame, metadata = parquet.load(path)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableFileError(f"no readable table of ONE: {error}", path=path) from error
     if isinstance(frame.index, pd.RangeIndex):
-        frame = frame.set_index([name for name in ("eid", "id") if name in frame])
+        frame = frame.set_index(sorted(frame.filter(regex=_IDENTIFIER)))
+    frame = patch_tables(frame, metadata.get("min_api_version"), path.stem)
+    levels = [name for name in ("eid", "id") if name in frame.index.names]
+    if path.stem == "sessions" and levels == ["eid"]:
+        frame.index = frame.index.rename("id")
+    elif not levels or (path.stem == "datasets" and len(levels) != 2):
+        raise UnreadableFileError(
+            f"the table has the identifiers {', '.join(map(str, frame.index.names))}; id of "
+            "sessions, eid and id of datasets are expected: make it anew with "
+            "one.alf.cache.make_parquet_db",
+            path=path,
+        )
     return frame, metadata
 
 

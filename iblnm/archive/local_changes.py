@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from iblnm.archive.cache_tables import read_one_table
 from iblnm.archive.changes import digest, record_fingerprint
 from iblnm.archive.records import LocalRecords
 from iblnm.archive.sync_state import Sight
 from iblnm.errors import DataError, MissingFileError
-from iblnm.storage.parquet import read_table
 
 _TABLES = ("sessions.pqt", "datasets.pqt")
 
@@ -124,7 +124,7 @@ class LocalChanges:
         for path, stat in zip(paths, found, strict=True):
             if stat == (0, 0):
                 raise MissingFileError("the archive has no such table of ONE", path=path)
-        sessions, datasets = (read_table(path).reset_index() for path in paths)
+        sessions, datasets = (read_one_table(path)[0].reset_index() for path in paths)
         self._sessions = dict(self._of_project(sessions, datasets))
         self._loaded = found
 
@@ -147,6 +147,8 @@ class LocalChanges:
             projects = str(row.get("projects") or "")
             if projects and self._project not in projects.split(","):
                 continue
+            if pd.isna(row["date"]) or pd.isna(row["number"]):
+                continue  # no folder can be its own
             eid, lab = str(row["id"]), str(row.get("lab") or "")
             within = [lab, "Subjects"] if lab else []
             day = f"{row['date']}"[:10]

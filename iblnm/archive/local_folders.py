@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,13 @@ from iblnm.errors import InvalidNameError, MissingFileError
 from iblnm.storage.atomic import locked
 from iblnm.storage.names import validate_eid
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_NUMBER = re.compile(r"\d{3}")
+# as a hand may write them: what is wrong with such a folder is told
+_DATE = re.compile(r"\d{4}[-_.]\d{1,2}[-_.]\d{1,2}")
+_NUMBER = re.compile(r"\d{1,3}")
 _DEPTHS = ("*/Subjects/*/*/*", "*/*/*")
 _TABLES = ("sessions", "datasets")
 _LOCK_TIMEOUT_S = 5.0
+_NUMBER_LENGTH = 3
 # where eids come from that no Alyx has given: the same folder always gets the same, and ONE
 # accepts versions 3 and 4 alone
 _NAMESPACE = uuid.uuid3(uuid.NAMESPACE_URL, "iblnm/local session folder")
@@ -94,6 +98,8 @@ def add_folders(
     ------
     MissingFileError, UnreadableFileError
         If a table is missing or cannot be read.
+    NotWritableError
+        If the archive cannot be written to.
     TransientError
         If another process is writing the tables.
     """
@@ -107,7 +113,12 @@ def add_folders(
         known = {str(eid) for eid in tables["sessions"][0].index}
         records = _records(cache_dir)
         rows: dict[str, list[dict[str, Any]]] = {"sessions": [], "datasets": []}
+        homes = {(cache_dir / place).resolve() for place in session_places(tables["sessions"][0])}
         for place in places:
+            fault = _fault_of_place(cache_dir / place, homes)
+            if fault:
+                report.left_out[place] = fault
+                continue
             session = _session_row(place, records.get(place), project)
             files = _dataset_rows(cache_dir / place, session["id"])
             age_s = time.time() - max((item.pop("changed") for item in files), default=0.0)
@@ -121,6 +132,7 @@ def add_folders(
                 report.left_out[place] = f"its eid {session['id']} is that of another folder"
             else:
                 known.add(session["id"])
+                homes.add((cache_dir / place).resolve())
                 rows["sessions"].append(session)
                 rows["datasets"] += files
                 report.added[place] = session["id"]
@@ -144,10 +156,37 @@ def _folders(cache_dir: Path) -> Iterator[str]:
                 yield place
 
 
+def _fault_of_place(folder: Path, homes: set[Path]) -> str | None:
+    """Why a folder can be no session of its own; None if it can."""
+    day, number = folder.parts[-2:]
+    try:
+        is_day = date.fromisoformat(day).isoformat() == day
+    except ValueError:
+        is_day = False
+    if not is_day:
+        return f"{day} is no day; one as 2024-03-05 is expected"
+    if len(number) != _NUMBER_LENGTH:
+        return f"{number} is no number of a session; one as 001 is expected"
+    home = folder.resolve()
+    return f"it is a link to {home}, which is a session already" if home in homes else None
+
+
 def _datasets(folder: Path) -> Iterator[Path]:
+    """Files of a folder that are datasets, also those behind links, each folder once."""
     from one.alf.path import ALFPath
 
-    yield from ALFPath(folder).iter_datasets(recursive=True)
+    seen: set[Path] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        home = Path(place).resolve()
+        if home in seen:
+            folders.clear()
+            continue
+        seen.add(home)
+        folders.sort()
+        for name in sorted(names):
+            path = ALFPath(place, name)
+            if path.is_dataset and path.is_file():
+                yield path
 
 
 def _records(cache_dir: Path) -> dict[str, dict[str, Any]]:
@@ -209,5 +248,7 @@ def _dataset_rows(folder: Path, eid: str) -> list[dict[str, Any]]:
 
 def _append(old: pd.DataFrame, rows: list[dict[str, Any]]) -> pd.DataFrame:
     new = pd.DataFrame(rows).set_index(list(old.index.names)).reindex(columns=old.columns)
+    for name in old.select_dtypes("bool"):
+        new[name] = new[name].eq(True)  # tables of other versions have flags that are not known
     new = new.astype(old.dtypes.to_dict())
     return pd.concat([old, new]).sort_index()

@@ -220,6 +220,8 @@ def _local_rows(one: Any, project: str | None) -> Iterator[dict[str, Any]]:
         projects = _texts(details.get("projects"))
         if project and projects and project not in projects:
             continue
+        if pd.isna(details["date"]) or pd.isna(details["number"]):
+            continue  # no folder can be its own
         try:
             record = records.session(eid) or {}
         except DataError:  # the session itself will fail of it, the others must be listed

@@ -54,8 +54,9 @@ def photometry_reference(
         region, side and fiber; bands, rate [Hz], samples; first and last valid sample, what is
         missing of the task (see `iblnm.signal.coverage`), start and end of the task, first
         stimulus and last feedback [s, session clock; null without trials];
-        ``unmapped_columns``, the columns that do not map to exactly one region, and
-        ``red_columns``, those of the red camera that are no recording of GCaMP.
+        ``unmapped_columns``, the columns that do not map to exactly one region,
+        ``red_columns``, those of the red camera that are no recording of GCaMP, and
+        ``absent_columns``, those that a source names and the file does not have.
 
     Raises
     ------
@@ -110,6 +111,7 @@ def photometry_reference(
             name for name, i in fibers.items() if i is None and not is_red(name) and not is_named
         ],
         "red_columns": [name for name, i in fibers.items() if i is None and is_red(name)],
+        "absent_columns": [roi for roi in rois if roi not in signal.columns],
     }
     rows = []
     for column, i in fibers.items():
@@ -315,10 +317,9 @@ def _check_signal(signal: SignalFile, rois: list[str], eid: str, path: Path) -> 
     if SIGNAL_BAND not in signal.bands:
         found = ", ".join(signal.bands) or "none"
         raise MalformedFileError(f"bands: {found}; {SIGNAL_BAND} is expected", eid=eid, path=path)
-    absent = [roi for roi in rois if roi not in signal.columns]
-    if absent:
+    if rois and not set(rois) & set(signal.columns):
         raise MalformedFileError(
-            f"regions name the columns {', '.join(absent)}; the file has "
+            f"regions name the columns {', '.join(rois)}; the file has "
             f"{', '.join(signal.columns)}",
             eid=eid,
             path=path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from iblnm.archive.datasets import dataset_path
-from iblnm.errors import MalformedFileError, UnreadableFileError
+from iblnm.errors import DataError, MalformedFileError, UnreadableFileError
 from iblnm.io.fibers import side_of
 from iblnm.io.signal_file import is_red
 from iblnm.io.text import read_text
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "_ibl_experiment.description.yaml"
 LOCATIONS = "alf/photometry/photometryROI.locations.pqt"
-_SUFFIX = re.compile(r"(?P<bare>.+?)[-_ ](?P<side>[lLrR])")
+_SIDE = r"(?P<side>left|right|[lr])"
+# after the name, before it, or in brackets
+_SIDED = (
+    re.compile(rf"(?P<bare>.+?)[-_ ]+\(?{_SIDE}\)?", re.IGNORECASE),
+    re.compile(rf"\(?{_SIDE}\)?[-_ ]+(?P<bare>.+)", re.IGNORECASE),
+)
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,12 @@ def split_region(text: str, fixes: Mapping[str, str]) -> tuple[str, str | None]:
     ('DR', 'l')
     >>> split_region("VTA", {})
     ('VTA', None)
+    >>> split_region("left VTA", {}), split_region("VTA (R)", {})
+    (('VTA', 'l'), ('VTA', 'r'))
     """
     text = text.strip()
-    found = _SUFFIX.fullmatch(text)
-    bare, side = (found["bare"], found["side"].lower()) if found else (text, None)
+    found = next((match for pattern in _SIDED if (match := pattern.fullmatch(text))), None)
+    bare, side = (found["bare"], found["side"][0].lower()) if found else (text, None)
     return fixes.get(bare, bare), side
 
 
@@ -67,6 +74,9 @@ def session_fibers(
     one: Any, eid: str, fiber_table: pd.DataFrame, settings: Settings
 ) -> tuple[list[Fiber], list[str], str | None]:
     """Fibers of a session, all from the first source that names any.
+
+    A side that its name does not say is that of the same column in the ROI locations, if these
+    name the same region.
 
     Parameters
     ----------
@@ -96,11 +106,31 @@ def session_fibers(
             fibers = _without_red_twins(
                 [Fiber(*split_region(region, fixes), roi) for roi, region in named]
             )
+            if source == "experiment description":
+                fibers = _with_located_sides(fibers, one, eid, fixes)
             unnamed = [
                 roi for roi, region in listed if roi and not _is_text(region) and not is_red(roi)
             ]
             return fibers, unnamed, source
     return [], [], None
+
+
+def _with_located_sides(
+    fibers: list[Fiber], one: Any, eid: str, fixes: Mapping[str, str]
+) -> list[Fiber]:
+    if all(fiber.suffix for fiber in fibers):
+        return fibers
+    try:
+        located = dict(_from_locations(one, eid))
+    except DataError:  # the stage that needs the file names its fault
+        return fibers
+    found = []
+    for fiber in fibers:
+        other = located.get(fiber.roi)
+        region, side = split_region(other, fixes) if _is_text(other) else (None, None)
+        is_same = fiber.suffix is None and region == fiber.region
+        found.append(replace(fiber, suffix=side) if is_same else fiber)
+    return found
 
 
 def _without_red_twins(fibers: list[Fiber]) -> list[Fiber]:

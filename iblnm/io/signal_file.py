@@ -318,6 +318,8 @@ def _numbers(table: pa.Table, name: str) -> np.ndarray:
     import pyarrow as pa
 
     kind = table.schema.field(name).type
+    if pa.types.is_null(kind):
+        return np.full(table.num_rows, np.nan)
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
         raise MalformedFileError(f"column {name} has type {kind}; numbers are expected")
     return _as_numpy(table.column(name).cast(pa.float64(), safe=False), np.nan)
@@ -342,9 +344,11 @@ def _valid(table: pa.Table, name: str | None) -> np.ndarray:
     if name is None:
         return np.ones(table.num_rows - 1, dtype=bool)
     column = table.column(name)
+    # a frame that nobody marked is not known to be valid
+    if pa.types.is_floating(column.type):  # marks with gaps, as pandas stores them
+        return np.nan_to_num(_numbers(table, name)[1:]) != 0
     if not (pa.types.is_boolean(column.type) or pa.types.is_integer(column.type)):
         raise MalformedFileError(f"column {name} has type {column.type}; booleans are expected")
-    # a frame that nobody marked is not known to be valid
     return _as_numpy(column.cast(pa.bool_()).cast(pa.uint8()), 0)[1:].astype(bool)
 
 

@@ -121,6 +121,7 @@ PHOTOMETRY_REFERENCE = Table(
         Column("last_feedback_s", "float", "Last feedback", "s"),
         Column("unmapped_columns", LIST, "Signal columns that map to no single region"),
         Column("red_columns", LIST, "Columns of the red camera, which sees no GCaMP"),
+        Column("absent_columns", LIST, "Columns that a source names and the file does not have"),
     ),
     key=("eid", "column"),
 )

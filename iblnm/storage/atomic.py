@@ -6,6 +6,7 @@ kill or a full disk at any moment leaves the old file as it was and readers need
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -17,10 +18,11 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from iblnm.errors import TransientError
+from iblnm.errors import NotWritableError, TransientError
 
 LOCK_TIMEOUT_S = 300.0
 _FOREIGN_TEMP_AGE_S = 24 * 3600.0
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 _SERIAL = count()
 # a process may get the id of a dead one (containers always do): the start tells them apart
 _STARTED = time.time_ns()
@@ -51,6 +53,11 @@ def write_whole(path: Path | str) -> Iterator[Path]:
         Where to write; in the same folder. After the block its content is forced to disk
         and renamed to `path`; if the block raises, it is removed and `path` stays.
 
+    Raises
+    ------
+    NotWritableError
+        If the folder cannot be written to.
+
     Examples
     --------
     >>> import tempfile
@@ -61,8 +68,11 @@ def write_whole(path: Path | str) -> Iterator[Path]:
     'whole'
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(path)
+    with _writing_in(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _remove_stale(path)
     temporary = _temporary_path(path)
     try:
         yield temporary
@@ -154,10 +164,11 @@ def locked(path: Path | str, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[N
 
     path = Path(path)
     folder = path.parent / ".locks"
-    folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / f"{path.name}.lock")
     try:
-        lock.acquire(timeout=timeout_s)
+        with _writing_in(path.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=timeout_s)
     except filelock.Timeout as error:
         raise TransientError(
             f"{path.name}: another process has held its lock for {timeout_s:g} s"
@@ -166,6 +177,20 @@ def locked(path: Path | str, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[N
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def _writing_in(folder: Path) -> Iterator[None]:
+    """Say which folder cannot be written to."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+        raise NotWritableError(
+            f"{folder} cannot be written to ({error.strerror}): it is read-only, or belongs to "
+            "another user"
+        ) from error
 
 
 def _temporary_path(path: Path) -> Path:

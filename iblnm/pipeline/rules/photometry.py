@@ -13,7 +13,7 @@ from iblnm.constants import REFERENCE_BAND
 from iblnm.io.fibers import describe_fiber_table
 from iblnm.pipeline.rules.outcome import Finding, not_evaluated
 from iblnm.pipeline.rules.registry import RuleError, rule
-from iblnm.pipeline.rules.values import get, get_list, join
+from iblnm.pipeline.rules.values import Row, as_row, get, get_list, join
 
 
 class AmbiguousRegionMapping(RuleError):
@@ -29,7 +29,9 @@ class AmbiguousRegionMapping(RuleError):
     unit="columns",
     description="Every column of the signal belongs to exactly one region of the session.",
 )
-def ambiguous_region_mapping(reference: pd.DataFrame, settings: Settings) -> Finding:
+def ambiguous_region_mapping(
+    reference: pd.DataFrame, settings: Settings, session_row: Row | None = None
+) -> Finding:
     unmapped = set(reference.loc[reference["recording_name"].isna(), "column"])
     for names in reference["unmapped_columns"]:
         unmapped.update(get_list({"names": names}, "names"))
@@ -47,7 +49,7 @@ def ambiguous_region_mapping(reference: pd.DataFrame, settings: Settings) -> Fin
     if n:
         message = (
             f"{n} of {len(reference)} signal columns do not belong to exactly one region: "
-            f"{join(sorted(unmapped))}. {describe_fiber_table(settings)}"
+            f"{join(sorted(unmapped))}. {_reason(session_row)}{describe_fiber_table(settings)}"
         )
     elif reference["brain_region"].isna().all():
         message = (
@@ -59,8 +61,61 @@ def ambiguous_region_mapping(reference: pd.DataFrame, settings: Settings) -> Fin
     return Finding(n == 0, float(n), message, metadata={"columns": table})
 
 
+def _reason(session_row: Row | None) -> str:
+    """What the session says of its regions, in words."""
+    if session_row is None:
+        return ""
+    row = as_row(session_row)
+    regions = get_list(row, "brain_region")
+    names = dict(enumerate(get_list(row, "recording_name")))
+    refused = [region for i, region in enumerate(regions) if region and names.get(i) is None]
+    if refused:
+        return (
+            f"{join(map(repr, refused))} cannot be the name of a recording: letters, digits, "
+            "'_', '.' and '-' are expected, and one region for each fiber. "
+        )
+    if not regions:
+        return "No source names a region, see missing_brain_region. "
+    columns = get_list(row, "roi")
+    pairs = [
+        f"{columns[i]} is {region}" if i < len(columns) and columns[i] else str(region)
+        for i, region in enumerate(regions)
+    ]
+    source = get(row, "region_source")
+    return f"The session names {join(pairs)}{f' ({source})' if source else ''}. "
+
+
 def _text(value: Any) -> str:
     return "" if pd.isna(value) else str(value)
+
+
+class MissingSignalColumn(RuleError):
+    """A fiber of the session has no column in the signal."""
+
+
+@rule(
+    MissingSignalColumn,
+    asset="photometry",
+    level="recording",
+    severity="WARN",
+    threshold=lambda _: 0.0,
+    unit="columns",
+    description=(
+        "Every signal column that the description or the locations name is in the file; a fiber "
+        "without one has no recording, and the others are processed."
+    ),
+)
+def missing_signal_column(reference: pd.DataFrame) -> Finding:
+    absent = get_list(reference.iloc[0], "absent_columns")
+    present = join(reference["column"])
+    if absent:
+        return Finding(
+            False,
+            float(len(absent)),
+            f"{len(absent)} columns that a region is named for are not in the file: "
+            f"{join(absent)}; it has {present}.",
+        )
+    return Finding(True, 0.0, f"Every named column is in the file: {present}.")
 
 
 class TrialsNotInPhotometryTime(RuleError):

@@ -284,6 +284,9 @@ def test_names_of_regions():
     assert split_region("DRN", fixes) == ("DR", None)
     assert split_region("VTA_l", fixes) == ("VTA", "l")
     assert split_region("-l", fixes) == ("-l", None)
+    for text in ("left DRN", "DRN left", "DRN (L)", "Left-DRN", "l DRN", "(left) DRN"):
+        assert split_region(text, fixes) == ("DR", "l")
+    assert split_region("leftDRN", fixes) == ("leftDRN", None)
     names = recording_names(["NBM_1", "NBM", "NBM", "a/b", "a/b"])
     assert names == ["NBM_1", "NBM", "NBM_2", None, None]
 

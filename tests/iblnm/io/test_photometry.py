@@ -3,10 +3,12 @@ import pandas as pd
 import pytest
 
 from iblnm.archive import fetch_session
+from iblnm.config import Settings
 from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
 from iblnm.io import load_photometry, photometry_reference
 from iblnm.io import signal_file as signal_module
 from iblnm.io.signal_file import read_signal_file
+from iblnm.validation import RULES
 
 SIGNAL = "alf/photometry/photometry.signal.pqt"
 LOCATIONS = "alf/photometry/photometryROI.locations.pqt"
@@ -194,8 +196,8 @@ def drop_signal(table):
     del table["G0"], table["G1"]
 
 
-def drop_one(table):
-    del table["G1"]
+def rename_both(table):
+    table.columns = [{"G0": "G4", "G1": "G5"}.get(name, name) for name in table]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +215,7 @@ def drop_one(table):
         (drop_times, "columns times are missing; the file has G0"),
         (drop_names, "columns name are missing; the file has G0"),
         (drop_signal, "no signal column"),
-        (drop_one, "regions name the columns G1; the file has G0"),
+        (rename_both, "regions name the columns G0, G1; the file has G4, G5"),
     ],
 )
 def test_malformed_signals(tree, files, damage, message):
@@ -222,6 +224,28 @@ def test_malformed_signals(tree, files, damage, message):
         reference_of(tree, files)
     assert error.value.path.name == "photometry.signal.pqt"
     assert error.value.eid is not None
+
+
+def test_a_named_column_that_is_not_there_costs_its_own_fiber_alone(tree, files):
+    del files[SIGNAL]["G1"]
+    reference = reference_of(tree, files)
+    assert reference["column"].tolist() == ["G0"]
+    assert reference["absent_columns"].iloc[0] == ["G1"]
+    bands = load_photometry(reference)
+    assert np.isfinite(bands["GCaMP"]).to_numpy().all()
+    outcome = RULES["missing_signal_column"].evaluate(Settings(), reference=reference)
+    assert (outcome.passed, outcome.value) == (False, 1.0)
+    assert "not in the file: G1; it has G0" in outcome.message
+
+
+def test_a_column_of_nulls_and_marks_with_gaps(tree, files):
+    signal = files[SIGNAL]
+    signal["G1"] = pd.Series([None] * len(signal), dtype=object)
+    signal["valid"] = 1.0
+    signal.loc[1000:1020, "valid"] = np.nan
+    bands = load_photometry(reference_of(tree, files))
+    assert bands["GCaMP"].isna().to_numpy()[:, 1].all()
+    assert 10 <= bands["GCaMP"].isna().to_numpy()[:, 0].sum() <= 11
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 2, 3])

@@ -233,6 +233,7 @@ def test_a_good_reference_passes():
     outcomes = evaluate("photometry", SETTINGS, reference=make_reference())
     assert {o.rule: (o.passed, o.value) for o in outcomes} == {
         "ambiguous_region_mapping": (True, 0),
+        "missing_signal_column": (True, 0),
         "trials_not_in_photometry_time": (True, 0),
         "missing_isosbestic": (True, 1),
         "incomplete_signal": (True, 0.04),

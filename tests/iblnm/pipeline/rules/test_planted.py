@@ -216,6 +216,7 @@ PLANTED = {
     "repeated_frames": Planted({"n_repeated": 3}, 3, 0),
     "still_signal": Planted({"still_s": [0.1, 90.0]}, 90, 5),
     "saturated_signal": Planted({"saturated_s": [2.5, 0.0]}, 2.5, 0.5),
+    "missing_signal_column": Planted({"absent_columns": [["G2"], ["G2"]]}, 1, 0),
     "late_samples": Planted({"n_late_samples": 2.0, "lost_frame_fraction": 0.05}, 0.05, 0.001),
     "missing_isosbestic": Planted({"bands": [["GCaMP"]] * 2}, 0, 1),
     "band_inversion": Planted({"n_band_inversions": 3.0}, 3, 0),

@@ -54,7 +54,8 @@ TABLE = {
     "photometry": {
         "BLOCK": "ambiguous_region_mapping trials_not_in_photometry_time",
         "ERROR": "clock_out_of_order repeated_frames",
-        "WARN": "missing_isosbestic incomplete_signal still_signal saturated_signal",
+        "WARN": "missing_signal_column missing_isosbestic incomplete_signal still_signal "
+        "saturated_signal",
     },
     "photometry_qc": {
         "BLOCK": "band_inversion early_samples",
