@@ -142,7 +142,6 @@ def catalog() -> None:
     from iblnm_dagster.instance import open_instance
 
     settings = get_settings()
-    read_hand_made(settings)
     with open_instance(settings) as instance:
         _update_catalogue(settings, instance)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.pipeline.labels import labels_in_force, labels_paths
+from iblnm.data.label_rows import labels_paths
+from iblnm.pipeline.labels import labels_in_force
 from iblnm.pipeline.matrix import matrix_errors
 from iblnm.schemas import ERRORS, PERFORMANCE, QC_MATRIX, SESSIONS_TABLE, Table
 from iblnm.storage.parquet import read_table

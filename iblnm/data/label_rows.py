@@ -8,12 +8,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iblnm.errors import InvalidNameError, MalformedFileError
 from iblnm.io.text import Line, TextTable, read_delimited
 from iblnm.storage.atomic import update_whole
 from iblnm.storage.names import validate_eid
+
+if TYPE_CHECKING:
+    from iblnm.config import Settings
 
 COLUMNS = ("eid", "fiber_idx", "verdict", "who", "when", "why", "t0", "t1")
 VERDICTS = ("keep", "drop", "mask")
@@ -21,6 +24,7 @@ MASK = "mask"
 _WINDOW = ("t0", "t1")
 _REQUIRED = ("verdict", "who", "when", "why")
 _MAX_LENGTH = 500
+_CHECKOUT = Path(__file__).resolve().parents[2]
 
 Row = dict[str, Any]
 
@@ -49,6 +53,16 @@ def read_rows(path: Path | str) -> list[Row]:
     if not path.exists():
         return []
     return [row for _, row in _parsed(read_delimited(path, COLUMNS), path) if row is not None]
+
+
+def labels_paths(settings: Settings) -> tuple[Path, ...]:
+    """Files of the labels in force: of the root, and the project's, which the checkout has.
+
+    A verdict of the root stands before the project's on the same session or fiber.
+    """
+    shipped = _CHECKOUT / "metadata" / "labels.csv"
+    own = settings.labels_fpath
+    return (own,) if own.resolve() == shipped.resolve() else (own, shipped)
 
 
 def rows_in_force(paths: Iterable[Path | str]) -> list[Row]:

@@ -13,23 +13,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from iblnm.data.label_rows import MASK, rows_in_force
+from iblnm.data.label_rows import MASK, labels_paths, rows_in_force
 from iblnm.schemas import LABELS
 
 if TYPE_CHECKING:
     from iblnm.config import Settings
-
-_CHECKOUT = Path(__file__).resolve().parents[2]
-
-
-def labels_paths(settings: Settings) -> tuple[Path, ...]:
-    """Files of the labels in force: of the root, and the project's, which the checkout has.
-
-    A verdict of the root stands before the project's on the same session or fiber.
-    """
-    shipped = _CHECKOUT / "metadata" / "labels.csv"
-    own = settings.labels_fpath
-    return (own,) if own.resolve() == shipped.resolve() else (own, shipped)
 
 
 def labels_in_force(settings: Settings) -> pd.DataFrame:

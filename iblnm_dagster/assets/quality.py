@@ -20,7 +20,8 @@ from iblnm_dagster.partitions import known_sessions
     metadata={"dagster/column_schema": column_schema(LABELS)},
 )
 def labels(settings: ResourceParam[Settings]) -> MaterializeResult:
-    from iblnm.pipeline.labels import labels_in_force, labels_paths, labels_version
+    from iblnm.data.label_rows import labels_paths
+    from iblnm.pipeline.labels import labels_in_force, labels_version
 
     table = labels_in_force(settings)
     counts = table["verdict"].value_counts()

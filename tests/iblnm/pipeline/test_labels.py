@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from iblnm.config import Settings
+from iblnm.data.label_rows import labels_paths
 from iblnm.errors import MalformedFileError
 from iblnm.pipeline.labels import (
     dropped_recordings,
     label_sessions,
     labels_in_force,
-    labels_paths,
     labels_version,
     read_labels,
     session_verdicts,

@@ -103,6 +103,7 @@ FAULTLESS: dict[str, dict[str, Any]] = {
         "fiber_idx": [0, 1],
         "bands": [["GCaMP", "Isosbestic"]] * 2,
         "unmapped_columns": [[], []],
+        "absent_columns": [[], []],
         "brain_region": ["VTA", "SNc"],
         "clock": "session",
         "missing_share": [0.01, 0.0],
