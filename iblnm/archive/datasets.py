@@ -104,6 +104,11 @@ def list_session_datasets(one: Any, eid: str, *, refresh: bool = False) -> pd.Da
     return table.astype({"size": "Int64", "default": bool})
 
 
+def session_datasets(one: Any, eid: str) -> list[Dataset]:
+    """Datasets of a session, sorted by path, all revisions; see `list_session_datasets`."""
+    return _session(one, eid, False).datasets
+
+
 def session_path(one: Any, eid: str) -> Path:
     """Local folder of a session."""
     return _session(one, eid, False).path
@@ -303,7 +308,7 @@ def _ask(one: Any, eid: str) -> _Session:
         datasets.append(
             Dataset(
                 rel_path=str(rel_path),
-                name="/".join(part for part in parts if not _is_revision(part)),
+                name=without_revision(str(rel_path)),
                 revision=next((part.strip("#") for part in parts if _is_revision(part)), ""),
                 size=None if pd.isna(size) else int(size),
                 hash=None if pd.isna(digest) or not digest else str(digest),
@@ -330,6 +335,17 @@ def _with_one_default(datasets: list[Dataset]) -> list[Dataset]:
     for found in sorted(datasets, key=lambda found: (found.default, found.revision)):
         used[found.name] = found
     return [replace(found, default=found is used[found.name]) for found in datasets]
+
+
+def without_revision(rel_path: str) -> str:
+    """Path of a dataset without the folder of its revision.
+
+    Examples
+    --------
+    >>> without_revision("alf/#2024-01-01#/_ibl_trials.table.pqt")
+    'alf/_ibl_trials.table.pqt'
+    """
+    return "/".join(part for part in rel_path.split("/") if not _is_revision(part))
 
 
 def _is_revision(part: str) -> bool:

@@ -42,7 +42,16 @@ _REGION_FIELDS = (
     "hemisphere_fibers",
     "hemisphere_alyx",
 )
-_DATASET_FIELDS = ("datasets", "dataset_sizes", "dataset_hashes", "dataset_revisions")
+_DATASET_FIELDS = (
+    "datasets",
+    "dataset_sizes",
+    "dataset_hashes",
+    "dataset_revisions",
+    "task_collection",
+    "task_part",
+    "task_reason",
+    "task_rivals",
+)
 
 
 @exception_logger

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ from iblnm.archive.remote import rest
 from iblnm.errors import DataError, NotFoundError, UnknownSessionError
 from iblnm.io.photometry import RAW_FRAMES, SIGNAL
 from iblnm.io.regions import DESCRIPTION, LOCATIONS
-from iblnm.io.trials import TRIALS_PATTERNS
-from iblnm.io.video import CAMERA_TIMES
+from iblnm.io.task_files import CAMERA_TIMES, TRIALS, WHEEL_POSITION, WHEEL_TIMES
 from iblnm.storage.atomic import write_whole
 from iblnm.storage.names import validate_name
 
@@ -25,10 +25,10 @@ NEEDED: tuple[tuple[str, ...], ...] = (
     (LOCATIONS,),
     (SIGNAL,),
     RAW_FRAMES,
-    TRIALS_PATTERNS,
-    ("alf/_ibl_wheel.position.npy", "alf/task_*/_ibl_wheel.position.npy"),
-    ("alf/_ibl_wheel.timestamps.npy", "alf/task_*/_ibl_wheel.timestamps.npy"),
-    CAMERA_TIMES,
+    *(
+        (f"alf/{name}", f"alf/task_*/{name}")
+        for name in (TRIALS, WHEEL_POSITION, WHEEL_TIMES, CAMERA_TIMES)
+    ),
 )
 _ALYX_MAX_ROWS = 1000
 _ONE_FILE = ("sessions", "subject_sessions")
@@ -178,11 +178,12 @@ class Copy:
 
     def _files(self, eid: str, described: tuple[Path, Any]) -> list[str]:
         """Fetch what is missing or not intact; what is wrong with the rest."""
-        from iblnm.archive.datasets import dataset_path
+        from iblnm.archive.datasets import dataset_path, session_datasets
 
         recorded = _Recorded(self._one, described, self._folder)
+        listed = sorted({found.name for found in session_datasets(recorded, eid)})
         problems = []
-        for patterns in NEEDED:
+        for patterns in _of_all_tasks(listed):
             before = recorded.n_downloads
             try:
                 path = dataset_path(recorded, eid, patterns)
@@ -195,6 +196,17 @@ class Copy:
             else:
                 self.report.n_intact += path is not None
         return problems
+
+
+def _of_all_tasks(listed: Sequence[str]) -> Iterator[Sequence[str]]:
+    """What is needed, where the files of each task of a session are needed by their own names."""
+    for patterns in NEEDED:
+        if any("task_*" in pattern for pattern in patterns):
+            yield from (
+                [name] for name in listed if any(fnmatchcase(name, each) for each in patterns)
+            )
+        else:
+            yield patterns
 
 
 class _Recorded:

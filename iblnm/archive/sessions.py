@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from iblnm.archive.datasets import list_session_datasets
+from iblnm.archive.datasets import list_session_datasets, session_datasets
 from iblnm.archive.listing import list_remote_sessions
 from iblnm.archive.records import is_remote, records_of
 from iblnm.errors import DataError, UnknownSessionError
 from iblnm.io import regions
 from iblnm.io.fibers import subject_fibers
 from iblnm.io.stamps import seconds_between
+from iblnm.io.task_files import (
+    TaskFiles,
+    choose_task,
+    described_tasks,
+    has_choices,
+    protocols_of,
+)
 from iblnm.storage.names import validate_eid
 
 if TYPE_CHECKING:
@@ -102,14 +109,29 @@ def fetch_session(one: Any, eid: str, settings: Settings) -> pd.DataFrame:
         "session_json": _json_text((record or {}).get("json")),
         "has_record": record is not None,
     }
-    row["session_type"] = session_type(row["task_protocol"], settings)
+    task = _task(one, eid, row["task_protocol"])
+    row["session_type"] = session_type(task.protocol or row["task_protocol"], settings)
+    row |= {
+        "task_collection": task.collection,
+        "task_part": task.protocol,
+        "task_reason": task.reason,
+        "task_rivals": list(task.rivals),
+    }
     row.update(_position(one, subject, row["start_time"], row["number"]))
     row.update(_recordings(one, row, record, settings))
     return pd.DataFrame({name: [value] for name, value in row.items()})
 
 
+def _task(one: Any, eid: str, protocol: str | None) -> TaskFiles:
+    datasets = session_datasets(one, eid)
+    described = described_tasks(one, eid) if len(protocols_of(protocol)) > 1 else {}
+    return choose_task(datasets, protocol, described)
+
+
 def session_type(task_protocol: str | None, settings: Settings) -> str | None:
     """Session type of a task protocol; None unless exactly one known word is in it.
+
+    Of chained tasks that with choices counts, where only one has any.
 
     Examples
     --------
@@ -121,8 +143,16 @@ def session_type(task_protocol: str | None, settings: Settings) -> str | None:
         return None
     if any(word in task_protocol for word in settings.rejected_protocol_words):
         return None
-    found = {kind for word, kind in settings.session_type_words.items() if word in task_protocol}
-    return found.pop() if len(found) == 1 else None
+    found = session_types(task_protocol, settings)
+    return found[0] if len(found) == 1 else None
+
+
+def session_types(task_protocol: str, settings: Settings) -> list[str]:
+    """Types that a protocol names; of chained tasks only of those with choices, if any has."""
+    parts = protocols_of(task_protocol)
+    parts = [part for part in parts if has_choices(part)] or parts
+    known = settings.session_type_words
+    return sorted({known[word] for word in known for part in parts if word in part})
 
 
 def genotype_neuromodulator(

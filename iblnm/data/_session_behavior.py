@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from iblnm.io.task_files import known_collection
 from iblnm.pipeline import steps
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ class Behavior:
         DataFrame
             One row per trial; also in ``trials``.
         """
-        self.trials = steps.read_trials(self.one, self.eid, self.settings)
+        self.trials = steps.read_trials(
+            self.one, self.eid, self.settings, known_collection(self._row)
+        )
         return self.trials
 
     def fix_block_structure(self) -> bool:
@@ -76,7 +79,7 @@ class Behavior:
         """
         from iblnm.signal.wheel import wheel_velocity
 
-        trace = steps.read_wheel(self.one, self.eid, self.settings)
+        trace = steps.read_wheel(self.one, self.eid, self.settings, known_collection(self._row))
         times, position = trace.times, trace.position
         grid, velocity = wheel_velocity(times, position, fs=fs or self.settings.wheel.fs)
         self.wheel = pd.DataFrame(

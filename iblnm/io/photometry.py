@@ -15,6 +15,7 @@ from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileErr
 from iblnm.io.raw_frames import read_raw_frames
 from iblnm.io.regions import LOCATIONS, read_locations, split_region
 from iblnm.io.signal_file import SignalFile, is_red, read_signal_file
+from iblnm.io.task_files import known_collection
 from iblnm.io.trials import load_trials_table, task_interval
 from iblnm.signal.coverage import recording_coverage, trial_windows
 
@@ -85,7 +86,7 @@ def photometry_reference(
     is_named = is_raw and not len(session["brain_region"])
     named = [name for name in signal.columns if not is_red(name)] if is_named else []
     times = signal.times[signal.frames_of(SIGNAL_BAND)]
-    trials = None if is_raw else _task_trials(one, eid)
+    trials = None if is_raw else _task_trials(one, eid, known_collection(session))
     task = _task_window(trials)
     common = {
         "eid": eid,
@@ -291,9 +292,9 @@ def _map_columns(
     return mapping
 
 
-def _task_trials(one: Any, eid: str) -> pd.DataFrame | None:
+def _task_trials(one: Any, eid: str, collection: str | None) -> pd.DataFrame | None:
     try:
-        return load_trials_table(one, eid)
+        return load_trials_table(one, eid, collection)
     except MissingFileError as error:
         if error.path is not None:  # listed, but not on disk
             raise

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from iblnm.archive.datasets import dataset_path, find_dataset
+from iblnm.archive.datasets import dataset_path
 from iblnm.errors import MalformedFileError, MissingFileError
+from iblnm.io.task_files import TRIALS, task_of
 from iblnm.signal.continuity import check_clock
 from iblnm.storage.parquet import read_table
 
-TRIALS_PATTERNS = ("alf/_ibl_trials.table.pqt", "alf/task_*/_ibl_trials.table.pqt")
 REQUIRED_COLUMNS = (
     "intervals_0",
     "intervals_1",
@@ -40,13 +40,15 @@ _PLANNED_COLUMNS = ("contrastLeft", "contrastRight", "probabilityLeft")
 _FEEDBACK_TYPES = (-1.0, 0.0, 1.0)
 
 
-def load_trials_table(one: Any, eid: str) -> pd.DataFrame:
+def load_trials_table(one: Any, eid: str, collection: str | None = None) -> pd.DataFrame:
     """Load the trials of a session.
 
     Parameters
     ----------
     one : ONE
     eid : str
+    collection : str, optional
+        Of the task, as ``alf/task_00``; that of `iblnm.io.task_files.task_of` by default.
 
     Returns
     -------
@@ -67,17 +69,13 @@ def load_trials_table(one: Any, eid: str) -> pd.DataFrame:
         If a column that is used is missing or not numeric, there are no trials, no trial has
         a start, the last trial ends before it starts, or a ``feedbackType`` is none of
         −1, 0 and 1.
-
-    Notes
-    -----
-    A session with several task collections gives the first one in alphabetical order, which
-    is the task that was run first.
     """
-    path = dataset_path(one, eid, TRIALS_PATTERNS)
+    collection = collection or task_of(one, eid).collection
+    path = None if collection is None else dataset_path(one, eid, f"{collection}/{TRIALS}")
     if path is None:
         raise MissingFileError("the session lists no trials table", eid=eid)
     trials = read_trials_table(path, eid=eid)
-    trials.attrs["collection"] = find_dataset(one, eid, TRIALS_PATTERNS).name.rpartition("/")[0]
+    trials.attrs["collection"] = collection
     return trials
 
 

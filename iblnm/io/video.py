@@ -11,12 +11,12 @@ import pandas as pd
 from iblnm.archive.datasets import dataset_path
 from iblnm.archive.records import parse_json
 from iblnm.errors import DataError
+from iblnm.io.task_files import CAMERA_TIMES, known_collection, task_of
 from iblnm.io.wheel import read_npy
 
 if TYPE_CHECKING:
     from iblnm.config import Settings
 
-CAMERA_TIMES = ("alf/_ibl_leftCamera.times.npy", "alf/task_*/_ibl_leftCamera.times.npy")
 ERROR_CHECKS = ("timestamps", "dropped_frames", "pin_state")
 SCORED_CHECKS = ("focus", "position", "brightness", "resolution", "wheel_alignment")
 _PREFIX = "_videoLeft_"
@@ -53,7 +53,7 @@ def video_qc(
         f"qc_{check}": verdict(extended, check) for check in (*ERROR_CHECKS, *SCORED_CHECKS)
     }
     length = session["session_length"]
-    times, note = _camera_times(one, eid)
+    times, note = _camera_times(one, eid, known_collection(session))
     row = {
         "eid": eid,
         "subject": session["subject"],
@@ -95,9 +95,14 @@ def verdict(extended_qc: Mapping[str, Any], check: str) -> str | None:
     return None
 
 
-def _camera_times(one: Any, eid: str) -> tuple[np.ndarray | None, str | None]:
+def _camera_times(
+    one: Any, eid: str, collection: str | None
+) -> tuple[np.ndarray | None, str | None]:
     try:
-        path = dataset_path(one, eid, CAMERA_TIMES)
+        collection = collection or task_of(one, eid).collection
+        # a camera that ran through all tasks lies beside them
+        places = [collection, "alf"] if collection else ["alf", "alf/task_*"]
+        path = dataset_path(one, eid, [f"{place}/{CAMERA_TIMES}" for place in places])
         if path is None:
             return None, "the session lists no camera times"
         times = read_npy(path, eid=eid)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from iblnm.archive.datasets import dataset_path
+from iblnm.archive.datasets import dataset_path, session_datasets
 from iblnm.config import Thresholds, WheelSettings
 from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
+from iblnm.io.task_files import WHEEL_POSITION, WHEEL_TIMES, task_of, wheel_collections
 from iblnm.signal.continuity import check_clock
 
 # a wrong time far away would make a regular trace of any size of it
@@ -90,6 +91,7 @@ def load_wheel_trace(
     one: Any,
     eid: str,
     *,
+    collection: str | None = None,
     max_fault_share: float = Thresholds().max_wheel_fault_share,
     max_speed_rad_s: float = WheelSettings().max_speed_rad_s,
 ) -> WheelTrace:
@@ -99,6 +101,8 @@ def load_wheel_trace(
     ----------
     one : ONE
     eid : str
+    collection : str, optional
+        Of the task, as ``alf/task_00``; that of `iblnm.io.task_files.task_of` by default.
     max_fault_share : float
         Share of the samples that may be left out.
     max_speed_rad_s : float
@@ -111,7 +115,7 @@ def load_wheel_trace(
     Raises
     ------
     MissingFileError
-        If the session lists no wheel or a file is not on disk.
+        If the task has no wheel or a file is not on disk.
     UnreadableFileError
         If a file is empty, truncated or no npy file of numbers.
     MalformedFileError
@@ -119,12 +123,13 @@ def load_wheel_trace(
         that can be used, or more than `max_fault_share` cannot, or time spans more than a day.
     """
     arrays = {}
-    for name in ("timestamps", "position"):
-        path = dataset_path(
-            one, eid, (f"alf/_ibl_wheel.{name}.npy", f"alf/task_*/_ibl_wheel.{name}.npy")
-        )
+    collection = collection or task_of(one, eid).collection or _only_wheel(one, eid)
+    for name in (WHEEL_TIMES, WHEEL_POSITION):
+        path = dataset_path(one, eid, f"{collection}/{name}")
         if path is None:
-            raise MissingFileError(f"the session lists no wheel {name}", eid=eid)
+            what = name.split(".")[1]
+            message = f"the session lists no wheel {what} in {collection}, the task's collection"
+            raise MissingFileError(message, eid=eid)
         arrays[name] = read_npy(path, eid=eid)
     try:
         return clean_wheel(
@@ -132,6 +137,12 @@ def load_wheel_trace(
         )
     except MalformedFileError as error:
         raise MalformedFileError(error.message, eid=eid, path=path) from error
+
+
+def _only_wheel(one: Any, eid: str) -> str:
+    """Collection of the first wheel of a session without trials."""
+    places = wheel_collections(found.name for found in session_datasets(one, eid))
+    return places[0] if places else "alf"
 
 
 def clean_wheel(

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
+from iblnm.io.task_files import known_collection, task_collections, wheel_collections
 from iblnm.pipeline import steps
 from iblnm.pipeline.rules.values import listed_categories
 from iblnm.pipeline.stage import Result, Stage
@@ -46,7 +47,7 @@ def trials_table(one: Any, session: pd.Series, settings: Settings) -> Result:
     """Trials with sides, contrasts and times; blocks repaired where the session's JSON allows."""
     if not has_data(session, "extracted_task", settings):
         return Result(None, note="no extracted trials are listed for the session")
-    trials = steps.read_trials(one, session.eid, settings)
+    trials = steps.read_trials(one, session.eid, settings, known_collection(session))
     repair = steps.repair_session_blocks(trials, session, settings)
     trials, notes = repair.trials, [repair.note, steps.note_of_trials(trials)]
     return Result(
@@ -187,7 +188,15 @@ def wheel_velocity(
     """Wheel velocity of every trial, from the stimulus to the feedback."""
     if not has_data(session, "extracted_wheel", settings):
         return Result(None, note="no extracted wheel is listed for the session")
-    trace = steps.read_wheel(one, session.eid, settings)
+    own = known_collection(session)
+    places = wheel_collections(session.datasets)
+    if own is not None and own not in places:
+        return Result(
+            None,
+            note=f"{own}, which has the trials, has no wheel; that of {', '.join(places)} is on "
+            "the clock of another task",
+        )
+    trace = steps.read_wheel(one, session.eid, settings, own)
     with steps.faults_of(session.eid, "_ibl_wheel.timestamps.npy"):
         velocity = steps.cut_wheel(
             trace.times, trace.position, trials, settings, resets=trace.resets
@@ -222,6 +231,8 @@ def _provenance(
     settings: Settings,
     parameters: dict[str, Any] | None = None,
 ) -> Provenance:
+    task = known_collection(session)
+    others = {*task_collections(session.datasets)} - {task} if task else set()
     inputs = [
         {
             "name": name,
@@ -231,6 +242,7 @@ def _provenance(
         }
         for i, name in enumerate(session.datasets)
         if set(categories) & listed_categories({"datasets": [name]}, settings)
+        and not {*task_collections([name])} & others
     ]
     return Provenance(parameters=parameters or {}, inputs=inputs)
 

@@ -38,12 +38,14 @@ def faults_of(eid: str, path: Any = None) -> Iterator[None]:
         raise type(error)(error.message, eid=eid, path=path) from error
 
 
-def read_trials(one: Any, eid: str, settings: Settings) -> pd.DataFrame:
+def read_trials(
+    one: Any, eid: str, settings: Settings, collection: str | None = None
+) -> pd.DataFrame:
     """The ALF table with sides, contrasts [%] and times [s]; blocks as they were recorded."""
     from iblnm.io.trials import load_trials_table
     from iblnm.task import add_trial_columns
 
-    loaded = load_trials_table(one, eid)
+    loaded = load_trials_table(one, eid, collection)
     with faults_of(eid, "_ibl_trials.table.pqt"):
         return add_trial_columns(
             loaded, max_unusable_share=settings.thresholds.max_unusable_trial_share
@@ -176,13 +178,16 @@ def measure_performance(trials: pd.DataFrame, session: Row, settings: Settings) 
     )
 
 
-def read_wheel(one: Any, eid: str, settings: Settings) -> WheelTrace:
+def read_wheel(
+    one: Any, eid: str, settings: Settings, collection: str | None = None
+) -> WheelTrace:
     """The wheel as far as it can be used; see `iblnm.io.wheel.load_wheel_trace`."""
     from iblnm.io.wheel import load_wheel_trace
 
     return load_wheel_trace(
         one,
         eid,
+        collection=collection,
         max_fault_share=settings.thresholds.max_wheel_fault_share,
         max_speed_rad_s=settings.wheel.max_speed_rad_s,
     )

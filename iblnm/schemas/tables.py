@@ -59,6 +59,10 @@ SESSIONS = Table(
         Column("extended_qc", "str", "Extended quality control of Alyx, as JSON"),
         Column("session_json", "str", "Free-form JSON of the session on Alyx"),
         Column("has_record", "bool", "Whether an Alyx record was found"),
+        Column("task_collection", "str", "Folder of the task: trials, wheel and camera"),
+        Column("task_part", "str", "Part of the protocol that is this task's"),
+        Column("task_reason", "str", "Why this task, in words"),
+        Column("task_rivals", LIST, "Other collections that could have been meant"),
     ),
 )
 

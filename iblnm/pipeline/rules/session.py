@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from iblnm.archive.sessions import session_types
 from iblnm.config import Settings
 from iblnm.io.fibers import describe_fiber_table
 from iblnm.io.stamps import days_apart, seconds_between
@@ -212,7 +213,9 @@ class InvalidSessionType(RuleError):
 )
 def invalid_session_type(session_row: Row, settings: Settings) -> Finding:
     row = as_row(session_row)
-    protocol, kind = get(row, "task_protocol"), get(row, "session_type")
+    # of chained tasks the one that is used
+    protocol = get(row, "task_part") or get(row, "task_protocol")
+    kind = get(row, "session_type")
     known = settings.session_type_words
     if protocol is None and kind is not None:
         if kind in known.values():
@@ -220,7 +223,7 @@ def invalid_session_type(session_row: Row, settings: Settings) -> Finding:
         return Finding(False, 0.0, f"The session type {kind} is none of {join(known.values())}.")
     if protocol is None:
         return Finding(False, 0.0, "No task protocol is recorded; exactly 1 type is expected.")
-    found = sorted({known[word] for word in known if word in protocol})
+    found = session_types(protocol, settings)
     rejected = [word for word in settings.rejected_protocol_words if word in protocol]
     if rejected:
         return Finding(
@@ -234,6 +237,38 @@ def invalid_session_type(session_row: Row, settings: Settings) -> Finding:
         f"The protocol {protocol} names {len(found)} session types"
         f"{': ' + join(found) if found else ''}; exactly 1 is expected.",
     )
+
+
+class AmbiguousTask(RuleError):
+    """Several tasks of the session could be the one that is meant."""
+
+
+@rule(
+    AmbiguousTask,
+    asset="session",
+    level="session",
+    severity="WARN",
+    threshold=lambda _: 0.0,
+    unit="tasks",
+    description=(
+        "One task of the session has the trials, with wheel and camera on the same clock; of "
+        "several tasks with choices one is taken, and the others are named."
+    ),
+)
+def ambiguous_task(session_row: Row) -> Finding:
+    row = as_row(session_row)
+    collection, reason = get(row, "task_collection"), get(row, "task_reason")
+    if collection is None:
+        return not_evaluated("the session lists no trials")
+    rivals = get_list(row, "task_rivals")
+    if rivals:
+        return Finding(
+            False,
+            float(len(rivals)),
+            f"{len(rivals)} other tasks could be meant: {join(rivals)}. {collection} is used: "
+            f"{reason}.",
+        )
+    return Finding(True, 0.0, f"The task is {collection}: {reason}.")
 
 
 class InvalidTargetNM(RuleError):

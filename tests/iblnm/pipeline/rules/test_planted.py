@@ -88,6 +88,9 @@ FAULTLESS: dict[str, dict[str, Any]] = {
         "hemisphere_alyx": ["l", "r"],
         "n_insertions": 2,
         "datasets": _DATASETS,
+        "task_collection": "alf/task_00",
+        "task_reason": "the only one",
+        "task_rivals": [],
     },
     "sessions": {
         "eid": ["a", "b"],
@@ -186,6 +189,7 @@ PLANTED = {
     "data_not_listed": Planted(_all_but("mp4"), 1, 0),
     "true_duplicate_session": Planted({"start_time": ["2024-01-01T09:00:00"] * 2}, 1, 0),
     "insufficient_trials": Planted(dict(_trials(89)), 89, 90),
+    "ambiguous_task": Planted({"task_rivals": ["alf"]}, 1, 0),
     "choice_sign": Planted({"choice": -_TRIALS["choice"]}, 200, 0),
     "unusable_trials": Planted(
         {

@@ -1,0 +1,222 @@
+"""Which files of a session belong to its task: decided here, and nowhere else.
+
+A day may chain several tasks, and one task may be restarted. Each has a folder of its own
+(``alf/task_00``, ``alf/task_01``, ...) and its own clock, so that trials, wheel and camera are
+taken from one of them and are never mixed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from iblnm.archive.datasets import Dataset, session_datasets, without_revision
+from iblnm.archive.records import records_of
+from iblnm.errors import DataError
+
+TRIALS = "_ibl_trials.table.pqt"
+WHEEL_POSITION = "_ibl_wheel.position.npy"
+WHEEL_TIMES = "_ibl_wheel.timestamps.npy"
+CAMERA_TIMES = "_ibl_leftCamera.times.npy"
+TRIALS_PATTERNS = (f"alf/{TRIALS}", f"alf/task_*/{TRIALS}")
+# the whole of a session, or one of its tasks
+_COLLECTION = re.compile(r"alf(/task_(?P<number>\d+))?")
+_NO_CHOICE = ("passive", "habituation", "histology", "spontaneous")
+# a table of less than half the size is that of a task that was broken off
+_SAME_SIZE = 0.5
+
+
+@dataclass(frozen=True)
+class TaskFiles:
+    """The task of a session.
+
+    Parameters
+    ----------
+    collection : str or None
+        Folder of its trials, wheel and camera; None if the session lists no trials.
+    protocol : str or None
+        Its part of the protocol of the session, where that is known.
+    reason : str
+        Why this one, in words.
+    rivals : tuple of str
+        Other collections that could have been meant.
+    """
+
+    collection: str | None
+    protocol: str | None
+    reason: str
+    rivals: tuple[str, ...] = ()
+
+
+def protocols_of(text: str | None) -> list[str]:
+    """Protocols of the tasks of a session, in their order.
+
+    Examples
+    --------
+    >>> protocols_of("_iblrig_tasks_biasedChoiceWorld8.1/_iblrig_tasks_passiveChoiceWorld8.1")
+    ['_iblrig_tasks_biasedChoiceWorld8.1', '_iblrig_tasks_passiveChoiceWorld8.1']
+    """
+    return [part.strip() for part in re.split(r"[/,;]", text or "") if part.strip()]
+
+
+def has_choices(protocol: str) -> bool:
+    """Whether the animal chooses in a task."""
+    return not any(word in protocol.lower() for word in _NO_CHOICE)
+
+
+def choose_task(
+    datasets: Sequence[Dataset],
+    protocol: str | None = None,
+    described: Mapping[str, str] | None = None,
+) -> TaskFiles:
+    """Choose the task of a session.
+
+    A task with choices stands before one without (passive, habituation); of several the first
+    with a whole trials table, that has a wheel, and then the larger one, is taken.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+    protocol : str, optional
+        Of the session: that of each task, separated by slashes.
+    described : mapping, optional
+        From collection to protocol, as the experiment description says.
+
+    Returns
+    -------
+    TaskFiles
+    """
+    used = {found.name: found for found in datasets if found.default}
+    found = sorted(_collections(used, TRIALS))
+    parts = protocols_of(protocol)
+    names = {collection: _protocol(collection, parts, described or {}) for collection in found}
+    if not found:
+        return TaskFiles(None, None, "the session lists no trials")
+    if len(found) == 1:
+        return TaskFiles(found[0], names[found[0]], "the only one with trials")
+    with_choices = [name for name in found if has_choices(names[name] or "")]
+    candidates = with_choices or found
+    largest = max(_size(used, name) for name in candidates)
+
+    def standing(collection: str) -> tuple:
+        size = _size(used, collection)
+        n_wheel = sum(f"{collection}/{name}" in used for name in (WHEEL_POSITION, WHEEL_TIMES))
+        return size >= _SAME_SIZE * largest, n_wheel, size
+
+    chosen = max(candidates, key=standing)  # the first of equals
+    own = used[f"{chosen}/{TRIALS}"]
+    rivals = tuple(
+        name
+        for name in candidates
+        if name != chosen and not _is_same(used[f"{name}/{TRIALS}"], own)
+    )
+    return TaskFiles(chosen, names[chosen], _reason(chosen, found, candidates, rivals), rivals)
+
+
+def task_of(one: Any, eid: str) -> TaskFiles:
+    """The task of a session of an archive; see `choose_task`.
+
+    Raises
+    ------
+    UnknownSessionError
+        If the archive does not know the session.
+    """
+    datasets = session_datasets(one, eid)
+    names = [found.name for found in datasets if found.name.endswith(f"/{TRIALS}")]
+    if len(set(names)) < 2:
+        return choose_task(datasets)
+    return choose_task(datasets, session_protocol(one, eid), described_tasks(one, eid))
+
+
+def known_collection(session: Mapping[str, Any] | Any) -> str | None:
+    """Collection of the task as a row of the sessions table has it; None where it has none."""
+    value = session.get("task_collection")
+    return value if isinstance(value, str) and value else None
+
+
+def wheel_collections(datasets: Iterable[str]) -> list[str]:
+    """Collections of a list of datasets that have a wheel."""
+    return sorted(_collections(map(without_revision, datasets), WHEEL_POSITION))
+
+
+def task_collections(datasets: Iterable[str]) -> list[str]:
+    """Collections of a list of datasets that have trials or a wheel.
+
+    Examples
+    --------
+    >>> task_collections(["alf/task_00/#2024-01-01#/_ibl_trials.table.pqt", "alf/other.npy"])
+    ['alf/task_00']
+    """
+    names = [without_revision(name) for name in datasets]
+    files = (TRIALS, WHEEL_POSITION, WHEEL_TIMES)
+    return sorted({folder for file in files for folder in _collections(names, file)})
+
+
+def session_protocol(one: Any, eid: str) -> str | None:
+    """Protocol of a session, of its record or else of the tables of ONE."""
+    try:
+        record = records_of(one).session(eid) or {}
+    except DataError:  # the session itself fails of it
+        record = {}
+    if record.get("task_protocol") or not hasattr(one, "get_details"):
+        return record.get("task_protocol")
+    return dict(one.get_details(eid)).get("task_protocol")
+
+
+def described_tasks(one: Any, eid: str) -> dict[str, str]:
+    """Collection to protocol, as the experiment description names the tasks."""
+    from iblnm.archive.datasets import dataset_path
+    from iblnm.io.regions import DESCRIPTION, read_description
+
+    try:
+        path = dataset_path(one, eid, DESCRIPTION)
+        content = {} if path is None else read_description(path, eid=eid)
+    except DataError:  # the stage that needs the fibers of it names the fault
+        return {}
+    tasks = content.get("tasks")
+    found = {}
+    for task in tasks if isinstance(tasks, list) else []:
+        for protocol, details in task.items() if isinstance(task, dict) else ():
+            raw = details.get("collection") if isinstance(details, dict) else None
+            number = re.fullmatch(r"raw_task_data_(\d+)", str(raw))
+            found[f"alf/task_{number[1]}" if number else "alf"] = str(protocol)
+    return found
+
+
+def _collections(used: Iterable[str], file: str) -> set[str]:
+    folders = (name.rpartition("/") for name in used)
+    return {
+        folder for folder, _, name in folders if name == file and _COLLECTION.fullmatch(folder)
+    }
+
+
+def _protocol(collection: str, parts: Sequence[str], described: Mapping[str, str]) -> str | None:
+    if collection in described:
+        return described[collection]
+    number = _COLLECTION.fullmatch(collection)["number"]
+    if number is None:
+        return parts[0] if len(parts) == 1 else None
+    return parts[int(number)] if int(number) < len(parts) else None
+
+
+def _size(used: Mapping[str, Dataset], collection: str) -> float:
+    size = used[f"{collection}/{TRIALS}"].size
+    return 0.0 if size is None else float(size)
+
+
+def _is_same(one: Dataset, other: Dataset) -> bool:
+    return one.hash is not None and (one.hash, one.size) == (other.hash, other.size)
+
+
+def _reason(
+    chosen: str, found: Sequence[str], candidates: Sequence[str], rivals: Sequence[str]
+) -> str:
+    if len(candidates) == 1:
+        return f"the only one of {', '.join(found)} whose task has choices"
+    if not rivals:
+        return f"the tables of {', '.join(candidates)} are the same"
+    return (
+        f"of {', '.join(candidates)} the one with a whole trials table and a wheel, or the larger"
+    )
