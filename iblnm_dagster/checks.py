@@ -77,14 +77,12 @@ def _duplicate_check(rule: Rule) -> AssetChecksDefinition:
         sessions: pd.DataFrame,
         settings: ResourceParam[Settings],
     ) -> AssetCheckResult:
-        from iblnm.pipeline.selection import with_performance
+        from iblnm.pipeline.selection import with_stored_performance
         from iblnm.pipeline.standing import current_duplicate_candidates
 
-        performance = SessionStore(settings).collect("performance")
         outcomes = outcomes_of(context.instance, settings)
-        candidates = current_duplicate_candidates(
-            outcomes, with_performance(sessions, performance)
-        )
+        known = with_stored_performance(sessions, SessionStore(settings))
+        candidates = current_duplicate_candidates(outcomes, known)
         return _result(rule.asset, rule.evaluate(settings, sessions=candidates))
 
     return find_duplicates

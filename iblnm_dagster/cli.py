@@ -136,7 +136,7 @@ def sync(add_folders: bool) -> None:
         _tell_of_unlisted_folders(settings)
 
 
-@cli.command("catalog")
+@cli.command("catalogue")
 def catalog() -> None:
     """Rebuild the tables over all sessions."""
     from iblnm_dagster.instance import open_instance

@@ -88,9 +88,9 @@ def open_source(settings: Settings, *, max_total_s: float | None = None) -> Any:
     from iblnm.archive.local_changes import LocalChanges
 
     if settings.is_demo:
-        from iblnm.demo import ensure_archive
+        from iblnm.demo import ensure_demo
 
-        ensure_archive(settings.cache_dir, seed=settings.demo_seed)
+        ensure_demo(settings)
     return LocalChanges(settings.cache_dir, settings.project)
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _COLORS = {STATES[0]: 0, STATES[1]: 1, STATES[2]: 2}
 _PALETTE = ("#3a7d44", "#e0a030", "#c9c9c9", "#ffffff")
+_NOT_NOTED = "not noted"
+_ANNOTATED_REGIONS = 12
 
 
 def overview_figures(
@@ -26,7 +28,7 @@ def overview_figures(
     sessions, insertions, units : DataFrame
         Tables over all sessions.
     """
-    conditions = sessions.set_index("eid")["condition"].astype(object).fillna("not noted")
+    conditions = sessions.set_index("eid")["condition"].astype(object).fillna(_NOT_NOTED)
     return {
         "dataset_status": status_figure(sessions),
         "insertions": insertions_figure(insertions, conditions),
@@ -47,17 +49,20 @@ def _axes(width: float, height: float) -> tuple[Figure, Any]:
 def status_codes(sessions: pd.DataFrame) -> np.ndarray:
     """(sessions, 38) codes: 0 there, 1 extraction error or no, 2 missing, 3 not known."""
 
-    def code(value: Any) -> int:
+    def code(name: str, value: Any) -> int:
         if value is None or value is pd.NA or value != value:
             return 3
         if isinstance(value, bool | np.bool_):
             return 0 if value else 2
         if value in _COLORS:
             return _COLORS[value]
+        if name.endswith("_sorter") and not value:
+            return 2
         return 0 if value else 3
 
+    rows = sessions[list(STATUS_COLUMNS)].to_numpy(object)
     return np.array(
-        [[code(value) for value in row] for row in sessions[list(STATUS_COLUMNS)].to_numpy(object)]
+        [[code(*item) for item in zip(STATUS_COLUMNS, row, strict=True)] for row in rows]
     ).reshape(len(sessions), len(STATUS_COLUMNS))
 
 
@@ -77,7 +82,7 @@ def status_figure(sessions: pd.DataFrame) -> Figure:
     )
     axes.set_xticks(range(len(STATUS_COLUMNS)), STATUS_COLUMNS, rotation=90, fontsize=7)
     axes.set_ylabel(f"session (n = {len(sessions)})")
-    names = ("there", "extraction error", "missing, or no", "not known")
+    names = ("there", "extraction error", "missing, or no", "not known, or not to be asked")
     handles = [Patch(fc=c, ec="0.5", label=n) for c, n in zip(_PALETTE, names, strict=True)]
     axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False)
     return figure
@@ -100,16 +105,23 @@ def units_figure(units: pd.DataFrame, conditions: pd.Series) -> Figure:
 
 
 def _stacked(table: pd.DataFrame, by: str, what: str) -> Figure:
-    counts = pd.crosstab(table[by].astype(object), table["condition"].fillna("not noted"))
-    figure, axes = _axes(3 + 0.35 * max(len(counts), 1), 3.5)
+    from matplotlib.ticker import MaxNLocator
+
+    counts = pd.crosstab(table[by].astype(object), table["condition"].fillna(_NOT_NOTED))
+    noted = [condition for condition in counts if condition != _NOT_NOTED]
+    figure, axes = _axes(4 + 0.3 * max(len(counts), 1), 3.5)
     bottom = np.zeros(len(counts))
-    for condition in counts:
-        axes.bar(range(len(counts)), counts[condition], bottom=bottom, label=condition)
+    for condition in [*noted, *counts.columns.difference(noted)]:
+        color = "0.75" if condition == _NOT_NOTED else f"C{noted.index(condition)}"
+        axes.bar(
+            range(len(counts)), counts[condition], bottom=bottom, label=condition, color=color
+        )
         bottom += counts[condition].to_numpy()
     axes.set_xticks(range(len(counts)), counts.index, rotation=90)
     axes.set_ylabel(f"{what} (n = {len(table)})")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     if len(counts):
-        axes.legend(frameon=False, fontsize=7)
+        axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -128,9 +140,13 @@ def pairs_figure(units: pd.DataFrame) -> Figure:
     pairs = pair_counts(units)
     figure, axes = _axes(5, 4)
     if len(pairs):
-        image = axes.imshow(np.log10(1 + pairs), cmap="viridis")
+        image = axes.imshow(np.log10(1 + pairs), cmap="viridis", vmin=0)
         figure.colorbar(image, label="log10(1 + pairs)")
         axes.set_xticks(range(len(pairs)), pairs.columns, rotation=90)
         axes.set_yticks(range(len(pairs)), pairs.columns)
-    axes.set_title("units recorded at once", fontsize=9)
+    if len(pairs) <= _ANNOTATED_REGIONS:
+        for (row, column), n in np.ndenumerate(pairs.to_numpy()):
+            color = "k" if np.log10(1 + n) > 0.7 * image.get_clim()[1] else "w"
+            axes.text(column, row, f"{n:,}", ha="center", va="center", fontsize=7, color=color)
+    axes.set_title("pairs of units recorded at once", fontsize=9)
     return figure

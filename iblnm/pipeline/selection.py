@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 import iblnm.errors
 from iblnm.config import Settings
 from iblnm.errors import DataError, IblnmError
-from iblnm.pipeline.graph import essential_stages
+from iblnm.pipeline.graph import essential_stages, is_stage
 from iblnm.pipeline.labels import label_sessions
 from iblnm.pipeline.rules import RULES, error_types, umbrella_types
 from iblnm.pipeline.rules.cohort import used_of_day
@@ -24,6 +24,9 @@ from iblnm.pipeline.rules.values import (
     lists_agree,
 )
 from iblnm.schemas.selection import SESSION_SELECTION
+
+if TYPE_CHECKING:
+    from iblnm.storage.store import SessionStore
 
 Criterion = str | float | Collection | Literal[False] | None
 _NEEDED = {"extracted_task", "extracted_photometry_signal"}
@@ -429,3 +432,10 @@ def with_performance(sessions: pd.DataFrame, performance: pd.DataFrame) -> pd.Da
     names = ["fraction_correct", "contrasts"]
     own = performance[["eid", *names]]
     return sessions.drop(columns=names, errors="ignore").merge(own, on="eid", how="left")
+
+
+def with_stored_performance(sessions: pd.DataFrame, store: SessionStore) -> pd.DataFrame:
+    """As `with_performance`; unchanged if the group that is run has no such stage."""
+    if not is_stage("performance"):
+        return sessions
+    return with_performance(sessions, store.collect("performance"))

@@ -48,19 +48,17 @@ def current_matrix(
         Schema `iblnm.schemas.QC_MATRIX`.
     """
     evaluations, attempts = outcomes.evaluations(), outcomes.attempts()
-    candidates = _duplicate_candidates(evaluations, attempts, sessions)
-    known = sessions["eid"][sessions["eid"].isin(list(eids))]
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    duplicates = duplicate_outcomes(known, candidates, settings, now)
-    duplicates["result"] = duplicates["outcome"].replace("warn", "fail")
-    columns = list(evaluations.columns)
-    matrix = complete_matrix(
-        pd.concat([evaluations, duplicates[columns].astype(object)], ignore_index=True),
-        attempts,
-        eids,
-        [*session_rules(), RULES[DUPLICATES]],
-    )
-    return apply_labels(matrix, labels)
+    rules = session_rules()
+    if RULES[DUPLICATES] in running_rules():
+        candidates = _duplicate_candidates(evaluations, attempts, sessions)
+        known = sessions["eid"][sessions["eid"].isin(list(eids))]
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        duplicates = duplicate_outcomes(known, candidates, settings, now)
+        duplicates["result"] = duplicates["outcome"].replace("warn", "fail")
+        duplicates = duplicates[list(evaluations.columns)].astype(object)
+        evaluations = pd.concat([evaluations, duplicates], ignore_index=True)
+        rules.append(RULES[DUPLICATES])
+    return apply_labels(complete_matrix(evaluations, attempts, eids, rules), labels)
 
 
 def current_duplicate_candidates(outcomes: OutcomeStore, sessions: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from iblnm.pipeline.graph import stage_names
 from iblnm.pipeline.matrix import STANDINGS, session_standings
 from iblnm.pipeline.outcomes import OutcomeStore
 from iblnm.pipeline.qc_summary import other_limits, pass_share
-from iblnm.pipeline.selection import with_performance
+from iblnm.pipeline.selection import with_stored_performance
 from iblnm.pipeline.standing import current_matrix
 from iblnm.storage.store import SessionStore
 
@@ -105,7 +105,7 @@ def format_summary(
 
     labels = labels_in_force(settings)
     store = SessionStore(settings)
-    sessions = with_performance(sessions_table(store, labels), store.collect("performance"))
+    sessions = with_stored_performance(sessions_table(store, labels), store)
     matrix = current_matrix(outcomes, eids, sessions, labels, settings)
     recordings = int(sessions["n_recordings"].sum())
     names = ("stored", "passed", "warned", "blocked", "failed", "absent")

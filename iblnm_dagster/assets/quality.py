@@ -44,14 +44,14 @@ def qc_matrix(
     context: AssetExecutionContext, sessions: pd.DataFrame, settings: ResourceParam[Settings]
 ):
     from iblnm.pipeline.labels import labels_in_force
-    from iblnm.pipeline.selection import with_performance
+    from iblnm.pipeline.selection import with_stored_performance
     from iblnm.pipeline.standing import current_matrix
     from iblnm.storage.store import SessionStore
 
     verdicts = labels_in_force(settings)
     outcomes = outcomes_of(context.instance, settings)
     eids = known_sessions(context.instance)
-    sessions = with_performance(sessions, SessionStore(settings).collect("performance"))
+    sessions = with_stored_performance(sessions, SessionStore(settings))
     return QC_MATRIX.validate(current_matrix(outcomes, eids, sessions, verdicts, settings))
 
 
