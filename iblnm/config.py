@@ -331,6 +331,13 @@ class Settings(BaseSettings):
     valid_lines: tuple[str, ...] = _LINES
     excluded_subjects: tuple[str, ...] = _EXCLUDED_SUBJECTS
     dataset_categories: dict[str, tuple[str, ...]] = _DATASET_CATEGORIES
+    missing_modality: dict[str, Literal["ERROR", "WARN", "not expected"]] = {
+        "trials": "ERROR",
+        "photometry": "ERROR",
+        "wheel": "WARN",
+        "video": "WARN",
+    }
+    """How bad it is that a session has no data of a modality."""
     target_colors: dict[str, str] = _TARGET_COLORS
     session_type_colors: dict[str, str] = _SESSION_TYPE_COLORS
     qc_scores: dict[str, float] = {"PASS": 1.0, "WARNING": 0.66, "CRITICAL": 0.33, "FAIL": 0.0}

@@ -14,9 +14,13 @@ from iblnm.errors import IblnmError, SettingsError
 from iblnm.pipeline.hand_made import read_hand_made
 from iblnm.setting_mistakes import misspelt_variables
 from iblnm_dagster.declared import AnalyseCommand, reference
+from iblnm_dagster.own_archive import TellingCommands, init, ready_tables
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
+@click.group(
+    cls=TellingCommands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99},
+)
 def cli() -> None:
     """Fiber-photometry pipeline of the IBL neuromodulators project.
 
@@ -77,6 +81,11 @@ def demo(workers: int) -> None:
 @click.option(
     "--catalogue/--no-catalogue", "catalog", default=True, help="Update the tables afterwards."
 )
+@click.option(
+    "--make-tables",
+    is_flag=True,
+    help="For a folder without tables of ONE: make them beside the outputs, without asking.",
+)
 def batch(
     which: str,
     eids: Path | None,
@@ -86,6 +95,7 @@ def batch(
     workers: int,
     shard: str | None,
     catalog: bool,
+    make_tables: bool,
 ) -> None:
     """Run many sessions in warm workers.
 
@@ -93,8 +103,10 @@ def batch(
     The exit code is 1 if something broke (an unexpected error, a worker that died), and 0
     if every session was processed, even where a rule blocked it or its files are damaged.
     """
+    settings = get_settings()
+    ready_tables(settings, make=make_tables)
     _batch(
-        get_settings(),
+        settings,
         which=which,
         eids=eids,
         assets=assets,
@@ -120,6 +132,7 @@ def sync(add_folders: bool) -> None:
     from iblnm_dagster.selection import changed_sessions, discover_sessions
 
     settings = get_settings()
+    ready_tables(settings, make=False)
     if add_folders:
         _add_folders(settings)
     with open_instance(settings) as instance:
@@ -388,12 +401,14 @@ def _batch(
 
 def _add_folders(settings: Settings) -> None:
     from iblnm.archive.local_folders import add_folders, unlisted_folders
+    from iblnm.archive.own_tables import tables_dir
 
     if settings.one_mode != "local":
         raise click.UsageError("--add-folders is for a local archive; Alyx lists its sessions")
     report = add_folders(
         settings.cache_dir,
-        unlisted_folders(settings.cache_dir),
+        unlisted_folders(settings.cache_dir, tables_dir(settings)),
+        tables=tables_dir(settings),
         settle_s=settings.sync.settle_s,
         project=settings.project,
     )
@@ -404,8 +419,9 @@ def _add_folders(settings: Settings) -> None:
 
 def _tell_of_unlisted_folders(settings: Settings) -> None:
     from iblnm.archive.local_folders import unlisted_folders
+    from iblnm.archive.own_tables import tables_dir
 
-    places = unlisted_folders(settings.cache_dir)
+    places = unlisted_folders(settings.cache_dir, tables_dir(settings))
     if places:
         click.echo(
             f"session folders that are not in sessions.pqt: {len(places)}, the first is "
@@ -440,6 +456,7 @@ def _update_catalogue(settings: Settings, instance) -> None:
     update_tables(build_defs(settings), instance)
 
 
+cli.add_command(init)
 cli.add_command(reference)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from iblnm.config import get_settings
+from iblnm_dagster.own_archive import TellingCommand
 
 
-class AnalyseCommand(click.Command):
+class AnalyseCommand(TellingCommand):
     """A command whose help ends with the analyses, as they are declared now."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from iblnm.archive.own_tables import need_tables
 from iblnm.config import get_settings
-from iblnm.errors import MissingFileError, UnreadableFileError
+from iblnm.errors import UnreadableFileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ def connect(settings: Settings) -> Any:
         from iblnm.demo import ensure_demo
 
         ensure_demo(settings)
-    client = _open_local(settings.cache_dir)
+    client = _open_local(settings.cache_dir, need_tables(settings))
     client.revision_before = settings.revision_before
     client.verified_dir = settings.root / ".verified"
     return client
@@ -55,14 +56,7 @@ def _get_default_connection() -> Any:
     return connect(get_settings())
 
 
-def _open_local(cache_dir: Path) -> Any:
-    for name in ("sessions.pqt", "datasets.pqt"):
-        if not (cache_dir / name).is_file():
-            raise MissingFileError(
-                f"{cache_dir} is no ONE cache: it has no {name}; set IBLNM_ONE_CACHE_DIR to a "
-                "folder with ONE tables, or make them with one.alf.cache.make_parquet_db",
-                path=cache_dir / name,
-            )
+def _open_local(cache_dir: Path, tables: Path) -> Any:
     import pyarrow as pa
     from one.api import One
 
@@ -70,19 +64,19 @@ def _open_local(cache_dir: Path) -> Any:
         warnings.filterwarnings("error", message="No cache tables found")
         try:
             # the factory ONE() would look up Alyx parameters in the user's home for this folder
-            client = One(cache_dir=cache_dir, mode="local")
+            client = One(cache_dir=cache_dir, tables_dir=tables, mode="local")
         except (UserWarning, pa.ArrowException, OSError, KeyError) as error:
             raise UnreadableFileError(
-                f"the ONE tables of {cache_dir} cannot be read: {error}",
-                path=cache_dir / "sessions.pqt",
+                f"the ONE tables of {tables} cannot be read: {error}",
+                path=tables / "sessions.pqt",
             ) from error
     # ONE leaves out a table that is not its own, and no session would have any file
     loaded = client._cache["_meta"]["raw"]
     for name in ("sessions", "datasets"):
         if "date_created" not in loaded.get(name, {}):
             raise UnreadableFileError(
-                f"no table of ONE in {cache_dir}: its metadata have no date_created; make it "
+                f"no table of ONE in {tables}: its metadata have no date_created; make it "
                 "with one.alf.cache.make_parquet_db, or save it with iblutil.io.parquet.save",
-                path=cache_dir / f"{name}.pqt",
+                path=tables / f"{name}.pqt",
             )
     return client

@@ -38,13 +38,16 @@ class LocalChanges:
     Parameters
     ----------
     cache_dir : Path
-        With ONE's tables.
+        Root of the archive.
     project : str
         Sessions of other projects are left out; one without any project is not.
+    tables : Path, optional
+        Folder of ONE's tables; by default that of the archive.
     """
 
-    def __init__(self, cache_dir: Path, project: str):
+    def __init__(self, cache_dir: Path, project: str, tables: Path | None = None):
         self._cache_dir = cache_dir
+        self._tables = cache_dir if tables is None else tables
         self._project = project
         self._records = LocalRecords(cache_dir / ".alyx")
         self._loaded: list[tuple[int, int]] = []
@@ -117,7 +120,7 @@ class LocalChanges:
         return record_fingerprint({**record, "data_dataset_session_related": []}), record
 
     def _load(self) -> None:
-        paths = [self._cache_dir / name for name in _TABLES]
+        paths = [self._tables / name for name in _TABLES]
         found = [_stat(str(path)) for path in paths]
         if found == self._loaded:
             return

@@ -48,13 +48,15 @@ class AddedFolders:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def unlisted_folders(cache_dir: Path) -> list[str]:
+def unlisted_folders(cache_dir: Path, tables: Path | None) -> list[str]:
     """Session folders with datasets that ``sessions.pqt`` does not list.
 
     Parameters
     ----------
     cache_dir : Path
         Root of the archive: ``[lab/Subjects/]subject/date/number`` below it.
+    tables : Path or None
+        Folder of the tables of ONE; without, all are unlisted.
 
     Returns
     -------
@@ -66,13 +68,13 @@ def unlisted_folders(cache_dir: Path) -> list[str]:
     UnreadableFileError
         If the table cannot be read.
     """
-    sessions, _ = read_one_table(cache_dir / "sessions.pqt")
+    sessions = None if tables is None else read_one_table(tables / "sessions.pqt")[0]
     listed = set() if sessions is None else set(session_places(sessions))
     return sorted(place for place in _folders(cache_dir) if place not in listed)
 
 
 def add_folders(
-    cache_dir: Path, places: Iterable[str], *, settle_s: float, project: str
+    cache_dir: Path, places: Iterable[str], *, tables: Path, settle_s: float, project: str
 ) -> AddedFolders:
     """Add rows of session folders to the tables of ONE; the rows that are there stay.
 
@@ -85,6 +87,8 @@ def add_folders(
     cache_dir : Path
     places : iterable of str
         See `unlisted_folders`.
+    tables : Path
+        Folder of the tables.
     settle_s : float
         A folder with a file changed since then is left out: it may be being copied [s].
     project : str
@@ -104,16 +108,17 @@ def add_folders(
         If another process is writing the tables.
     """
     report = AddedFolders()
-    with locked(cache_dir / ".alyx" / "mirror", timeout_s=_LOCK_TIMEOUT_S):
-        tables = {name: read_one_table(cache_dir / f"{name}.pqt") for name in _TABLES}
-        for name, (table, _) in tables.items():
+    place_of_lock = cache_dir / ".alyx" / "mirror" if tables == cache_dir else tables / "tables"
+    with locked(place_of_lock, timeout_s=_LOCK_TIMEOUT_S):
+        former = {name: read_one_table(tables / f"{name}.pqt") for name in _TABLES}
+        for name, (table, _) in former.items():
             if table is None:
-                path = cache_dir / f"{name}.pqt"
+                path = tables / f"{name}.pqt"
                 raise MissingFileError("the archive has no such table of ONE", path=path)
-        known = {str(eid) for eid in tables["sessions"][0].index}
+        known = {str(eid) for eid in former["sessions"][0].index}
         records = _records(cache_dir)
         rows: dict[str, list[dict[str, Any]]] = {"sessions": [], "datasets": []}
-        homes = {(cache_dir / place).resolve() for place in session_places(tables["sessions"][0])}
+        homes = {(cache_dir / place).resolve() for place in session_places(former["sessions"][0])}
         for place in places:
             fault = _fault_of_place(cache_dir / place, homes)
             if fault:
@@ -139,8 +144,8 @@ def add_folders(
         if report.added:
             # the datasets first, so that no listed session is without its files
             for name in ("datasets", "sessions"):
-                old, metadata = tables[name]
-                path, new = cache_dir / f"{name}.pqt", _append(old, rows[name])
+                old, metadata = former[name]
+                path, new = tables / f"{name}.pqt", _append(old, rows[name])
                 write_one_table(path, new, old, metadata, f"folders of {cache_dir}")
     return report
 
@@ -247,8 +252,18 @@ def _dataset_rows(folder: Path, eid: str) -> list[dict[str, Any]]:
 
 
 def _append(old: pd.DataFrame, rows: list[dict[str, Any]]) -> pd.DataFrame:
-    new = pd.DataFrame(rows).set_index(list(old.index.names)).reindex(columns=old.columns)
+    new = pd.DataFrame(rows).set_index(list(old.index.names))
+    if not len(old):
+        return _typed(new)
+    new = new.reindex(columns=old.columns)
     for name in old.select_dtypes("bool"):
         new[name] = new[name].eq(True)  # tables of other versions have flags that are not known
     new = new.astype(old.dtypes.to_dict())
     return pd.concat([old, new]).sort_index()
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    from one.alf.cache import DATASETS_COLUMNS, SESSIONS_COLUMNS
+
+    types = {**SESSIONS_COLUMNS, **DATASETS_COLUMNS, "default_revision": bool}
+    return table.astype({name: types[name] for name in table}).sort_index()

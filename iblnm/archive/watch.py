@@ -86,12 +86,13 @@ def open_source(settings: Settings, *, max_total_s: float | None = None) -> Any:
             settings = settings.model_copy(update={"remote": remote})
         return RemoteChanges(open_remote(settings), settings.project, max_total_s=max_total_s)
     from iblnm.archive.local_changes import LocalChanges
+    from iblnm.archive.own_tables import need_tables
 
     if settings.is_demo:
         from iblnm.demo import ensure_demo
 
         ensure_demo(settings)
-    return LocalChanges(settings.cache_dir, settings.project)
+    return LocalChanges(settings.cache_dir, settings.project, need_tables(settings))
 
 
 def observe(

@@ -137,26 +137,32 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "data_not_listed",
         ("data_not_listed",),
+        "The table of fiber locations is not registered.",
+        faults.omit("alf/photometry/photometryROI.locations.pqt"),
+    ),
+    Defect(
+        "missing_raw_video",
+        ("missing_raw_data",),
         "No video is registered.",
         faults.omit("raw_video_data/*"),
     ),
     Defect(
         "missing_raw_trials",
         ("missing_raw_data",),
-        "No raw task data are registered.",
-        faults.omit("*/_iblrig_taskData.raw.jsonable"),
+        "Neither raw nor extracted task data are registered.",
+        faults.omit("*/_iblrig_taskData.raw.jsonable", "alf/*_ibl_trials.table.pqt"),
     ),
     Defect(
         "missing_raw_photometry",
         ("missing_raw_data",),
-        "No raw frames are registered.",
-        faults.omit("raw_photometry_data/*fpData.raw.pqt"),
+        "Neither raw frames nor an extracted signal are registered.",
+        faults.omit("raw_photometry_data/*fpData.raw.pqt", "alf/photometry/*"),
     ),
     Defect(
         "missing_raw_wheel",
         ("missing_raw_data",),
-        "No raw wheel positions are registered.",
-        faults.omit("*/_iblrig_encoderPositions.raw.ssv"),
+        "Neither raw nor extracted wheel positions are registered.",
+        faults.omit("*/_iblrig_encoderPositions.raw.ssv", "alf/*_ibl_wheel.*"),
     ),
     Defect(
         "missing_extracted_trials",

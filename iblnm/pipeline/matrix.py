@@ -51,6 +51,7 @@ def complete_matrix(
 
     Notes
     -----
+    What a session has no data for is ``not evaluated``: running it again would not change it.
     Where a BLOCK check fails, the checks of what comes after it are ``not run`` too, even if
     they were evaluated on an earlier output that is still stored: the matrix is what running
     the session again would give.
@@ -62,21 +63,24 @@ def complete_matrix(
     stops = Stops(evaluations, attempts, eids, rules)
     for position, rule in enumerate(rules):
         void = stops.blocked_above(rule.asset)
-        for name in ("result", "value", "limit", "evaluated_at"):
+        for name in ("result", "value", "limit", "evaluated_at", "severity"):
             cells[name][void, position] = None
+        severity = cells["severity"][:, position]
+        severity[pd.isna(severity)] = rule.severity
         result = cells["result"][:, position]
         missing = pd.isna(result)
-        result[result == "fail"] = "warn" if rule.severity == "WARN" else "fail"
+        result[(result == "fail") & (severity == "WARN")] = "warn"
         result[missing] = "not run"
         if missing.any():
-            cells["message"][missing, position] = stops.reasons(rule)[missing]
+            reasons, is_absent = stops.reasons(rule)
+            cells["message"][missing, position] = reasons[missing]
+            result[missing & is_absent] = "not evaluated"
     cells["outcome"] = cells.pop("result")
     table = pd.DataFrame({name: values.ravel() for name, values in cells.items()})
     table["eid"] = np.repeat(np.array(eids, dtype=object), len(rules))
     for name, values in {
         "check": [rule.name for rule in rules],
         "asset": [rule.asset for rule in rules],
-        "severity": [rule.severity for rule in rules],
     }.items():
         table[name] = np.tile(np.array(values, dtype=object), len(eids))
     return QC_MATRIX.conform(table)
@@ -91,7 +95,7 @@ def _latest(
     columns = names.get_indexer(evaluations["check"])
     known = (rows >= 0) & (columns >= 0)
     cells = {}
-    for name in ("result", "value", "limit", "message", "evaluated_at"):
+    for name in ("result", "value", "limit", "message", "evaluated_at", "severity"):
         cells[name] = np.full((len(eids), len(rules)), None, dtype=object)
         cells[name][rows[known], columns[known]] = evaluations[name].to_numpy(object)[known]
     return cells
@@ -125,14 +129,16 @@ class Stops:
                 blocked |= pd.notna(self._blocking[name])
         return blocked
 
-    def reasons(self, rule: Rule) -> np.ndarray:
-        """In words, per session, why a rule was not evaluated."""
+    def reasons(self, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+        """In words, per session, why a rule was not evaluated; and whether for lack of data."""
         asset = rule.asset
         reason = np.full(len(self._eids), None, dtype=object)
+        is_absent = np.zeros(len(self._eids), dtype=bool)
 
-        def put(where: np.ndarray, texts: Iterable[str]) -> None:
+        def put(where: np.ndarray, texts: Iterable[str], *, absent: bool = False) -> None:
             where = where & pd.isna(reason)
             reason[where] = np.array(list(texts), dtype=object)[where] if where.any() else None
+            is_absent[where] = absent
 
         for name in (asset, *_above(asset)):
             attempts = self._attempts.get(name)
@@ -150,6 +156,7 @@ class Stops:
                     f"The session has no {name}: {m}." if m else f"The session has no {name}."
                     for m in message
                 ),
+                absent=True,
             )
         first = self._attempts.get("session")
         ran = np.zeros(len(self._eids), bool) if first is None else pd.notna(first[0])
@@ -158,7 +165,7 @@ class Stops:
         made = np.zeros(len(self._eids), bool) if own is None else own[0] == "stored"
         put(made, [f"{rule.name} of {asset} was not evaluated yet."] * len(reason))
         put(~made, [f"{asset} was not made yet."] * len(reason))
-        return reason
+        return reason, is_absent
 
     def _first_blocking_rule(
         self, evaluations: pd.DataFrame, rules: Sequence[Rule]

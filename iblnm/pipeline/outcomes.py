@@ -25,12 +25,21 @@ from iblnm.storage.database import run_script, schema_version, transaction
 
 State = Literal["stored", "no data", "blocked", "failed"]
 
-EVALUATION_COLUMNS = ("eid", "check", "result", "value", "limit", "message", "evaluated_at")
+EVALUATION_COLUMNS = (
+    "eid",
+    "check",
+    "result",
+    "value",
+    "limit",
+    "message",
+    "evaluated_at",
+    "severity",
+)
 ATTEMPT_COLUMNS = ("eid", "asset", "state", "error_type", "message", "traceback", "attempted_at")
 _SCHEMA = """
 CREATE TABLE evaluations (
     eid TEXT, "check" TEXT, result TEXT NOT NULL, value REAL, "limit" REAL, message TEXT,
-    evaluated_at TEXT NOT NULL, PRIMARY KEY (eid, "check")
+    evaluated_at TEXT NOT NULL, severity TEXT, PRIMARY KEY (eid, "check")
 ) WITHOUT ROWID;
 CREATE TABLE attempts (
     eid TEXT, asset TEXT, state TEXT NOT NULL, error_type TEXT, message TEXT, traceback TEXT,
@@ -83,7 +92,9 @@ class OutcomeStore:
     def record_evaluations(self, eid: str, outcomes: Iterable[Outcome]) -> None:
         """Store evaluations of rules of one session, together."""
         now = _now()
-        rows = [(eid, o.rule, o.result, o.value, o.limit, o.message, now) for o in outcomes]
+        rows = [
+            (eid, o.rule, o.result, o.value, o.limit, o.message, now, o.severity) for o in outcomes
+        ]
         self.insert_evaluations(rows)
 
     def insert_evaluations(self, rows: Iterable[tuple]) -> None:
@@ -114,7 +125,8 @@ class OutcomeStore:
     def evaluations(self) -> pd.DataFrame:
         """Latest evaluation of every rule of every session, columns `EVALUATION_COLUMNS`.
 
-        ``result`` is ``pass``, ``fail`` or ``not evaluated``.
+        ``result`` is ``pass``, ``fail`` or ``not evaluated``; ``severity`` is null in rows of an
+        earlier version, which are of the severity of their rule.
         """
         table = self._read("evaluations", EVALUATION_COLUMNS)
         return table.astype({"value": "float64", "limit": "float64"})
@@ -175,8 +187,11 @@ def decisive_error(error: BaseException) -> BaseException:
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
-    if not schema_version(connection):
-        run_script(connection, _SCHEMA, 1)
+    version = schema_version(connection)
+    if version == 0:
+        run_script(connection, _SCHEMA, 2)
+    elif version == 1:
+        run_script(connection, "ALTER TABLE evaluations ADD COLUMN severity TEXT", 2)
 
 
 def _now() -> str:

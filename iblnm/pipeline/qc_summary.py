@@ -50,7 +50,9 @@ def summarize(matrix: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
     }
     outcomes = pd.get_dummies(matrix["outcome"]).reindex(columns=list(_COUNTS), fill_value=False)
     outcomes.columns = list(_COUNTS.values())
-    counted = pd.concat([matrix[["eid", "check", "severity"]], outcomes.astype(int)], axis=1)
+    severity = matrix["check"].map({name: rule.severity for name, rule in RULES.items()})
+    keys = matrix[["eid", "check"]].assign(severity=severity.fillna(matrix["severity"]))
+    counted = pd.concat([keys, outcomes.astype(int)], axis=1)
     parts = []
     for scope, members in memberships.items():
         members = members[["eid", "group"]].astype(object)

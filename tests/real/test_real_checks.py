@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from iblnm.pipeline.groups import running_rules
+from iblnm.pipeline.matrix import session_standings
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -19,26 +20,16 @@ RAW_ONLY = (
 )
 
 # what only an Alyx record would tell; none came with the recordings
-NO_RECORD = {
-    "invalid_strain": ("warn", None),
-    "invalid_line": ("warn", None),
-    "invalid_session_length": ("warn", None),
-    "missing_insertion": ("warn", None),
-}
+NO_RECORD = {"invalid_strain", "invalid_line", "invalid_session_length", "missing_insertion"}
 # outcome and deciding value of all that is not passed
 BROKEN = {
     CQ002: {
-        **NO_RECORD,
-        "missing_raw_data": ("fail", 2.0),  # trials, wheel
-        "data_not_listed": ("warn", 2.0),  # raw video, raw channels
+        "missing_raw_data": ("warn", 2.0),  # wheel, video
         "missing_hemisphere": ("warn", 2.0),
         "psychometric_at_bound": ("warn", 1.0),  # contrasts of 50 and 100 % only
     },
     FIP_40: {
-        **NO_RECORD,
-        "missing_raw_data": ("fail", 2.0),
-        "data_not_listed": ("warn", 2.0),
-        "invalid_session_type": ("warn", 0.0),  # no protocol is recorded
+        "missing_raw_data": ("warn", 2.0),
         "invalid_brain_region": ("warn", 3.0),  # DLS, DMS, NAcc
         "missing_hemisphere": ("warn", 3.0),
         "missing_isosbestic": ("warn", 0.0),
@@ -46,21 +37,17 @@ BROKEN = {
         "psychometric_at_bound": ("warn", 1.0),
     },
     ZM_335: {
-        **NO_RECORD,
-        "missing_raw_data": ("fail", 3.0),
-        "data_not_listed": ("warn", 1.0),
+        "missing_raw_data": ("fail", 2.0),  # photometry, video
         "missing_brain_region": ("warn", 0.0),
         "incomplete_event_times": ("warn", 0.0),  # firstMovement_times in no trial
         "psychometric_at_bound": ("warn", 1.0),
     },
     **{
         eid: {
-            **NO_RECORD,
-            "missing_raw_data": ("fail", 2.0),
-            "missing_extracted_data": ("fail", 1.0),
-            "data_not_listed": ("warn", 2.0),
+            "missing_raw_data": ("fail", 3.0),  # trials, wheel, video
+            "missing_extracted_data": ("fail", 1.0),  # photometry
+            "data_not_listed": ("warn", 1.0),  # channels of the raw frames
             "missing_brain_region": ("warn", 0.0),
-            "invalid_session_type": ("warn", 0.0),
         }
         for eid in RAW_ONLY
     },
@@ -83,15 +70,17 @@ _NO_REGION = {
 }
 # rules that have nothing to look at in the session
 NOT_EVALUATED = {
-    CQ002: set(),
-    FIP_40: {
+    CQ002: NO_RECORD,
+    FIP_40: NO_RECORD
+    | {
+        "invalid_session_type",  # no protocol is recorded
         "block_structure_bug",
         "invalid_neuromodulator",
         "invalid_target_nm",
         "isosbestic_fit",
     },
-    ZM_335: _NO_REGION | {"negative_reaction_time"},
-    **dict.fromkeys(RAW_ONLY, _NO_REGION),
+    ZM_335: NO_RECORD | _NO_REGION | {"negative_reaction_time"},
+    **dict.fromkeys(RAW_ONLY, NO_RECORD | _NO_REGION | {"invalid_session_type"}),
 }
 # value that let a check pass, and its limit
 PASSED = {
@@ -132,14 +121,20 @@ def test_every_session_runs_through_and_nothing_blocks(processed):
     assert "BLOCK" not in set(errors["severity"])
 
 
+def test_good_recordings_are_usable_and_the_others_say_what_they_lack(processed):
+    _, matrix, _ = processed
+    standing = session_standings(matrix.reset_index(), ())
+    usable = {CQ002: "warnings", FIP_40: "warnings"}
+    assert standing.to_dict() == {eid: usable.get(eid, "failure") for eid in BROKEN}
+
+
 def test_every_outcome_is_as_known(processed):
     _, matrix, _ = processed
     expected = {}
     for eid, broken in BROKEN.items():
         for rule in running_rules():
-            outcome = "not run" if rule.asset in ABSENT[eid] else "pass"
-            if rule.name in NOT_EVALUATED[eid]:
-                outcome = "not evaluated"
+            unknown = rule.asset in ABSENT[eid] or rule.name in NOT_EVALUATED[eid]
+            outcome = "not evaluated" if unknown else "pass"
             expected[eid, rule.name] = broken.get(rule.name, (outcome,))[0]
     assert matrix["outcome"].to_dict() == expected
 
@@ -170,4 +165,4 @@ def test_messages_name_what_is_missing(processed):
     assert "DLS, DMS, NAcc" in matrix.loc[(FIP_40, "invalid_brain_region"), "message"]
     raw = errors.set_index(["eid", "error_type"])["error_message"]
     assert raw[RAW_ONLY[0], "MissingExtractedData"].endswith("photometry.")
-    assert raw[ZM_335, "MissingRawData"].endswith("trials, photometry, wheel.")
+    assert raw[ZM_335, "MissingRawData"].endswith("photometry, video.")

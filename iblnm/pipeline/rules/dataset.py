@@ -1,9 +1,11 @@
 """Rules about the list of a session's datasets; nothing is downloaded.
 
-A modality (trials, photometry, wheel) that was never recorded lacks raw and extracted data
-alike: that is one fault, which `missing_raw_data` names. `missing_extracted_data` is about
-modalities that were recorded but not extracted. `data_not_listed` is about the categories
-that belong to no modality's own check, and leaves out those that a missing modality explains.
+A modality (trials, photometry, wheel, video) of which nothing is listed was not recorded, or its
+files were lost: `missing_raw_data` names it. One that was recorded and not extracted is named by
+`missing_extracted_data`. Raw files that were not kept beside extracted ones are no fault. How bad
+a missing modality is, is a setting (``Settings.missing_modality``). `data_not_listed` is about
+the categories that belong to no modality's own check, and leaves out those that a missing
+modality explains.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ MODALITIES = {
     "trials": ("raw_task", "extracted_task"),
     "photometry": ("raw_photometry_signals", "extracted_photometry_signal"),
     "wheel": ("raw_wheel", "extracted_wheel"),
+    "video": ("raw_video", "raw_video"),
 }
-# a file that accompanies another is not reported when that one is missing
+# a file that accompanies another counts where that one is what the signal is taken from
 _ACCOMPANIES = {
     "raw_photometry_channels": "raw_photometry_signals",
     "extracted_photometry_locations": "extracted_photometry_signal",
@@ -31,36 +34,47 @@ def missing_modalities(session_row: Row, settings: Settings) -> dict[str, str]:
     Returns
     -------
     dict
-        ``trials``, ``photometry`` or ``wheel`` to ``missing_raw_data`` or
-        ``missing_extracted_data``.
+        ``trials``, ``photometry``, ``wheel`` or ``video`` to ``missing_raw_data`` or
+        ``missing_extracted_data``. Modalities that the settings do not expect are left out.
     """
     listed = listed_categories(as_row(session_row), settings)
     return {
         modality: "missing_extracted_data" if raw in listed else "missing_raw_data"
         for modality, (raw, extracted) in MODALITIES.items()
-        if extracted not in listed
+        if extracted not in listed and _severity(modality, settings) != "not expected"
     }
 
 
-def _modality_finding(missing: list[str], what: str, settings: Settings, side: int) -> Finding:
+def _severity(modality: str, settings: Settings) -> str:
+    return settings.missing_modality.get(modality, "not expected")
+
+
+def _modality_finding(session_row: Row, settings: Settings, rule_name: str) -> Finding:
+    """Which modalities a rule names, at the severity of the worst of them."""
+    faults = missing_modalities(session_row, settings)
+    missing = [modality for modality, name in faults.items() if name == rule_name]
+    is_raw = rule_name == "missing_raw_data"
     table = [
         {
             "modality": modality,
-            "expected": join(settings.dataset_categories[categories[side]]),
+            "expected": join(settings.dataset_categories[category]),
             "listed": modality not in missing,
+            "if missing": _severity(modality, settings),
         }
-        for modality, categories in MODALITIES.items()
+        for modality, (raw, extracted) in MODALITIES.items()
+        for category in ({raw, extracted} if is_raw else {extracted})
     ]
-    if missing:
-        message = f"{what} of {len(missing)} of {len(MODALITIES)} modalities are not listed: "
-        message += f"{join(missing)}."
-    else:
-        message = f"No modality lacks its {what.lower()}."
+    if not missing:
+        what = "is missing altogether" if is_raw else "was recorded without being extracted"
+        return Finding(True, 0.0, f"No modality {what}.", metadata={"modalities": table})
+    what = "Neither raw nor extracted data" if is_raw else "Raw data but no extracted data"
+    severities = [_severity(modality, settings) for modality in missing]
     return Finding(
-        not missing,
+        False,
         float(len(missing)),
-        message,
+        f"{what} of {len(missing)} of {len(MODALITIES)} modalities are listed: {join(missing)}.",
         metadata={"missing": join(missing), "modalities": table},
+        severity="ERROR" if "ERROR" in severities else "WARN",
     )
 
 
@@ -69,7 +83,7 @@ class DataNotListed(RuleError):
 
 
 class MissingRawData(DataNotListed):
-    """Raw data of a modality are not registered."""
+    """Neither raw nor extracted data of a modality are registered."""
 
 
 @rule(
@@ -81,14 +95,12 @@ class MissingRawData(DataNotListed):
     unit="modalities",
     validator="datasets",
     description=(
-        "The raw files of the task, the photometry and the wheel are registered; what has "
-        "extracted data is processed all the same."
+        "Trials, photometry, wheel and video were recorded: raw or extracted files are "
+        "registered; a missing wheel or video only warns."
     ),
 )
 def missing_raw_data(session_row: Row, settings: Settings) -> Finding:
-    listed = listed_categories(as_row(session_row), settings)
-    missing = [modality for modality, (raw, _) in MODALITIES.items() if raw not in listed]
-    return _modality_finding(missing, "Raw data", settings, 0)
+    return _modality_finding(session_row, settings, "missing_raw_data")
 
 
 class MissingExtractedData(DataNotListed):
@@ -104,14 +116,11 @@ class MissingExtractedData(DataNotListed):
     unit="modalities",
     validator="datasets",
     description=(
-        "Every modality (trials, photometry, wheel) with raw files has its extracted files; "
-        "one without them is not processed."
+        "Every modality with raw files has its extracted files; a missing wheel only warns."
     ),
 )
 def missing_extracted_data(session_row: Row, settings: Settings) -> Finding:
-    faults = missing_modalities(session_row, settings)
-    missing = [modality for modality, name in faults.items() if name == "missing_extracted_data"]
-    return _modality_finding(missing, "Extracted data", settings, 1)
+    return _modality_finding(session_row, settings, "missing_extracted_data")
 
 
 @rule(
@@ -123,18 +132,23 @@ def missing_extracted_data(session_row: Row, settings: Settings) -> Finding:
     unit="categories",
     validator="datasets",
     description=(
-        "Video, photometry channels and fiber locations are registered; the task, photometry "
-        "and wheel files themselves have checks of their own."
+        "The tables of photometry channels and fiber locations are registered beside the "
+        "signal that they belong to."
     ),
 )
 def data_not_listed(session_row: Row, settings: Settings) -> Finding:
     listed = listed_categories(as_row(session_row), settings)
     own_checks = {category for pair in MODALITIES.values() for category in pair}
     categories = [name for name in settings.dataset_categories if name not in own_checks]
+    used = {
+        extracted if extracted in listed else raw
+        for raw, extracted in MODALITIES.values()
+        if {raw, extracted} & listed
+    }
     missing = [
         name
         for name in categories
-        if name not in listed and _ACCOMPANIES.get(name, name) not in own_checks - listed
+        if name not in listed and _ACCOMPANIES.get(name, name) in {name, *used}
     ]
     if missing:
         return Finding(

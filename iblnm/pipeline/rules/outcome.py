@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Finding:
         Small tables as lists of dicts, texts and numbers.
     evaluated : bool
         False where the rule had nothing to look at; then it is not broken either.
+    severity : {'ERROR', 'WARN'}, optional
+        Only where it depends on what was found; by default that of the rule.
     """
 
     passed: bool
@@ -32,6 +34,7 @@ class Finding:
     limit: float | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     evaluated: bool = True
+    severity: Literal["ERROR", "WARN"] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Outcome:
         Name of the rule.
     passed : bool
     severity : {'BLOCK', 'ERROR', 'WARN'}
-        Severity of the rule, also when it passed.
+        Severity of the rule, also when it passed, or that of what it found.
     value : float or None
         The number that decided, in the rule's unit.
     limit : float or None
@@ -85,3 +88,8 @@ def not_evaluated(reason: str) -> Finding:
     return Finding(
         True, None, f"Not evaluated: {reason}.", metadata={"note": reason}, evaluated=False
     )
+
+
+def unknown_without_record(what: str) -> Finding:
+    """What only Alyx could tell, of a session that has no record of it."""
+    return not_evaluated(f"{what} is not known, as the archive has no Alyx record of the session")

@@ -130,7 +130,7 @@ class Rule:
         return Outcome(
             rule=self.name,
             passed=bool(finding.passed),
-            severity=self.severity,
+            severity=finding.severity or self.severity,
             value=None if finding.value is None else float(finding.value),
             limit=limit,
             message=finding.message,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from iblnm.archive.sessions import session_types
 from iblnm.config import Settings
 from iblnm.io.fibers import describe_fiber_table
 from iblnm.io.stamps import days_apart, seconds_between
-from iblnm.pipeline.rules.outcome import Finding, not_evaluated, number
+from iblnm.pipeline.rules.outcome import Finding, not_evaluated, number, unknown_without_record
 from iblnm.pipeline.rules.registry import RuleError, rule
 from iblnm.pipeline.rules.values import (
     PARALLEL_LISTS,
@@ -17,12 +15,16 @@ from iblnm.pipeline.rules.values import (
     bare_region,
     get,
     get_list,
+    has_no_record,
     join,
     lists_agree,
 )
 
 
-def _one_list(value: Any, accepted: tuple[str, ...], what: str) -> Finding:
+def _one_list(row: Row, accepted: tuple[str, ...], what: str) -> Finding:
+    value = get(row, what)
+    if value is None and has_no_record(row):
+        return unknown_without_record(f"the {what}")
     if value is None:
         return Finding(False, None, f"No {what} is recorded; one of {join(accepted)} is expected.")
     if value in accepted:
@@ -65,7 +67,7 @@ class InvalidStrain(RuleError):
     description="The strain of the mouse is recorded and is one that the project uses.",
 )
 def invalid_strain(session_row: Row, settings: Settings) -> Finding:
-    return _one_list(get(as_row(session_row), "strain"), settings.valid_strains, "strain")
+    return _one_list(as_row(session_row), settings.valid_strains, "strain")
 
 
 class InvalidLine(RuleError):
@@ -80,7 +82,7 @@ class InvalidLine(RuleError):
     description="The transgenic line of the mouse is recorded and is one that the project uses.",
 )
 def invalid_line(session_row: Row, settings: Settings) -> Finding:
-    return _one_list(get(as_row(session_row), "line"), settings.valid_lines, "line")
+    return _one_list(as_row(session_row), settings.valid_lines, "line")
 
 
 def _genotype_nm(row: Row, settings: Settings) -> str | None:
@@ -221,6 +223,8 @@ def invalid_session_type(session_row: Row, settings: Settings) -> Finding:
         if kind in known.values():
             return Finding(True, 1.0, f"The session type is {kind}.")
         return Finding(False, 0.0, f"The session type {kind} is none of {join(known.values())}.")
+    if protocol is None and has_no_record(row):
+        return unknown_without_record("the task protocol")
     if protocol is None:
         return Finding(False, 0.0, "No task protocol is recorded; exactly 1 type is expected.")
     found = session_types(protocol, settings)
@@ -335,6 +339,8 @@ def invalid_session_length(session_row: Row) -> Finding:
     start_text, end_text = get(row, "start_time"), get(row, "end_time")
     length = get(row, "session_length")
     if start_text is None or end_text is None:
+        if length is None and has_no_record(row):
+            return unknown_without_record("when the session ended")
         if length is None:
             return Finding(False, None, "Start or end of the session is not recorded.")
         return Finding(

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from iblnm.pipeline.rules.outcome import Finding, not_evaluated
+from iblnm.pipeline.rules.outcome import Finding, not_evaluated, unknown_without_record
 from iblnm.pipeline.rules.registry import RuleError, rule
-from iblnm.pipeline.rules.values import Row, as_row, bare_region, get, get_list, join, lists_agree
+from iblnm.pipeline.rules.values import (
+    Row,
+    as_row,
+    bare_region,
+    get,
+    get_list,
+    has_no_record,
+    join,
+    lists_agree,
+)
 
 SIDE_SOURCES = ("hemisphere_suffix", "hemisphere_fibers", "hemisphere_alyx")
 
@@ -193,6 +202,8 @@ def missing_insertion(session_row: Row) -> Finding:
     row = as_row(session_row)
     n = get(row, "n_insertions")
     n_fibers = max(1, len([region for region in get_list(row, "brain_region") if region]))
+    if n is None and has_no_record(row):
+        return unknown_without_record("the number of fiber insertions")
     if n is None:
         message = f"No record of insertions is known; {n_fibers} are expected."
         return Finding(False, None, message, limit=float(n_fibers))

@@ -54,6 +54,12 @@ def get_list(row: Row, name: str) -> list[Any]:
     return [None if is_null(entry) else entry for entry in value]
 
 
+def has_no_record(row: Row) -> bool:
+    """Whether the archive is known to have no Alyx record of the session."""
+    known = get(row, "has_record")
+    return known is not None and not known
+
+
 def bare_region(name: str) -> str:
     """A region's name without the suffix of its side.
 

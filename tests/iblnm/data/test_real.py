@@ -13,7 +13,6 @@ CQ002 = "96268231-87d4-3791-b39f-6e3059cfa72e"
 FIP_40 = "ab7da640-14f6-3bd3-8ae2-4ba9a67bade1"
 RAW_ONLY = "ba01bf35-8a0d-4ca3-a66e-b3a540b21128"
 # what only an Alyx record would tell
-NO_RECORD = {"InvalidStrain", "InvalidLine", "InvalidSessionLength", "MissingInsertion"}
 
 
 @pytest.fixture
@@ -29,9 +28,8 @@ def load(real_data, tmp_path):
 
 def test_two_fibers_with_isosbestic(load):
     ps = load(CQ002)
-    assert {entry["error_type"] for entry in ps.errors} == NO_RECORD | {
+    assert {entry["error_type"] for entry in ps.errors} == {
         "MissingRawData",
-        "DataNotListed",
         "MissingHemisphere",
     }
     assert len(ps.load_trials()) == 328
@@ -55,7 +53,7 @@ def test_two_fibers_with_isosbestic(load):
 
 def test_three_fibers_without_isosbestic(load):
     ps = load(FIP_40)
-    assert {"InvalidBrainRegion", "InvalidSessionType", "MissingHemisphere"} <= {
+    assert {"InvalidBrainRegion", "MissingHemisphere"} <= {
         entry["error_type"] for entry in ps.errors
     }
     assert "InvalidNeuromodulator" not in {entry["error_type"] for entry in ps.errors}
@@ -77,6 +75,7 @@ def test_raw_only_session_names_what_is_missing(load):
         "trials": "missing_raw_data",
         "photometry": "missing_extracted_data",
         "wheel": "missing_raw_data",
+        "video": "missing_raw_data",
     }
     assert {"MissingRawData", "MissingExtractedData", "MissingBrainRegion"} <= {
         entry["error_type"] for entry in ps.errors

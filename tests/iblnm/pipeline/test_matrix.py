@@ -27,7 +27,7 @@ def complete(evaluations, eids, attempts=NO_ATTEMPTS):
     return matrices.complete_matrix(evaluations, attempts, eids, RULES_USED)
 
 
-def evaluation(eid, check, result="pass", value=1.0):
+def evaluation(eid, check, result="pass", value=1.0, severity=None):
     return {
         "eid": eid,
         "check": check,
@@ -36,6 +36,7 @@ def evaluation(eid, check, result="pass", value=1.0):
         "limit": 2.0,
         "message": f"{check} of {eid[-1]}",
         "evaluated_at": "2024-05-31T12:00:00",
+        "severity": severity,
     }
 
 
@@ -85,6 +86,8 @@ def test_what_did_not_run_says_why(evaluations, matrix):
     known = complete(evaluations[:1], [A, B], attempts(*rows, failed))
     message = of(known, "message")
     assert message[A, "band_inversion"] == "The session has no photometry: none listed."
+    assert of(known, "outcome")[A, "band_inversion"] == "not evaluated"
+    assert of(known, "outcome")[B, "band_inversion"] == "not run"
     assert message[B, "band_inversion"] == "photometry could not be made: UnreadableFileError."
     assert message[B, "invalid_line"] == "invalid_line of session was not evaluated yet."
     assert message[B, "insufficient_trials"] == "trials was not made yet."
@@ -101,6 +104,18 @@ def test_what_could_not_be_evaluated_is_neither_passed_nor_failed(evaluations):
     row = summary.loc[("all", "insufficient_trials")]
     assert (row["n_pass"], row["n_not_evaluated"], row["n_sessions"]) == (0, 1, 1)
     assert pd.isna(row["pass_rate"])
+
+
+def test_severity_is_that_of_what_was_found(evaluations):
+    wheel = evaluation(A, "missing_raw_data", "fail", 1.0, severity="WARN")
+    trials = evaluation(B, "missing_raw_data", "fail", 1.0, severity="ERROR")
+    matrix = complete(pd.DataFrame([wheel, trials]), [A, B])
+    assert of(matrix, "outcome")[:, "missing_raw_data"].tolist() == ["warn", "fail"]
+    errors = matrices.matrix_errors(matrix)
+    assert errors["severity"].tolist() == ["WARN", "ERROR"]
+    rows = qc_summary.summarize(matrix, sessions())
+    row = rows[(rows["scope"] == "all") & (rows["check"] == "missing_raw_data")]
+    assert row[["severity", "n_warn", "n_fail"]].to_numpy().tolist() == [["ERROR", 1, 1]]
 
 
 def test_an_earlier_evaluation_below_a_block_does_not_count(evaluations):

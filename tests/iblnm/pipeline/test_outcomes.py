@@ -57,11 +57,29 @@ def test_an_error_is_told_by_the_first_of_ours_and_others_keep_their_traceback(o
     assert outcomes.attempts("failed")["asset"].tolist() == ["wheel_velocity"]
 
 
+def test_rows_of_an_earlier_version_have_no_severity_of_their_own(tmp_path):
+    path = tmp_path / "outcomes.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            'CREATE TABLE evaluations (eid TEXT, "check" TEXT, result TEXT NOT NULL, value REAL, '
+            '"limit" REAL, message TEXT, evaluated_at TEXT NOT NULL, PRIMARY KEY (eid, "check"))'
+        )
+        connection.execute(
+            f"INSERT INTO evaluations VALUES ('{A}', 'x', 'fail', 2.0, 1.0, 'words', 'then')"
+        )
+        connection.execute("PRAGMA user_version = 1")
+    outcomes = OutcomeStore(path)
+    outcomes.record_evaluations(B, [outcome("x", False, 3.0)])
+    table = outcomes.evaluations().set_index("eid")
+    assert table.loc[A, ["result", "value", "message"]].tolist() == ["fail", 2.0, "words"]
+    assert table["severity"].tolist() == [None, outcome("x", False, 3.0).severity]
+
+
 def test_a_transaction_that_breaks_leaves_nothing(outcomes):
     outcomes.record_attempt(Attempt(A, "trials", "stored"))
 
     def broken():
-        yield (B, "x", "pass", None, None, None, "now")
+        yield (B, "x", "pass", None, None, None, "now", "WARN")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

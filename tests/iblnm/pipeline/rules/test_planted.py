@@ -158,8 +158,8 @@ _EMPTY_LISTS = {name: [] for name in _LISTS if name != "datasets"}
 _NO_SIDE = {name: [None, None] for name in ("hemisphere", "hemisphere_fibers", "hemisphere_alyx")}
 
 
-def _all_but(word: str) -> dict[str, list[str]]:
-    return {"datasets": [path for path in _DATASETS if word not in path]}
+def _all_but(*words: str) -> dict[str, list[str]]:
+    return {"datasets": [path for path in _DATASETS if not any(word in path for word in words)]}
 
 
 PLANTED = {
@@ -184,9 +184,9 @@ PLANTED = {
     "invalid_target_nm": Planted({"target_NM": ["VTA-DA", "SNC-DA"]}, 1, 0),
     "invalid_session_length": Planted({"end_time": "2024-03-01T09:59:00"}, -60, 0),
     "parallel_lists": Planted({"hemisphere": ["l"]}, 2, 1),
-    "missing_raw_data": Planted(_all_but("taskData"), 1, 0),
+    "missing_raw_data": Planted(_all_but("taskData", "_ibl_trials"), 1, 0),
     "missing_extracted_data": Planted(_all_but("_ibl_trials"), 1, 0),
-    "data_not_listed": Planted(_all_but("mp4"), 1, 0),
+    "data_not_listed": Planted(_all_but("locations"), 1, 0),
     "true_duplicate_session": Planted({"start_time": ["2024-01-01T09:00:00"] * 2}, 1, 0),
     "insufficient_trials": Planted(dict(_trials(89)), 89, 90),
     "ambiguous_task": Planted({"task_rivals": ["alf"]}, 1, 0),

@@ -1,5 +1,6 @@
 """Rules about metadata and datasets: each fault is named by one rule, with value and limit."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -158,13 +159,14 @@ FAULTS = [
         "not recorded",
     ),
     ("parallel_lists", {"hemisphere": ["l"]}, 2, 1, "hemisphere 1"),
-    ("missing_raw_data", {"datasets": without("taskData.raw")}, 1, 0, "trials"),
+    ("missing_raw_data", {"datasets": without("taskData", "_ibl_trials")}, 1, 0, "trials"),
     ("missing_raw_data", {"datasets": without("encoderPositions", "wheel")}, 1, 0, "wheel"),
-    ("missing_raw_data", {"datasets": []}, 3, 0, "3 of 3 modalities"),
+    ("missing_raw_data", {"datasets": without("mp4")}, 1, 0, "video"),
+    ("missing_raw_data", {"datasets": []}, 4, 0, "4 of 4 modalities"),
     ("missing_extracted_data", {"datasets": without("_ibl_trials")}, 1, 0, "trials"),
     ("missing_extracted_data", {"datasets": without("alf/photometry")}, 1, 0, "photometry"),
-    ("data_not_listed", {"datasets": without("mp4")}, 1, 0, "raw_video"),
-    ("data_not_listed", {"datasets": without("locations", "channels")}, 2, 0, "2 of 3"),
+    ("data_not_listed", {"datasets": without("locations")}, 1, 0, "1 of 2"),
+    ("data_not_listed", {"datasets": without("locations", "channels")}, 1, 0, "locations"),
 ]
 
 
@@ -185,17 +187,11 @@ def test_a_fault_is_named_with_value_and_limit(name, changes, value, limit, word
     assert not found.passed
     assert (found.value, found.limit) == (value, limit)
     assert words in found.message
-    assert found.severity == RULES[name].severity
+    only_warns = words in ("wheel", "video")
+    assert found.severity == ("WARN" if only_warns else RULES[name].severity)
 
 
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        (name, changes)
-        for name, changes, *_ in FAULTS
-        if changes.get("datasets") != []  # also lacks the video
-    ],
-)
+@pytest.mark.parametrize(("name", "changes"), [fault[:2] for fault in FAULTS])
 def test_a_fault_is_named_by_one_rule_only(name, changes):
     assert set(failures(make_row(**changes))) == {name}
 
@@ -207,16 +203,43 @@ def test_a_row_may_be_a_series_a_mapping_or_a_frame(form):
     assert not outcome("invalid_subject", row).passed
 
 
-def test_a_session_without_records_warns_about_what_only_records_know():
-    row = make_row(strain=None, line=None, end_time=None, session_length=None, n_insertions=None)
-    found = failures(row)
-    assert set(found) == {
-        "invalid_strain",
-        "invalid_line",
-        "invalid_session_length",
-        "missing_insertion",
-    }
-    assert {o.severity for o in found.values()} == {"WARN"}
+ONLY_RECORDS_KNOW = {
+    "invalid_strain",
+    "invalid_line",
+    "invalid_session_length",
+    "missing_insertion",
+    "invalid_session_type",
+}
+
+
+@pytest.mark.parametrize("has_record", [True, False])
+def test_what_only_records_know_is_missing_in_a_record_and_unknown_without(has_record):
+    names = ("strain", "line", "end_time", "session_length", "n_insertions", "task_protocol")
+    unknown = dict.fromkeys((*names, "session_type"))
+    row = make_row(has_record=np.bool_(has_record), **unknown)
+    found = {o.rule: o for o in evaluate("session", SETTINGS, session_row=row)}
+    failed = {name for name, o in found.items() if not o.passed}
+    silent = {name for name, o in found.items() if not o.evaluated}
+    assert failed == (ONLY_RECORDS_KNOW if has_record else set())
+    assert silent - {"invalid_neuromodulator"} == (set() if has_record else ONLY_RECORDS_KNOW)
+    assert {found[name].severity for name in failed} <= {"WARN"}
+
+
+def test_raw_files_that_were_not_kept_beside_extracted_ones_are_no_fault():
+    kept = without("raw_task", "raw_photometry")
+    assert failures(make_row(datasets=kept)) == {}
+
+
+def test_settings_say_how_bad_a_missing_modality_is():
+    row = make_row(datasets=without("encoderPositions", "wheel", "mp4"))
+    rule = RULES["missing_raw_data"]
+    found = rule.evaluate(SETTINGS, session_row=row)
+    assert (found.value, found.severity, found.result) == (2, "WARN", "fail")
+    strict = {**SETTINGS.missing_modality, "wheel": "ERROR", "video": "not expected"}
+    found = rule.evaluate(Settings(_env_file=None, missing_modality=strict), session_row=row)
+    assert (found.value, found.severity) == (1, "ERROR")
+    none = Settings(_env_file=None, missing_modality={"trials": "ERROR"})
+    assert rule.evaluate(none, session_row=row).passed
 
 
 def test_a_suffix_or_another_source_tells_two_fibers_of_a_region_apart():
