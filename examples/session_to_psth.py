@@ -3,27 +3,45 @@
 #
 # Nothing of the pipeline needs to have run: the session is read from the archive of the settings
 # (without any setting, the demo archive, which is built on first use), checked, preprocessed and
-# cut around its events. Run it with `python examples/session_to_psth.py`, or open it as a notebook
-# (VS Code, or Jupyter with jupytext).
+# cut around its events. Run it with `python examples/session_to_psth.py [EID]`, or open it as a
+# notebook (VS Code, or Jupyter with jupytext).
 
 # %%
+import sys
+
 from iblnm.archive import _get_default_connection, fetch_session, list_sessions
 from iblnm.config import RESPONSE_EVENTS, get_settings
 from iblnm.data import PhotometrySession
+from iblnm.util import has_dataset
 from iblnm.vis import example_session_figure, save_figure
 
 settings = get_settings()
 one = _get_default_connection()
 
 # %% [markdown]
-# A session is a row of a table: here the first biased session that lists photometry, with all that
-# the archive knows of it.
+# A session is a row of a table, with all that the archive knows of it: here the one that is asked
+# for, or else the first that lists trials and a signal.
 
 # %%
 sessions = list_sessions(one, settings.project)
-rows = (fetch_session(one, eid, settings).iloc[0] for eid in sessions["eid"])
-signal = settings.dataset_categories["extracted_photometry_signal"][0]
-row = next(row for row in rows if row.session_type == "biased" and signal in row.datasets)
+chosen = [word for word in sys.argv[1:] if word in set(sessions["eid"])]
+
+
+def has_both(row):
+    """Whether a session lists extracted trials and photometry."""
+    return all(
+        has_dataset(row, name, settings)
+        for name in ("extracted_task", "extracted_photometry_signal")
+    )
+
+
+rows = (fetch_session(one, eid, settings).iloc[0] for eid in chosen or sessions["eid"])
+row = next((row for row in rows if has_both(row)), None)
+if row is None:
+    raise SystemExit(
+        f"of {len(chosen) or len(sessions)} sessions none lists both trials and photometry; "
+        "`iblnm summary` tells what there is"
+    )
 ps = PhotometrySession(row, one=one)
 print(ps, "targets:", ", ".join(ps.target_NM))
 

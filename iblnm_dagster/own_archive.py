@@ -49,11 +49,15 @@ def ready_tables(settings: Settings, *, make: bool) -> None:
     ------
     MissingFileError
         There are no tables and nobody to ask; or there is nothing to make them from.
+    ArchiveMismatchError
+        The root holds outputs of another archive.
     """
     from iblnm.archive import own_tables
+    from iblnm.archive.identity import claim_root
 
     if settings.one_mode != "local" or settings.is_demo:
         return
+    claim_root(settings)
     is_own = own_tables.are_own_tables(settings)
     if own_tables.has_tables(settings) and not is_own:
         return

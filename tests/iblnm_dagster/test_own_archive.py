@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from iblnm.config import Settings, get_settings
+from iblnm.errors import MissingFileError
 from iblnm_dagster.cli import cli
 from iblnm_dagster.own_archive import projects_of, ready_tables
 
@@ -16,6 +17,7 @@ def place(tmp_path, monkeypatch):
     """An empty folder to work in, without any setting."""
     for name in ("IBLNM_ROOT", "IBLNM_ONE_CACHE_DIR", "IBLNM_ONE_MODE", "IBLNM_PROJECT"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", ".env")
     monkeypatch.chdir(tmp_path)
     get_settings.cache_clear()
     yield tmp_path
@@ -77,10 +79,13 @@ def test_a_command_says_first_where_it_works(place, archive, monkeypatch):
     assert "iblnm init" in run("summary").output.splitlines()[0]
 
 
-def test_tables_are_made_only_if_that_is_asked_for(place, archive, capsys):
+def test_tables_are_made_only_if_that_is_asked_for(place, archive, capsys, monkeypatch):
+    monkeypatch.setenv("IBLNM_ONE_CACHE_DIR", str(archive))
+    monkeypatch.setenv("IBLNM_ROOT", str(place / "out"))
     settings = Settings(_env_file=None, one_cache_dir=archive, root=place / "out")
     refused = run("batch")
-    assert refused.exit_code != 0
+    assert isinstance(refused.exception, MissingFileError)
+    assert not (place / "out" / "metadata" / "one_tables").exists()
     ready_tables(settings, make=True)
     assert "1 sessions with 1 files" in capsys.readouterr().out
     assert not list(archive.glob("*.pqt"))

@@ -36,8 +36,8 @@ def archive(tree, small):
 
 
 def add(tree):
-    places = unlisted_folders(tree.root)
-    return add_folders(tree.root, places, settle_s=0, project="mine")
+    places = unlisted_folders(tree.root, tree.root)
+    return add_folders(tree.root, places, tables=tree.root, settle_s=0, project="mine")
 
 
 def test_a_folder_that_is_no_session_is_named_and_the_others_are_added(archive, small):
