@@ -6,7 +6,11 @@ the rules and the page.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 COMPLETE = "extraction complete"
 EXTRACTION_ERROR = "extraction error"
@@ -103,6 +107,28 @@ def _items() -> tuple[Item, ...]:
             )
         ]
     return tuple(found)
+
+
+def unused_probe(cells: Mapping[str, Any]) -> set[str]:
+    """Items of the probe slot that a session does not use, if it uses the other.
+
+    Most sessions have one probe, which says nothing of what is missing.
+
+    Parameters
+    ----------
+    cells : mapping
+        The 38 values of the session.
+    """
+    empty = [
+        names
+        for names in ({i.column for i in ITEMS if i.part == slot} for slot in SLOTS)
+        if all(_is_empty(cells[name]) for name in names)
+    ]
+    return empty[0] if len(empty) == 1 else set()
+
+
+def _is_empty(value: Any) -> bool:
+    return pd.isna(value) or value in ("", RAW_MISSING)
 
 
 ITEMS = _items()

@@ -68,10 +68,11 @@ class RawDataMissing(RuleError):
     severity="WARN",
     threshold=_none,
     unit="items",
-    description="The raw data of every item are registered.",
+    description="The raw data of every item are registered, but those of a probe that is not.",
 )
 def raw_data_missing(dataset_status: Row) -> Finding:
-    found = _cells(dataset_status, items.RAW_MISSING)
+    unused = items.unused_probe(as_row(dataset_status))
+    found = [name for name in _cells(dataset_status, items.RAW_MISSING) if name not in unused]
     names = f": {', '.join(found)}." if found else "."
     return Finding(
         not found, float(len(found)), f"{len(found)} items without raw data; 0 are expected{names}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.pipeline.graph import stage_names
+from iblnm.pipeline.graph import is_stage, stage_names
 from iblnm.pipeline.matrix import STANDINGS, session_standings
 from iblnm.pipeline.outcomes import OutcomeStore
 from iblnm.pipeline.qc_summary import other_limits, pass_share
@@ -107,10 +107,10 @@ def format_summary(
     store = SessionStore(settings)
     sessions = with_stored_performance(sessions_table(store, labels), store)
     matrix = current_matrix(outcomes, eids, sessions, labels, settings)
-    recordings = int(sessions["n_recordings"].sum())
     names = ("stored", "passed", "warned", "blocked", "failed", "absent")
     lines = [
-        f"{len(eids)} sessions, {recordings} recordings, {sessions['subject'].nunique()} subjects",
+        f"{len(eids)} sessions, {_recorded(sessions, store)}, "
+        f"{sessions['subject'].nunique()} subjects",
         "",
         f"{'stage':<16}" + "".join(f"{name:>9}" for name in names),
     ]
@@ -155,3 +155,9 @@ def _outcomes_in_words(matrix: pd.DataFrame, failed: set[str], settings: Setting
             f"({names}): iblnm batch --checks-only",
         ]
     return lines
+
+
+def _recorded(sessions: pd.DataFrame, store: SessionStore) -> str:
+    if is_stage("insertions"):
+        return f"{len(store.collect('insertions'))} insertions"
+    return f"{int(sessions['n_recordings'].sum())} recordings"

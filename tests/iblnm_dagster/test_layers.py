@@ -60,6 +60,7 @@ def test_from_the_archive_to_tables_and_figures(tmp_path):
 
     said = iblnm("batch", "--eids", str(tmp_path / "eids.txt"))
     assert re.search(r"^single_unit +2 +2 ", said, re.MULTILINE), said
+    assert "2 insertions, 1 subjects" in said
     assert "layers_overview" in iblnm("analyse")
     assert "probe" in iblnm("histology")
     for name in FIGURES:
