@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.py"))
+DOCS = EXAMPLES[0].parents[1] / "docs"
 
 
 def run(script: Path, settings) -> str:
@@ -53,3 +55,19 @@ def test_there_are_the_two_examples_of_the_readme():
     readme = (EXAMPLES[0].parents[1] / "README.md").read_text()
     assert [path.name for path in EXAMPLES] == ["catalog_to_figure.py", "session_to_psth.py"]
     assert all(f"examples/{path.name}" in readme for path in EXAMPLES)
+
+
+PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in DOCS.glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_of_the_documentation_lead_somewhere(page):
+    path = DOCS.parent / page
+    text = path.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)|^\[[^]]+\]: (\S+)", text, flags=re.M):
+        link = "".join(target)
+        assert link.startswith("http") or (path.parent / link).exists(), link
+
+
+def test_the_readme_is_for_ten_minutes():
+    assert len((DOCS.parent / "README.md").read_text().splitlines()) <= 120

@@ -80,7 +80,7 @@ NOT_EVALUATED = {
         "isosbestic_fit",
     },
     ZM_335: NO_RECORD | _NO_REGION | {"negative_reaction_time"},
-    **dict.fromkeys(RAW_ONLY, NO_RECORD | _NO_REGION | {"invalid_session_type"}),
+    **dict.fromkeys(RAW_ONLY, NO_RECORD | _NO_REGION | {"invalid_session_type", "ambiguous_task"}),
 }
 # value that let a check pass, and its limit
 PASSED = {

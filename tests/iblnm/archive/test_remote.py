@@ -404,9 +404,9 @@ def test_messages_are_short_and_plain(server, settings):
         json.dumps(message)
 
 
-def test_the_messages_of_the_readme_are_true(server, settings, tmp_path):
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    listed = readme.partition("What you may see:\n\n```\n")[2].partition("\n```")[0].splitlines()
+def test_the_messages_of_the_documentation_are_true(server, settings, tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "alyx.md").read_text(encoding="utf-8")
+    listed = page.partition("What you may see:\n\n```\n")[2].partition("\n```")[0].splitlines()
     patient = settings.remote.model_copy(update={"max_attempts": 4})
     settings = settings.model_copy(update={"remote": patient})
     file = tmp_path / "alyx.token"
