@@ -26,6 +26,8 @@ def test_what_is_new_is_asked_of_the_archive_of_the_group(tmp_path):
     settings = Settings(root=tmp_path, layers=layers)
     archive = settings.cache_dir
     archive.mkdir(parents=True)
+    for name in ("sessions.pqt", "datasets.pqt"):
+        (archive / name).touch()
     (archive / "recordings.csv").touch()  # it is there, so none is built
     assert open_source(settings).__class__.__name__ == "LocalChanges"
     assert not (archive / "demo.json").exists()
