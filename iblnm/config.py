@@ -94,7 +94,7 @@ _DATASET_CATEGORIES = {
     ),
     "raw_video": ("raw_video_data/_iblrig_leftCamera.raw.mp4",),
     "raw_photometry_channels": ("raw_photometry_data/_neurophotometrics_fpData.channels.csv",),
-    "raw_photometry_signals": ("raw_photometry_data/_neurophotometrics_fpData.raw.pqt",),
+    "raw_photometry_signals": ("raw_photometry_data/_neurophotometrics_fpData.raw.*",),
     "raw_wheel": (
         "raw_behavior_data/_iblrig_encoderPositions.raw.ssv",
         "raw_task_data_*/_iblrig_encoderPositions.raw.ssv",
@@ -165,6 +165,8 @@ class Thresholds(BaseModel):
     """Share of trials that may lack side, choice, outcome or start."""
     max_wheel_fault_share: float = 0.01
     """Share of the wheel's samples that may lack value or order."""
+    max_camera_fault_share: float = 0.01
+    """The same of the camera's times."""
     min_pass_share: float = 0.5
 
 

@@ -14,7 +14,7 @@ from iblnm.archive.records import is_remote, records_of
 from iblnm.errors import DataError, UnknownSessionError
 from iblnm.io import regions
 from iblnm.io.fibers import subject_fibers
-from iblnm.io.stamps import seconds_between
+from iblnm.io.stamps import parse_stamp, seconds_between
 from iblnm.io.task_files import (
     TaskFiles,
     choose_task,
@@ -224,8 +224,8 @@ def _position(one: Any, subject: str, start_time: str, number: int) -> dict[str,
     """Days and sessions since the subject's first session that the archive knows."""
     rows = records_of(one).subject_sessions(subject)
     if rows is not None:
-        own = (start_time, number)
-        listed = [(str(row["start_time"]), int(row["number"])) for row in rows]
+        own = (_clock(start_time), number)
+        listed = [(_clock(row["start_time"]), int(row["number"])) for row in rows]
     else:
         # the tables know the day and the number, which give the same order
         own = (start_time[:10], number)
@@ -234,9 +234,17 @@ def _position(one: Any, subject: str, start_time: str, number: int) -> dict[str,
             for row in _search(one)[1]
             if row["subject"] == subject
         ]
-    known = sorted({*listed, own})
+    known = sorted({*listed, own})  # texts, of which the first ten letters are the day
     days = pd.Timestamp(own[0][:10]) - pd.Timestamp(known[0][0][:10])
     return {"day_n": int(days.days), "session_n": float(known.index(own) + 1)}
+
+
+def _clock(start_time: Any) -> str:
+    """A start as it reads on the clock of its place, the same with and without zone."""
+    stamp = parse_stamp(start_time)
+    if stamp is None:
+        return str(start_time)
+    return stamp.replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
 def _search(one: Any) -> tuple[list[str], list[Mapping[str, Any]]]:

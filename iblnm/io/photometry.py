@@ -86,7 +86,8 @@ def photometry_reference(
     is_named = is_raw and not len(session["brain_region"])
     named = [name for name in signal.columns if not is_red(name)] if is_named else []
     times = signal.times[signal.frames_of(SIGNAL_BAND)]
-    trials = None if is_raw else _task_trials(one, eid, known_collection(session))
+    share = limits.max_unusable_trial_share
+    trials = None if is_raw else _task_trials(one, eid, known_collection(session), share)
     task = _task_window(trials)
     common = {
         "eid": eid,
@@ -292,9 +293,11 @@ def _map_columns(
     return mapping
 
 
-def _task_trials(one: Any, eid: str, collection: str | None) -> pd.DataFrame | None:
+def _task_trials(
+    one: Any, eid: str, collection: str | None, max_unusable_share: float
+) -> pd.DataFrame | None:
     try:
-        return load_trials_table(one, eid, collection)
+        return load_trials_table(one, eid, collection, max_unusable_share=max_unusable_share)
     except MissingFileError as error:
         if error.path is not None:  # listed, but not on disk
             raise

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
+
+_DAY = len("2024-03-05")
 
 
 def parse_stamp(text: Any) -> datetime | None:
@@ -29,7 +31,7 @@ def parse_stamp(text: Any) -> datetime | None:
 
 
 def seconds_between(start: Any, end: Any) -> float | None:
-    """Seconds from one stamp to another; None where one of them is none.
+    """Seconds from one stamp to another; None where one of them names no time.
 
     Stamps without zone are local times of the archive. If only one of the two names a zone,
     the other is taken to be in the same, with the same offset.
@@ -42,7 +44,7 @@ def seconds_between(start: Any, end: Any) -> float | None:
     -1800.0
     """
     first, last = parse_stamp(start), parse_stamp(end)
-    if first is None or last is None:
+    if first is None or last is None or not (has_time(start) and has_time(end)):
         return None
     zone = first.tzinfo or last.tzinfo
     first, last = (stamp.replace(tzinfo=stamp.tzinfo or zone) for stamp in (first, last))
@@ -50,20 +52,32 @@ def seconds_between(start: Any, end: Any) -> float | None:
 
 
 def days_apart(start: Any, end: Any) -> int | None:
-    """Whole days from the day of one stamp to that of another, as each names its own day.
+    """Whole days from the day of one stamp to that of another, both in the zone of the first.
 
     Examples
     --------
     >>> days_apart("2024-03-05T23:50:00", "2024-03-06T00:10:00")
     1
+    >>> days_apart("2024-03-05T20:00:00-05:00", "2024-03-06T02:00:00+00:00")
+    0
     """
-    days: list[date] = []
-    for text in (start, end):
-        stamp = parse_stamp(text)
-        if stamp is None:
-            return None
-        days.append(stamp.date())
-    return (days[1] - days[0]) // timedelta(days=1)
+    first, last = parse_stamp(start), parse_stamp(end)
+    if first is None or last is None:
+        return None
+    if first.tzinfo is not None and last.tzinfo is not None:
+        last = last.astimezone(first.tzinfo)
+    return (last.date() - first.date()) // timedelta(days=1)
+
+
+def has_time(stamp: Any) -> bool:
+    """Whether a stamp names a time of the day, and not only the day.
+
+    Examples
+    --------
+    >>> has_time("2024-03-05"), has_time("2024-03-05T10:00:00")
+    (False, True)
+    """
+    return isinstance(stamp, datetime) or (isinstance(stamp, str) and len(stamp.strip()) > _DAY)
 
 
 def local_times(stamps: pd.Series) -> pd.Series:
@@ -89,4 +103,4 @@ def local_times(stamps: pd.Series) -> pd.Series:
         return stamps.dt.tz_localize(None)
     read = [parse_stamp(text) for text in stamps]
     plain = [None if stamp is None else stamp.replace(tzinfo=None) for stamp in read]
-    return pd.Series(pd.to_datetime(plain), index=stamps.index, name=stamps.name)
+    return pd.Series(pd.to_datetime(plain, errors="coerce"), index=stamps.index, name=stamps.name)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.archive.datasets import dataset_path
+from iblnm.constants import MAX_UNUSABLE_TRIAL_SHARE
 from iblnm.errors import MalformedFileError, MissingFileError
 from iblnm.io.task_files import TRIALS, task_of
 from iblnm.signal.continuity import check_clock
@@ -38,9 +39,19 @@ _EVENT_COLUMNS = (
 # known before the trial, and held to the session's plan by their position
 _PLANNED_COLUMNS = ("contrastLeft", "contrastRight", "probabilityLeft")
 _FEEDBACK_TYPES = (-1.0, 0.0, 1.0)
+# what a value can be: one of these, or within these
+_ACCEPTED = {"choice": (-1.0, 0.0, 1.0), "feedbackType": _FEEDBACK_TYPES}
+_RANGES = {"contrastLeft": (0, 1), "contrastRight": (0, 1), "probabilityLeft": (0, 1)}
+_MAX_SPAN_S = 24 * 3600.0
 
 
-def load_trials_table(one: Any, eid: str, collection: str | None = None) -> pd.DataFrame:
+def load_trials_table(
+    one: Any,
+    eid: str,
+    collection: str | None = None,
+    *,
+    max_unusable_share: float = MAX_UNUSABLE_TRIAL_SHARE,
+) -> pd.DataFrame:
     """Load the trials of a session.
 
     Parameters
@@ -49,6 +60,8 @@ def load_trials_table(one: Any, eid: str, collection: str | None = None) -> pd.D
     eid : str
     collection : str, optional
         Of the task, as ``alf/task_00``; that of `iblnm.io.task_files.task_of` by default.
+    max_unusable_share : float
+        Share of the trials in which a value may be one that cannot be; it is missing there.
 
     Returns
     -------
@@ -57,7 +70,9 @@ def load_trials_table(one: Any, eid: str, collection: str | None = None) -> pd.D
         the session clock, contrasts from 0 to 1, ``choice`` −1 rightward, +1 leftward, 0
         none). A trial that does not start after the one before has no times, no choice and no
         outcome. ``attrs``: ``collection`` names the task collection, ``left_out`` the columns
-        that are no numbers, ``n_out_of_order`` counts such trials.
+        that are no numbers, ``n_out_of_order`` counts such trials, ``n_wrong`` the values by
+        column that cannot be and are missing here (an end before the start, a time a day away
+        from the others, a contrast above 1).
 
     Raises
     ------
@@ -67,19 +82,21 @@ def load_trials_table(one: Any, eid: str, collection: str | None = None) -> pd.D
         If the file cannot be read.
     MalformedFileError
         If a column that is used is missing or not numeric, there are no trials, no trial has
-        a start, the last trial ends before it starts, or a ``feedbackType`` is none of
-        −1, 0 and 1.
+        a start, or more than `max_unusable_share` of the trials end before they start or have
+        a ``feedbackType`` that is none of −1, 0 and 1.
     """
     collection = collection or task_of(one, eid).collection
     path = None if collection is None else dataset_path(one, eid, f"{collection}/{TRIALS}")
     if path is None:
         raise MissingFileError("the session lists no trials table", eid=eid)
-    trials = read_trials_table(path, eid=eid)
+    trials = read_trials_table(path, eid=eid, max_unusable_share=max_unusable_share)
     trials.attrs["collection"] = collection
     return trials
 
 
-def read_trials_table(path: Path, *, eid: str | None = None) -> pd.DataFrame:
+def read_trials_table(
+    path: Path, *, eid: str | None = None, max_unusable_share: float = MAX_UNUSABLE_TRIAL_SHARE
+) -> pd.DataFrame:
     """Read and check one trials file; see `load_trials_table`."""
     table = read_table(path, eid=eid)
     missing = [name for name in REQUIRED_COLUMNS if name not in table]
@@ -100,7 +117,11 @@ def read_trials_table(path: Path, *, eid: str | None = None) -> pd.DataFrame:
             left_out.append(name)
     trials = pd.DataFrame(used, index=pd.RangeIndex(len(table)))
     trials.attrs["left_out"] = left_out
-    _check_intervals(trials, eid, path)
+    if not np.isfinite(trials["intervals_0"]).any():
+        raise MalformedFileError(f"0 of {len(trials)} trials have a start", eid=eid, path=path)
+    limit = max_unusable_share * len(trials)
+    trials.attrs["n_wrong"] = _blank_wrong(trials, limit)
+    _check_ends(trials, eid, path)
     _check_feedback(trials, eid, path)
     n_bad = _blank_out_of_order(trials)
     trials.attrs["n_out_of_order"] = n_bad
@@ -130,6 +151,9 @@ def _is_numeric(column: pd.Series) -> bool:
 def _as_float(column: pd.Series, eid: str | None, path: Path) -> np.ndarray:
     if column.dtype == object and column.isna().all():
         return np.full(len(column), np.nan)
+    if not _is_numeric(column) and pd.api.types.is_string_dtype(column.dropna()):
+        numbers = pd.to_numeric(column, errors="coerce")  # as tables of texts have them
+        column = numbers if numbers.notna().eq(column.notna()).all() else column
     if not _is_numeric(column):
         raise MalformedFileError(
             f"column {column.name} has type {column.dtype}; numbers are expected",
@@ -151,16 +175,37 @@ def _check_feedback(trials: pd.DataFrame, eid: str | None, path: Path) -> None:
         )
 
 
-def _check_intervals(trials: pd.DataFrame, eid: str | None, path: Path) -> None:
+def _check_ends(trials: pd.DataFrame, eid: str | None, path: Path) -> None:
     start, end = trials["intervals_0"].to_numpy(), trials["intervals_1"].to_numpy()
-    if not np.isfinite(start).any():
-        raise MalformedFileError(f"0 of {len(start)} trials have a start", eid=eid, path=path)
     if end[-1] <= start[-1]:
         raise MalformedFileError(
             f"the last trial ends at {end[-1]:g} s, before it starts at {start[-1]:g} s",
             eid=eid,
             path=path,
         )
+
+
+def _blank_wrong(trials: pd.DataFrame, limit: float) -> dict[str, int]:
+    """Empty values that cannot be, where at most `limit` trials have such; how many there are."""
+    middle = float(np.nanmedian(trials["intervals_0"].where(np.isfinite(trials["intervals_0"]))))
+    wrong = {}
+    for name in trials:
+        values = trials[name]
+        if name in _ACCEPTED:
+            bad = ~values.isin(_ACCEPTED[name])
+        elif name in _RANGES:
+            bad = ~values.between(*_RANGES[name])
+        elif name in (*_EVENT_COLUMNS, "intervals_0", "intervals_1"):
+            bad = ~(np.isfinite(values) & ((values - middle).abs() <= _MAX_SPAN_S))
+        else:
+            continue
+        wrong[name] = bad & values.notna()
+    ends_early = trials["intervals_1"] <= trials["intervals_0"]
+    wrong["intervals_1"] = wrong["intervals_1"] | ends_early
+    counts = {name: int(bad.sum()) for name, bad in wrong.items() if 0 < bad.sum() <= limit}
+    for name in counts:
+        trials.loc[wrong[name], name] = np.nan
+    return counts
 
 
 def _blank_out_of_order(trials: pd.DataFrame) -> int:

@@ -13,6 +13,7 @@ from iblnm.archive.records import parse_json
 from iblnm.errors import DataError
 from iblnm.io.task_files import CAMERA_TIMES, known_collection, task_of
 from iblnm.io.wheel import read_npy
+from iblnm.signal.continuity import check_clock
 
 if TYPE_CHECKING:
     from iblnm.config import Settings
@@ -53,7 +54,8 @@ def video_qc(
         f"qc_{check}": verdict(extended, check) for check in (*ERROR_CHECKS, *SCORED_CHECKS)
     }
     length = session["session_length"]
-    times, note = _camera_times(one, eid, known_collection(session))
+    share = settings.thresholds.max_camera_fault_share
+    times, note = _camera_times(one, eid, known_collection(session), share)
     row = {
         "eid": eid,
         "subject": session["subject"],
@@ -96,7 +98,7 @@ def verdict(extended_qc: Mapping[str, Any], check: str) -> str | None:
 
 
 def _camera_times(
-    one: Any, eid: str, collection: str | None
+    one: Any, eid: str, collection: str | None, max_fault_share: float
 ) -> tuple[np.ndarray | None, str | None]:
     try:
         collection = collection or task_of(one, eid).collection
@@ -108,11 +110,16 @@ def _camera_times(
         times = read_npy(path, eid=eid)
     except DataError as error:
         return None, error.message
-    n_bad = int((~np.isfinite(times)).sum())
-    steps = np.diff(times)
-    if n_bad or len(times) < 2 or (steps < 0).any() or np.median(steps) == 0:
-        return None, f"{len(times)} camera times, {n_bad} not finite; at least 2 must increase"
-    return times, None
+    known = times[np.isfinite(times)]
+    known = known[check_clock(known).usable]
+    n, n_bad = len(times), len(times) - len(known)
+    if len(known) < 2 or n_bad > max_fault_share * n:
+        return None, (
+            f"{n_bad} of {n} camera times are not finite or not after the one before; at most "
+            f"{max_fault_share:.1%} are accepted, and at least 2 must increase"
+        )
+    note = f"{n_bad} of {n} camera times are not finite or not after the one before"
+    return known, note if n_bad else None
 
 
 def _score(row: Mapping[str, Any], settings: Settings) -> float | None:

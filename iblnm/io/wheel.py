@@ -225,6 +225,8 @@ def read_npy(path: Path, *, eid: str | None = None) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
         kind = getattr(array, "dtype", type(array).__name__)
         raise MalformedFileError(f"type {kind}; numbers are expected", eid=eid, path=path)
+    if array.ndim == 2 and 1 in array.shape:  # a column, as other software saves a vector
+        array = array.ravel()
     if array.ndim != 1:
         raise MalformedFileError(
             f"shape {array.shape}; one dimension is expected", eid=eid, path=path

@@ -7,18 +7,23 @@ the stages whose values they take.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
+from iblnm.io.photometry import SIGNAL
 from iblnm.io.task_files import known_collection, task_collections, wheel_collections
 from iblnm.pipeline import steps
 from iblnm.pipeline.rules.values import listed_categories
 from iblnm.pipeline.stage import Result, Stage
 from iblnm.schemas import PERFORMANCE, PHOTOMETRY_REFERENCE, QC_PHOTOMETRY, SESSIONS, VIDEO
 from iblnm.storage.provenance import Provenance
+
+# in the order of preference
+_SIGNALS = ("extracted_photometry_signal", "raw_photometry_signals")
 
 
 def has_data(session: pd.Series, category: str, settings: Settings) -> bool:
@@ -59,12 +64,18 @@ def trials_table(one: Any, session: pd.Series, settings: Settings) -> Result:
 
 
 def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Result:
-    """Verified reference to the signal: files, hashes, rates, bands, regions, time windows."""
-    if not has_data(session, "extracted_photometry_signal", settings):
-        return Result(None, note="no extracted photometry signal is listed for the session")
+    """Verified reference to the signal: files, hashes, rates, bands, regions, time windows.
+
+    Where it was not extracted yet, the camera's raw frames are taken, on their own clock.
+    """
+    if not any(has_data(session, category, settings) for category in _SIGNALS):
+        return Result(
+            None, note="neither an extracted photometry signal nor raw frames are listed"
+        )
     reference = steps.read_reference(one, session, settings)
     first = reference.iloc[0]
-    categories = ("extracted_photometry_signal", "extracted_photometry_locations")
+    signal = _SIGNALS[1] if first.source == "raw" else _SIGNALS[0]
+    categories = (signal, "extracted_photometry_locations")
     return Result(
         reference,
         _provenance(session, categories, settings),
@@ -81,6 +92,10 @@ def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Re
 def _reference_note(reference: pd.DataFrame) -> str:
     first = reference.iloc[0]
     notes = []
+    if first.source == "raw":
+        notes.append(
+            "not extracted yet: raw frames on the camera's own clock, which no trial is on"
+        )
     if len(first.red_columns):
         notes.append(
             f"{', '.join(first.red_columns)}: the red camera's, which sees no GCaMP; not used"
@@ -147,6 +162,13 @@ def peri_event_responses(
     preprocessed: dict[str, Any], trials: pd.DataFrame, settings: Settings
 ) -> Result:
     """Peri-event responses (event × trial × time) of every fiber, without events often missing."""
+    clocks = {data.attrs.get("clock") for data in preprocessed.values()}
+    if "camera" in clocks:
+        return Result(
+            None,
+            note="the signal is on the camera's own clock until it is extracted: its time cannot "
+            "be compared with that of the trials",
+        )
     from iblnm.signal.masking import with_masked_share
 
     limit = settings.thresholds.min_event_completeness
@@ -250,7 +272,8 @@ def _provenance(
 def _reference_provenance(reference: pd.DataFrame, parameters: dict[str, Any]) -> Provenance:
     first = reference.iloc[0]
     signal = {
-        "name": "alf/photometry/photometry.signal.pqt",
+        # a file of raw frames lies in a folder of its own name, without revision
+        "name": "/".join(Path(first.signal_path).parts[-2:]) if first.source == "raw" else SIGNAL,
         "revision": None if pd.isna(first.signal_revision) else first.signal_revision,
         "size": None if pd.isna(first.signal_size) else int(first.signal_size),
         "hash": None if pd.isna(first.signal_hash) else first.signal_hash,

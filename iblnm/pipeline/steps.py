@@ -26,6 +26,16 @@ if TYPE_CHECKING:
     from iblnm.task.blocks import BlockRepair
 
 
+# what a trial may lack without a word of any rule
+_NOTED = {
+    "intervals_0": "start",
+    "intervals_1": "end",
+    "stim_side": "side",
+    "choice": "choice",
+    "feedbackType": "outcome",
+}
+
+
 @contextmanager
 def faults_of(eid: str, path: Any = None) -> Iterator[None]:
     """Name session and file in what the science finds wrong with the file's values."""
@@ -45,11 +55,10 @@ def read_trials(
     from iblnm.io.trials import load_trials_table
     from iblnm.task import add_trial_columns
 
-    loaded = load_trials_table(one, eid, collection)
+    limit = settings.thresholds.max_unusable_trial_share
+    loaded = load_trials_table(one, eid, collection, max_unusable_share=limit)
     with faults_of(eid, "_ibl_trials.table.pqt"):
-        return add_trial_columns(
-            loaded, max_unusable_share=settings.thresholds.max_unusable_trial_share
-        )
+        return add_trial_columns(loaded, max_unusable_share=limit)
 
 
 def note_of_trials(trials: pd.DataFrame) -> str:
@@ -62,6 +71,19 @@ def note_of_trials(trials: pd.DataFrame) -> str:
             f"{trials.attrs['n_out_of_order']} of {len(trials)} trials do not start after the one "
             "before and are missing"
         )
+    wrong = trials.attrs.get("n_wrong") or {}
+    if wrong:
+        counts = ", ".join(f"{name} in {n}" for name, n in wrong.items())
+        notes.append(f"values that cannot be are missing: {counts} of {len(trials)} trials")
+    n_known_missing = trials.attrs.get("n_out_of_order") or 0
+    lacking = {
+        word: int(trials[name].isna().sum()) - n_known_missing
+        for name, word in _NOTED.items()
+        if name in trials
+    }
+    counts = ", ".join(f"{n} without {word}" for word, n in lacking.items() if n > 0)
+    if counts:
+        notes.append(f"of {len(trials)} trials {counts}")
     return "; ".join(notes)
 
 

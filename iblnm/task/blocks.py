@@ -94,8 +94,9 @@ def validate_block_structure(
     dict
         ``valid`` (bool); ``min_block_length`` (int, the shortest block but the last, which
         the end of the session cuts; 0 without trials); ``n_blocks`` (int); ``flagged`` (bool,
-        the opposite of ``valid``: the plan in the session's JSON has to decide). Missing
-        probabilities are never valid.
+        the opposite of ``valid``: the plan in the session's JSON has to decide). Few missing
+        probabilities (``thresholds.max_unusable_trial_share``) end no block, more are never
+        valid.
 
     Raises
     ------
@@ -111,6 +112,8 @@ def validate_block_structure(
     require_columns(trials, ("probabilityLeft",))
     thresholds = thresholds or Thresholds()
     p = trials["probabilityLeft"].to_numpy(dtype=float, na_value=np.nan)
+    if np.isnan(p).sum() <= thresholds.max_unusable_trial_share * p.size:
+        p = p[~np.isnan(p)]  # a trial that lost its probability ends no block
     lengths = get_block_lengths(p)
     complete = lengths[:-1] if lengths.size > 1 else lengths
     shortest = int(complete.min(initial=p.size))

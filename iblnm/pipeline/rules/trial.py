@@ -183,7 +183,7 @@ def _block_fault(trials: pd.DataFrame, row: Row, settings: Settings) -> Finding:
     if trials.empty:
         return not_evaluated("no trials, see insufficient_trials")
     if kind == "training":
-        n = int((trials["probabilityLeft"] != UNBIASED).sum())
+        n = int((trials["probabilityLeft"].dropna() != UNBIASED).sum())
         return Finding(
             n == 0,
             float(n),

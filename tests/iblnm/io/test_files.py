@@ -11,6 +11,7 @@ from iblnm.io import load_trials_table, load_wheel, read_raw_frames, video_qc
 from iblnm.io.trials import task_interval
 from iblnm.io.video import verdict
 from iblnm.io.wheel import clean_wheel, load_wheel_trace
+from iblnm.pipeline.steps import note_of_trials, read_trials
 
 TRIALS = "alf/task_00/_ibl_trials.table.pqt"
 TIMES = "alf/task_00/_ibl_wheel.timestamps.npy"
@@ -58,7 +59,7 @@ def test_latest_revision_is_taken(tree, trials_maker):
         (lambda t: t.assign(choice="left"), r"column choice has type"),
         (lambda t: t.assign(intervals_0=np.nan), "0 of 20 trials have a start"),
         (lambda t: t.assign(intervals_1=0.0), "the last trial ends at 0 s, before it starts"),
-        (lambda t: t.assign(contrastLeft="0.25"), "column contrastLeft has type"),
+        (lambda t: t.assign(contrastLeft="none"), "column contrastLeft has type"),
         (lambda t: t.assign(feedbackType=2), "20 of 20 trials have feedbackType 2"),
     ],
 )
@@ -108,6 +109,54 @@ def test_a_trial_that_lacks_something_is_missing_alone(
     # the plan of the session counts trials: none may be dropped
     assert trials["probabilityLeft"].notna().all()
     assert task_interval(trials)[0] == pytest.approx(2.0 if damage is not lose_ends else 2.1)
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value"),
+    [
+        ("feedbackType", 3, 2.0),
+        ("choice", 3, 9.0),
+        ("contrastLeft", 4, 25.0),
+        ("probabilityLeft", 3, -1.0),
+        ("stimOn_times", 3, np.inf),
+        ("feedback_times", 3, 1e9),
+        ("intervals_1", 19, 1.0),
+    ],
+)
+def test_a_value_that_cannot_be_is_missing_and_counted(tree, files, column, row, value):
+    table = files[TRIALS]
+    table[column] = table[column].astype(float)
+    table.loc[row, column] = value
+    eid = tree.add(files)
+    trials = read_trials(tree.open(), eid, tree.settings)
+    assert np.isnan(trials.loc[row, column])
+    assert trials.drop(index=row)["choice"].notna().all()
+    assert trials.attrs["n_wrong"] == {column: 1}
+    assert f"values that cannot be are missing: {column} in 1 of 20 trials" in note_of_trials(
+        trials
+    )
+    strict = tree.settings.thresholds.model_copy(update={"max_unusable_trial_share": 0.0})
+    settings = tree.settings.model_copy(update={"thresholds": strict})
+    if column in ("feedbackType", "choice", "contrastLeft", "intervals_1"):
+        with pytest.raises(MalformedFileError):
+            read_trials(tree.open(), eid, settings)
+
+
+def test_trials_without_start_end_or_outcome_are_counted(tree, files):
+    lose_ends(files[TRIALS])
+    lose_outcome(files[TRIALS])
+    eid = tree.add(files)
+    trials = read_trials(tree.open(), eid, tree.settings)
+    assert note_of_trials(trials) == (
+        "of 20 trials 1 without start, 1 without end, 1 without choice, 1 without outcome"
+    )
+
+
+def test_numbers_that_were_saved_as_text_are_numbers(tree, files):
+    expected = files[TRIALS]["choice"].tolist()
+    files[TRIALS]["choice"] = files[TRIALS]["choice"].astype(str)
+    eid = tree.add(files)
+    assert load_trials_table(tree.open(), eid)["choice"].tolist() == expected
 
 
 def test_columns_that_are_no_numbers_are_left_out(tree, files):
@@ -301,6 +350,20 @@ def video_row(tree, files, extended, length=100.0):
         }
     )
     return video_qc(tree.open(), eid, session, tree.settings).iloc[0]
+
+
+def test_a_few_bad_camera_times_are_left_out_and_counted(tree):
+    times = np.arange(0, 90, 1 / 60)
+    times[100], times[200] = np.nan, times[199]
+    row = video_row(tree, {CAMERA: times}, EXTENDED)
+    assert row["timestamps_loadable"]
+    assert row["framerate_from_tpts"] == pytest.approx(60)
+    assert "2 of 5400 camera times" in row["note"]
+    times[:100] = np.nan
+    row = video_row(tree, {CAMERA: times}, EXTENDED)
+    assert not row["timestamps_loadable"]
+    assert "102 of 5400 camera times" in row["note"]
+    assert "at most 1.0%" in row["note"]
 
 
 def test_video_row(tree):

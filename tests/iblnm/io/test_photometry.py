@@ -8,6 +8,7 @@ from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileErr
 from iblnm.io import load_photometry, photometry_reference
 from iblnm.io import signal_file as signal_module
 from iblnm.io.signal_file import read_signal_file
+from iblnm.pipeline import stages
 from iblnm.validation import RULES
 
 SIGNAL = "alf/photometry/photometry.signal.pqt"
@@ -224,6 +225,56 @@ def test_malformed_signals(tree, files, damage, message):
         reference_of(tree, files)
     assert error.value.path.name == "photometry.signal.pqt"
     assert error.value.eid is not None
+
+
+def make_raw(n=4000):
+    frames = np.arange(n)
+    led = np.where(frames % 2 == 1, 2, 1)
+    led[0] = 7
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "FrameCounter": frames,
+            "SystemTimestamp": 5000 + frames / 60,
+            "ComputerTimestamp": 1e8 + frames / 60,
+            "LedState": led.astype(np.int16),
+            "G0": rng.normal(1, 0.01, n),
+            "G1": rng.normal(1, 0.01, n),
+        }
+    )
+
+
+def test_raw_frames_are_taken_until_the_signal_is_extracted(tree, files):
+    files["raw_photometry_data/_neurophotometrics_fpData.raw.pqt"] = make_raw()
+    extracted = {name: files.pop(name) for name in (SIGNAL, LOCATIONS)}
+    settings = tree.settings
+
+    def computed(number, content):
+        eid = tree.add(content, number=number)
+        one = tree.open()
+        row = fetch_session(one, eid, settings).iloc[0]
+        trials = stages.trials_table(one, row, settings).value
+        result = stages.photometry_reference(one, row, settings)
+        quality = stages.photometry_quality(result.value, settings).value
+        signal = stages.preprocessed_signal(result.value, settings)
+        return result, quality, signal, stages.peri_event_responses(signal.value, trials, settings)
+
+    result, quality, signal, responses = computed(1, files)
+    assert set(result.value["source"]) == {"raw"}
+    assert "not extracted yet" in result.note
+    raw_name = "raw_photometry_data/_neurophotometrics_fpData.raw.pqt"
+    assert [entry["name"] for entry in result.provenance.inputs] == [raw_name]
+    assert [entry["name"] for entry in signal.provenance.inputs] == [raw_name]
+    assert quality["n_band_inversions"].tolist() == [0] * 4
+    assert {data.attrs["source"] for data in signal.value.values()} == {"raw"}
+    assert np.isfinite(next(iter(signal.value.values()))["dff"]).mean() > 0.99
+    assert responses.value is None
+    assert "camera's own clock" in responses.note
+
+    result, _, signal, responses = computed(2, {**files, **extracted})
+    assert set(result.value["source"]) == {"extracted"}
+    assert {entry["name"] for entry in result.provenance.inputs} == {SIGNAL, LOCATIONS}
+    assert len(responses.value) == 2
 
 
 def test_a_named_column_that_is_not_there_costs_its_own_fiber_alone(tree, files):
