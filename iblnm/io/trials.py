@@ -70,9 +70,9 @@ def load_trials_table(
         the session clock, contrasts from 0 to 1, ``choice`` −1 rightward, +1 leftward, 0
         none). A trial that does not start after the one before has no times, no choice and no
         outcome. ``attrs``: ``collection`` names the task collection, ``left_out`` the columns
-        that are no numbers, ``n_out_of_order`` counts such trials, ``n_wrong`` the values by
-        column that cannot be and are missing here (an end before the start, a time a day away
-        from the others, a contrast above 1).
+        that are no numbers, ``n_out_of_order`` counts such trials, ``wrong_values``
+        tells by column the values that cannot be and are missing here (an end before the
+        start, a time a day away from the others, a contrast above 1).
 
     Raises
     ------
@@ -120,7 +120,9 @@ def read_trials_table(
     if not np.isfinite(trials["intervals_0"]).any():
         raise MalformedFileError(f"0 of {len(trials)} trials have a start", eid=eid, path=path)
     limit = max_unusable_share * len(trials)
-    trials.attrs["n_wrong"] = _blank_wrong(trials, limit)
+    # as texts, since attributes of a stored table are no mappings
+    wrong = _blank_wrong(trials, limit)
+    trials.attrs["wrong_values"] = [f"{name} in {n}" for name, n in wrong.items()]
     _check_ends(trials, eid, path)
     _check_feedback(trials, eid, path)
     n_bad = _blank_out_of_order(trials)

@@ -71,9 +71,9 @@ def note_of_trials(trials: pd.DataFrame) -> str:
             f"{trials.attrs['n_out_of_order']} of {len(trials)} trials do not start after the one "
             "before and are missing"
         )
-    wrong = trials.attrs.get("n_wrong") or {}
+    wrong = list(trials.attrs.get("wrong_values", ()))
     if wrong:
-        counts = ", ".join(f"{name} in {n}" for name, n in wrong.items())
+        counts = ", ".join(map(str, wrong))
         notes.append(f"values that cannot be are missing: {counts} of {len(trials)} trials")
     n_known_missing = trials.attrs.get("n_out_of_order") or 0
     lacking = {

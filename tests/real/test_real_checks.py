@@ -21,6 +21,20 @@ RAW_ONLY = (
 
 # what only an Alyx record would tell; none came with the recordings
 NO_RECORD = {"invalid_strain", "invalid_line", "invalid_session_length", "missing_insertion"}
+# what the camera's frames tell before they are extracted
+OF_RAW_FRAMES = {
+    RAW_ONLY[0]: {"isosbestic_fit": ("warn", 0.582817)},
+    RAW_ONLY[1]: {
+        "few_unique_samples": ("warn", 7.168589e-06),
+        "isosbestic_fit": ("warn", 1.246103),
+    },
+    RAW_ONLY[2]: {
+        "incomplete_signal": ("warn", 0.217327),
+        "still_signal": ("warn", 819.629184),
+        "few_unique_samples": ("warn", 0.000398),
+        "isosbestic_fit": ("warn", 1.13593),
+    },
+}
 # outcome and deciding value of all that is not passed
 BROKEN = {
     CQ002: {
@@ -48,6 +62,7 @@ BROKEN = {
             "missing_extracted_data": ("fail", 1.0),  # photometry
             "data_not_listed": ("warn", 1.0),  # channels of the raw frames
             "missing_brain_region": ("warn", 0.0),
+            **OF_RAW_FRAMES[eid],
         }
         for eid in RAW_ONLY
     },
@@ -58,7 +73,7 @@ ABSENT = {
     CQ002: {"video_qc"},
     FIP_40: {"video_qc"},
     ZM_335: {"video_qc"} | PHOTOMETRY,
-    **{eid: {"video_qc", "trials", "performance"} | PHOTOMETRY for eid in RAW_ONLY},
+    **{eid: {"video_qc", "trials", "performance"} for eid in RAW_ONLY},
 }
 _NO_REGION = {
     "hemisphere_mismatch",
@@ -80,7 +95,12 @@ NOT_EVALUATED = {
         "isosbestic_fit",
     },
     ZM_335: NO_RECORD | _NO_REGION | {"negative_reaction_time"},
-    **dict.fromkeys(RAW_ONLY, NO_RECORD | _NO_REGION | {"invalid_session_type", "ambiguous_task"}),
+    **dict.fromkeys(
+        RAW_ONLY,
+        NO_RECORD
+        | _NO_REGION
+        | {"invalid_session_type", "ambiguous_task", "trials_not_in_photometry_time"},
+    ),
 }
 # value that let a check pass, and its limit
 PASSED = {

@@ -29,7 +29,7 @@ REACHED = {
     CQ002: {"session", "trials", "performance"} | SIGNAL_CHAIN,
     FIP_40: {"session", "trials", "performance"} | SIGNAL_CHAIN,
     ZM_335: {"session", "trials", "performance", "wheel_velocity"},
-    **{eid: {"session"} for eid in RAW_ONLY.values()},
+    **{eid: {"session"} | (SIGNAL_CHAIN - {"responses"}) for eid in RAW_ONLY.values()},
 }
 EARLY = (0.1, 0.35)
 
@@ -68,7 +68,8 @@ def test_a_raw_only_session_says_which_extracted_data_are_missing(real_run, stor
     matrix = pd.read_parquet(real_run.settings.metadata_dir / "qc_matrix.pqt")
     row = matrix.set_index(["eid", "check"]).loc[(eid, "missing_extracted_data"), :]
     assert (row["outcome"], row["severity"], row["value"]) == ("fail", "ERROR", 1.0)
-    assert row["message"] == ("Extracted data of 1 of 3 modalities are not listed: photometry.")
+    expected = "Raw data but no extracted data of 1 of 4 modalities are listed: photometry."
+    assert row["message"] == expected
     errors = pd.read_parquet(real_run.settings.metadata_dir / "errors.pqt")
     types = set(errors.loc[errors["eid"] == eid, "error_type"])
     assert {"MissingExtractedData", "MissingRawData"} <= types

@@ -131,7 +131,7 @@ def test_a_value_that_cannot_be_is_missing_and_counted(tree, files, column, row,
     trials = read_trials(tree.open(), eid, tree.settings)
     assert np.isnan(trials.loc[row, column])
     assert trials.drop(index=row)["choice"].notna().all()
-    assert trials.attrs["n_wrong"] == {column: 1}
+    assert trials.attrs["wrong_values"] == [f"{column} in 1"]
     assert f"values that cannot be are missing: {column} in 1 of 20 trials" in note_of_trials(
         trials
     )
