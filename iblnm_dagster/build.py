@@ -16,6 +16,7 @@ from iblnm_dagster.io_managers import (
     CohortIOManager,
     RefusingIOManager,
     SessionH5IOManager,
+    SessionPageIOManager,
     SessionParquetIOManager,
     TableIOManager,
 )
@@ -35,6 +36,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
         "archive": Archive(settings),
         "store": SessionStore(settings),
         "session_parquet": SessionParquetIOManager(settings),
+        "session_page": SessionPageIOManager(settings),
         "session_h5": SessionH5IOManager(settings),
         "table": TableIOManager(settings),
         "cohort": CohortIOManager(settings),

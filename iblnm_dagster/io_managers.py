@@ -134,6 +134,20 @@ class SessionH5IOManager(_SessionFiles):
         return read_group(Path(path), group)
 
 
+class SessionPageIOManager(_SessionFiles):
+    """One HTML page per session, replaced whole."""
+
+    extension = ".html"
+
+    def dump_to_path(self, context: OutputContext, obj: Any, path: UPath) -> None:
+        from iblnm.viewer.report import save_report
+
+        save_report(obj, Path(path))
+
+    def load_from_path(self, context: InputContext, path: UPath) -> Any:
+        return Path(path).read_text(encoding="utf-8")
+
+
 class TableIOManager(IOManager):
     """A table over all sessions: one parquet file at the path the asset declares."""
 

@@ -21,7 +21,7 @@ from dagster import (
 
 from iblnm.config import Settings
 from iblnm.errors import DataError, IblnmError
-from iblnm.pipeline.graph import all_stages, guards
+from iblnm.pipeline.graph import RESPONSES, all_stages, guards
 from iblnm.pipeline.outcomes import Attempt
 from iblnm.pipeline.rules import RULES
 from iblnm.pipeline.stage import Result, Stage
@@ -35,6 +35,7 @@ from iblnm_dagster.workarounds.xarray_imports import keep_dask_and_sparse_out
 MAX_RETRIES = 3
 # tells the assets of a session from tables and analyses
 SESSION_TAG = ("iblnm/level", "session")
+_KINDS = {"session_page": "html", "session_h5": "hdf5", "session_parquet": "parquet"}
 _RESOURCES = {"archive": Archive, "settings": Settings, "store": SessionStore}
 
 
@@ -102,7 +103,13 @@ def session_asset(stage: Stage) -> AssetsDefinition:
             outcomes.record_attempt(Attempt(eid, stage.name, "no data", message=result.note))
             context.log.info(f"nothing to store: {result.note}")
             return
-        yield Output(result.value, metadata=_materialization_metadata(result))
+        metadata = _materialization_metadata(result)
+        if stage.is_page or stage.name == RESPONSES:
+            metadata["viewer"] = MetadataValue.url(f"{settings.viewer_url}/sessions/{eid}")
+        if stage.is_page:
+            place = (settings.root / stage.folder / f"{eid}.html").resolve()
+            metadata["report"] = MetadataValue.url(place.as_uri())
+        yield Output(result.value, metadata=metadata)
 
     resources = ["settings"]
     if stage.uses_archive:
@@ -116,13 +123,21 @@ def session_asset(stage: Stage) -> AssetsDefinition:
         description=stage.description,
         partitions_def=SESSION_PARTITIONS,
         output_required=False,
-        io_manager_key="session_h5" if stage.folder is None else "session_parquet",
+        io_manager_key=_io_manager_key(stage),
         group_name=stage.group,
         metadata=_definition_metadata(stage),
-        kinds={"hdf5" if stage.folder is None else "parquet"}
-        | ({"alyx"} if stage.uses_archive else set()),
+        kinds={_KINDS[_io_manager_key(stage)]} | ({"alyx"} if stage.uses_archive else set()),
         tags=dict([SESSION_TAG]),
+        # a page shows what the other stages made or could not make, so that it waits for
+        # none of them, and comes last
+        op_tags={"dagster/priority": "-1"} if stage.is_page else None,
     )(compute)
+
+
+def _io_manager_key(stage: Stage) -> str:
+    if stage.is_page:
+        return "session_page"
+    return "session_h5" if stage.folder is None else "session_parquet"
 
 
 def _signature(inputs: Sequence[str], resources: Sequence[str]) -> inspect.Signature:

@@ -21,6 +21,7 @@ from iblnm.pipeline.rules.values import listed_categories
 from iblnm.pipeline.stage import Result, Stage
 from iblnm.schemas import PERFORMANCE, PHOTOMETRY_REFERENCE, QC_PHOTOMETRY, SESSIONS, VIDEO
 from iblnm.storage.provenance import Provenance
+from iblnm.viewer.report import REPORTS
 
 # in the order of preference
 _SIGNALS = ("extracted_photometry_signal", "raw_photometry_signals")
@@ -247,6 +248,20 @@ def video_quality(one: Any, session: pd.Series, settings: Settings) -> Result:
     return Result(table, Provenance(), {} if pd.isna(score) else {"score": float(score)})
 
 
+def session_page(session: pd.Series, settings: Settings) -> Result:
+    """Report of the session: one HTML file with its signals, responses, behavior and checks."""
+    from iblnm.storage.store import SessionStore
+    from iblnm.viewer.document import stored_document
+    from iblnm.viewer.report import render_report
+
+    eid = str(session.eid)
+    document = stored_document(SessionStore(settings), eid, settings)
+    page = render_report(eid, document.stamp, document.blocks, viewer_url=settings.viewer_url)
+    return Result(
+        page, Provenance(), {"bytes": len(page.encode()), "fibers": len(document.blocks) - 1}
+    )
+
+
 def _provenance(
     session: pd.Series,
     categories: tuple[str, ...],
@@ -331,4 +346,5 @@ STAGES = (
         folder="metadata/video",
         rule_input="video",
     ),
+    Stage("session_report", session_page, group="sessions", folder=REPORTS, is_page=True),
 )

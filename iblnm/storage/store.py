@@ -50,6 +50,9 @@ class SessionStore:
         from iblnm.storage.parquet import read_table
 
         stage = _stage(asset)
+        if stage.is_page:
+            page = self._root / stage.folder / f"{validate_eid(eid)}.html"
+            return page.read_text(encoding="utf-8") if page.exists() else None
         if stage.table is not None:
             path = self._root / stage.folder / f"{validate_eid(eid)}.pqt"
             return stage.table.restore(read_table(path)) if path.exists() else None
@@ -64,8 +67,10 @@ class SessionStore:
 
     def eids(self, asset: str) -> list[str]:
         """Eids with a stored value, sorted; for HDF5 assets, those with a session file."""
-        folder = _stage(asset).folder
-        paths = (self._root / folder).glob("*.pqt") if folder else self.h5_dir.glob("*.h5")
+        stage = _stage(asset)
+        pattern = "*.html" if stage.is_page else "*.pqt"
+        folder = stage.folder
+        paths = (self._root / folder).glob(pattern) if folder else self.h5_dir.glob("*.h5")
         return sorted(path.stem for path in paths)
 
     def table_paths(self, asset: str) -> list[Path]:

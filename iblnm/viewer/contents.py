@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iblnm.config import Settings
@@ -152,16 +153,34 @@ def read_contents(store: SessionStore, eid: str, settings: Settings) -> Contents
         Limits of the checks and lists of datasets.
     """
     contents = Contents(eid, settings)
-    for asset in shown_stages():
+    for stage in all_stages():
+        if stage.is_page or stage.folder is None:
+            continue
         try:
-            contents.stored[asset] = store.load(asset, eid)
+            contents.stored[stage.name] = store.load(stage.name, eid)
         except DataError as error:
-            contents.problems[asset] = f"Its file cannot be read: {error.message}"
+            contents.problems[stage.name] = f"Its file cannot be read: {error.message}"
+    _read_session_file(contents, store.h5_path(eid))
     row = contents.stored.get("session")
     if row is not None and len(row):
         contents.row = row.iloc[0].to_dict()
     contents.checks = evaluate_contents(contents)
     return contents
+
+
+def _read_session_file(contents: Contents, path: Path) -> None:
+    """All stages that are in the session file, which is opened once."""
+    from iblnm.storage.h5 import read_groups
+
+    stages = {stage.h5_group: stage.name for stage in all_stages() if stage.folder is None}
+    try:
+        groups = read_groups(path) if path.exists() else {}
+    except DataError as error:
+        problem = f"Its file cannot be read: {error.message}"
+        contents.problems |= dict.fromkeys(stages.values(), problem)
+        return
+    for group, name in stages.items():
+        contents.stored[name] = groups.get(group)
 
 
 def shown_stages() -> tuple[str, ...]:

@@ -24,13 +24,14 @@ DRAWING = (
     "session.js",
 )
 LIVE = ("address.js", "choice.js", "labels.js", "keys.js", "live.js")
+REPORTS = "figures/sessions"
 _BLOCK = re.compile(rb'<script type="application/octet-stream" id="block-([a-z0-9-]+)">([^<]*)<')
 _STAMP = re.compile(rb'<meta name="iblnm-stamp" content="([0-9a-f]*)">')
 
 
-def report_path(figures_dir: Path, eid: str) -> Path:
+def report_path(root: Path, eid: str) -> Path:
     """Where the report of a session is."""
-    return figures_dir / "sessions" / f"{validate_eid(eid)}.html"
+    return root / REPORTS / f"{validate_eid(eid)}.html"
 
 
 def render_report(eid: str, stamp: str, blocks: Mapping[str, bytes], *, viewer_url: str) -> str:

@@ -183,7 +183,7 @@ class _Viewer:
         eid = self._known(request)
         stamp, blocks = await self._open.blocks(eid)
         found = await run_in_threadpool(self._catalog.session, eid)
-        has_report = report_path(self._settings.figures_dir, eid).exists()
+        has_report = report_path(self._settings.root, eid).exists()
         links = {
             "dagster": f"{self._settings.dagster_url}/assets/responses?partition={eid}",
             "report": f"/figures/sessions/{eid}.html" if has_report else None,
@@ -224,7 +224,7 @@ class _Viewer:
         )
 
     async def report(self, request: Request) -> Response:
-        path = report_path(self._settings.figures_dir, self._known(request))
+        path = report_path(self._settings.root, self._known(request))
         return _file(path, "the session has no report yet")
 
     async def dashboard(self, request: Request) -> Response:

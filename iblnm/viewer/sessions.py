@@ -40,7 +40,7 @@ class OpenSessions:
         stamp = stamp_of(self._settings.root, eid)
         kept = self._kept.get(eid)
         if kept is None or kept[0] != stamp:
-            kept = read_report(report_path(self._settings.figures_dir, eid))
+            kept = read_report(report_path(self._settings.root, eid))
         if kept is None or kept[0] != stamp:
             kept = await self._builder.build(eid)
         self._kept[eid] = kept

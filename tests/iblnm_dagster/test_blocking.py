@@ -50,7 +50,7 @@ def stored(settings, eid: str) -> set[str]:
     tables = {
         stage.name
         for stage in all_stages()
-        if stage.folder and (settings.root / stage.folder / f"{eid}.pqt").exists()
+        if stage.folder and list((settings.root / stage.folder).glob(f"{eid}.*"))
     }
     path = store.h5_path(eid)
     groups = set(list_groups(path)) if path.exists() else set()

@@ -47,6 +47,7 @@ SESSION_EDGES = {
     "performance": {"session", "trials"},
     "wheel_velocity": {"session", "trials"},
     "video_qc": {"session"},
+    "session_report": {"session"},
 }
 CHECKED = {
     "session",
@@ -66,7 +67,7 @@ CATALOG_EDGES = {
     "labels": set(),
     "qc_matrix": {"sessions", "labels", *CHECKED} - {"session"},
     "qc_summary": {"qc_matrix", "sessions"},
-    "errors": {"qc_matrix", "responses", "wheel_velocity"},
+    "errors": {"qc_matrix", "responses", "wheel_velocity", "session_report"},
     "qc_dashboard": {"qc_matrix", "sessions", "errors"},
     "dataset_overview": {"qc_matrix", "sessions"},
 }
@@ -153,7 +154,8 @@ def test_every_asset_is_described_and_stored_at_a_declared_place(graph):
             assert places[stage.name] == f"data/sessions:{stage.h5_group}"
         else:
             assert graph.get(AssetKey(stage.name)).metadata["folder"] == stage.folder
-            assert TABLES[graph.get(AssetKey(stage.name)).metadata["table"]] is stage.table
+            table = graph.get(AssetKey(stage.name)).metadata.get("table")
+            assert TABLES.get(table) is stage.table
 
 
 def test_columns_of_tables_are_shown_with_type_words_and_constraints(graph):

@@ -51,6 +51,7 @@ def test_guards_are_the_stages_above_with_a_blocking_rule():
         "performance": {"trials"},
         "wheel_velocity": {"trials"},
         "video_qc": set(),
+        "session_report": set(),
     }
 
 
