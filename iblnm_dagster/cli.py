@@ -302,17 +302,19 @@ def reset(yes: bool) -> None:
 
 @cli.command()
 @click.option("-p", "--port", type=int, help="Port.  [default: that of IBLNM_VIEWER_URL, 3001]")
-@click.option("--with-parent", is_flag=True, hidden=True, help="End with the starting process.")
-def viewer(port: int | None, with_parent: bool) -> None:
+def viewer(port: int | None) -> None:
     """Look at sessions in the browser, on 127.0.0.1."""
-    from iblnm.viewer.server import is_free, port_of, serve
+    import os
+    import sys
 
-    settings = get_settings()
-    port = port_of(settings.viewer_url) if port is None else port
+    from iblnm.viewer.server import is_free, port_of
+
+    port = port_of(get_settings().viewer_url) if port is None else port
     if not is_free(port):
         raise click.ClickException(f"port {port} is in use; choose another with -p")
     click.echo(f"viewer           http://127.0.0.1:{port}")
-    serve(settings, port=port, with_parent=with_parent)
+    # without Dagster, which takes 30 MB
+    os.execv(sys.executable, [sys.executable, "-m", "iblnm.viewer", "-p", str(port)])
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})

@@ -296,6 +296,19 @@ class PhotometrySession(Behavior, Signal, Quality):
         load_session_file(self, Path(fpath), groups, band)
         return self
 
+    def view(self) -> Any:
+        """Look at what the session holds: signals, responses, behavior, checks.
+
+        Returns
+        -------
+        PhotometrySessionViewer or Figure
+            In a notebook the page of `iblnm.gui.PhotometrySessionViewer`, without a server; in
+            a script it opens in the browser; without a browser, the static figure.
+        """
+        from iblnm.viewer.notebook import PhotometrySessionViewer
+
+        return PhotometrySessionViewer(self).show()
+
     def _complete_row(self, names: Iterable[str]) -> pd.Series:
         """The row, with columns that it lacks taken from the archive."""
         if any(name not in self._row for name in names):

@@ -253,6 +253,11 @@ def _source(contents: Contents) -> dict[str, Any]:
         "columns": [str(name) for name in reference["column"]],
         "column": dict(zip(mapped["recording_name"], mapped["column"], strict=True)),
         "window": None if start is None or stop is None else [start - pad, stop + pad],
+        "reading": {
+            "is_raw": first["source"] == "raw",
+            "max_still_s": plain(first["still_limit_s"]),
+            "max_saturated_s": plain(first["saturated_limit_s"]),
+        },
     }
 
 

@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 import platform
+import re
 import socket
 import sys
 import threading
@@ -36,7 +37,8 @@ from iblnm.viewer.sessions import OpenSessions
 from iblnm.viewer.traces import pack_traces, read_traces
 
 _MAX_BINS = 4_000
-_M_MMAP_THRESHOLD = -3
+# parameters of mallopt(3): large arrays are mapped, the heap is trimmed, threads share it
+_MALLOC = {-3: 128 * 1024, -1: 128 * 1024, -8: 1}
 # what the viewer does not use is not imported
 _QUIET = {
     "log_level": "warning",
@@ -90,10 +92,8 @@ def serve(settings: Settings, *, port: int, with_parent: bool = False) -> None:
     with_parent : bool
         End when the process that started this one ends.
     """
-    import pyarrow
     import uvicorn
 
-    pyarrow.set_memory_pool(pyarrow.system_memory_pool())
     _give_memory_back()
     app = build_app(settings)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, **_QUIET))
@@ -113,7 +113,8 @@ def _give_memory_back() -> None:
     import ctypes
 
     if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 128 * 1024)
+        for parameter, value in _MALLOC.items():
+            ctypes.CDLL(None).mallopt(parameter, value)
 
 
 def port_of(url: str) -> int:
@@ -196,8 +197,12 @@ class _Viewer:
     async def block(self, request: Request) -> Response:
         eid = self._known(request)
         _, blocks = await self._open.blocks(eid)
-        block = blocks.get(request.path_params["block"])
+        name = request.path_params["block"]
+        block = blocks.get(name)
         if block is None:
+            # a page asks for a fiber before it knows whether the session has one
+            if re.fullmatch(r"fiber-[0-9]+", name):
+                return Response(status_code=204)
             raise HTTPException(404)
         # it is compressed already
         headers = {"content-encoding": "gzip", "cache-control": "no-cache"}

@@ -10,7 +10,7 @@ from typing import Any
 from iblnm import __version__
 from iblnm.storage.names import validate_eid
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def stamp_of(root: Path, eid: str) -> str:

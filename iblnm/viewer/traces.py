@@ -115,7 +115,8 @@ def pack_traces(
 def _raw(sources: Sources, start: float, stop: float) -> dict[str, Trace]:
     place = sources.signal
     low, high = place["window"] or (-np.inf, np.inf)
-    bands = _bands_of(place["path"], tuple(place["columns"]), place["column"])
+    reading = tuple((name, value) for name, value in place["reading"].items() if value is not None)
+    bands = _bands_of(place["path"], tuple(place["columns"]), place["column"], reading)
     traces: dict[str, Trace] = {}
     for band, (times, values) in bands.items():
         if band not in sources.trends:
@@ -140,11 +141,13 @@ def _raw(sources: Sources, start: float, stop: float) -> dict[str, Trace]:
 
 
 @lru_cache(maxsize=1)
-def _bands_of(path: str, columns: tuple[str, ...], column: str) -> dict[str, Trace]:
+def _bands_of(
+    path: str, columns: tuple[str, ...], column: str, reading: tuple[tuple[str, Any], ...]
+) -> dict[str, Trace]:
     """Bands of one column in single precision: of the whole file, only this stays in memory."""
     from iblnm.io.signal_file import forget_signal_file, read_signal_file
 
-    file = read_signal_file(path, columns)
+    file = read_signal_file(path, columns, **dict(reading))
     values = np.where(file.valid, file.columns[column], np.nan).astype(np.float32)
     bands = {}
     for band in file.bands:

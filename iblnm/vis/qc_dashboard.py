@@ -46,6 +46,7 @@ def build_dashboard(
     *,
     dagster_url: str,
     errors: pd.DataFrame | None = None,
+    reports: Collection[str] = (),
     settings: Settings,
     built_at: datetime | None = None,
 ) -> str:
@@ -66,8 +67,10 @@ def build_dashboard(
     errors : DataFrame, optional
         Schema `iblnm.schemas.ERRORS`, of which the rows of severity ``FAILURE`` are shown:
         assets that could not be made, which no check tells of.
+    reports : collection of str
+        Sessions that have a report, ``../sessions/{eid}.html`` from the page.
     settings : Settings
-        Colors of the targets.
+        Colors of the targets, and the address of the viewer for links.
     built_at : datetime, optional
         Time to show on the page; now by default.
 
@@ -87,8 +90,11 @@ def build_dashboard(
     checks = _checks(matrix, rules)
     failures = _failures(errors)
     eids = _eids(matrix, sessions, failures)
+    reports = set(reports)
     payload = {
         "dagster": address,
+        "viewer": settings.viewer_url,
+        "reports": "".join("1" if eid in reports else "0" for eid in eids),
         "built": built_at.strftime("%Y-%m-%d %H:%M %Z").strip(),
         "colors": dict(settings.target_colors),
         "checks": checks,

@@ -54,5 +54,5 @@ def _start_viewer(settings: Settings) -> None:
         click.echo(f"port {port} is in use: no viewer is started (IBLNM_VIEWER_URL)", err=True)
         return
     click.echo(f"viewer           {settings.viewer_url}")
-    command = [sys.executable, "-m", "iblnm_dagster.cli", "viewer", "--with-parent"]
+    command = [sys.executable, "-m", "iblnm.viewer", "--with-parent"]
     subprocess.Popen([*command, "-p", str(port)], stdout=subprocess.DEVNULL)

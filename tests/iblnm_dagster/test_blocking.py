@@ -191,6 +191,8 @@ def test_the_other_branches_are_computed_anew(settings, instance, register):
     change_file(settings, register, eid, "_ibl_trials.table.pqt", flip_choices)
     assert Worker(settings, instance).run(eid).status == BLOCKED
     expected = {"session", "trials", "photometry", "photometry_qc", "preprocessed", "video_qc"}
+    # the report tells what was stopped, and by which check
+    expected |= {"session_report"}
     assert made(instance, eid) == stored(settings, eid) == expected
 
 
@@ -228,7 +230,8 @@ def test_two_branches_blocked_at_once_are_both_reported(settings, instance, regi
         "trials_checks",
         "photometry_qc_checks",
     }
-    assert made(instance, eid) == {"session", "trials", "photometry", "photometry_qc", "video_qc"}
+    expected = {"session", "trials", "photometry", "photometry_qc", "video_qc", "session_report"}
+    assert made(instance, eid) == expected
 
 
 def test_a_failure_outranks_a_block(settings, instance, register):

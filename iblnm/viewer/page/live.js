@@ -10,7 +10,10 @@ async function get(path, signal) {
   return response;
 }
 const getJson = async (path, signal) => (await get(path, signal)).json();
-const getBlock = async (path, signal) => unpackBlock(await (await get(path, signal)).arrayBuffer());
+const getBlock = async (path, signal) => {
+  const response = await get(path, signal);
+  return response.status === 204 ? null : unpackBlock(await response.arrayBuffer());
+};
 
 const live = {
   page: null, choice: null, eid: null, view: {}, filters: {}, loading: null,
@@ -70,6 +73,7 @@ const live = {
     } catch (error) {
       if (error.name !== "AbortError") this.tell(`The session cannot be shown: ${error.message}`);
     }
+    document.body.dataset.readyAt = performance.now();
     document.body.dataset.ready = eid;
   },
 

@@ -12,6 +12,15 @@ function groupColors(grouping) {
   return grouping.labels.map((_, i) => SEQUENCE[Math.round((i * (SEQUENCE.length - 1)) / Math.max(1, n - 1))]);
 }
 
+// a color dark enough for a line on white, 3:1 at least
+function readable(color) {
+  let parts = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
+  const light = (rgb) => rgb.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  while (1.05 / (light(parts) + 0.05) < 3) parts = parts.map((c) => Math.round(c * 0.93));
+  return "#" + parts.map((c) => c.toString(16).padStart(2, "0")).join("");
+}
+
 function axis(label, more = {}) {
   return {stroke: INK, font: FONT, labelFont: FONT, label, labelSize: label ? 16 : 0, labelGap: 0,
     gap: 3, size: 24, grid: {stroke: GRID, width: 1}, ticks: {stroke: "#b9c2c9", size: 4, width: 1},

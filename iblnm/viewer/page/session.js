@@ -13,12 +13,13 @@ class SessionPage {
     if (!this.head.recordings[this.view.fiber]) this.view.fiber = 0;
     this.selected = on.selected || null;
     this.plots = [];
+    root.page = this; // for who measures
   }
 
   get color() {
     const recording = this.head.recordings[this.view.fiber];
     const color = recording && this.head.style.targets[recording.target_NM];
-    return color || null;
+    return /^#[0-9a-f]{6}$/i.test(color || "") ? readable(color) : null;
   }
 
   changed(change) {

@@ -56,7 +56,7 @@ class Traces {
       el("span", {class: "group"},
         button("◀", "back (left arrow)", () => this.pan(-0.5)), button("▶", "on (right arrow)", () => this.pan(0.5)),
         button("+", "zoom in (+)", () => this.zoom(0.5)), button("−", "zoom out (−)", () => this.zoom(2))),
-      this.where, this.unit, this.page.selected ? this.mark : null);
+      this.where, this.unit, this.page.selected && this.page.head.recordings.length ? this.mark : null);
   }
 
   setMarking(on) {
@@ -88,7 +88,8 @@ class Traces {
         const box = el("input", {type: "checkbox", checked: !this.hidden.has(series), onchange: () => {
           if (box.checked) this.hidden.delete(series); else this.hidden.add(series);
           this.plots.raw.setData(this.aligned("raw", this.latest || this.coarse), false);
-          this.plots.raw.redraw();
+          const [min, max] = this.range;
+          this.plots.raw.setScale("x", {min, max});
         }});
         const {color, dash} = this.style(series);
         return el("label", {class: "series"}, box, key([{color, dash, label: series}]));
@@ -129,7 +130,7 @@ class Traces {
     if (series === "z") {
       return {color: this.page.color || "#3b4a57", width: 1};
     }
-    if (series.endsWith("trend")) return {color: band === "GCaMP" ? "#00553d" : "#8b3a6b", width: 1.6, dash: []};
+    if (series.endsWith("trend")) return {color: band === "GCaMP" ? "#00553d" : "#8b3a6b", width: 1.3, dash: []};
     return {color: bands[band] || INK, width: 0.8};
   }
 
@@ -179,7 +180,7 @@ class Traces {
       return [low - margin, high + margin];
     };
     const plot = new uPlot({
-      ...rest, width: place.clientWidth || 900, legend: {show: false}, padding: [4, 12, 0, 0],
+      ...rest, width: place.clientWidth || 900, legend: {show: false}, padding: [8, 12, 0, 0],
       scales: {x: {time: false, min, max}, y: {range: pad}, ...scales},
       cursor: {drag: {x: true, y: false, setScale: false}, sync: {key: "time"}, y: false, points: {show: false},
         bind: {dblclick: () => () => this.go(...this.full)}},
@@ -241,7 +242,7 @@ class Traces {
     this.page.changed(whole ? {t0: null, t1: null} : {t0: start, t1: start + span});
     const [min, max] = this.range;
     for (const plot of Object.values(this.plots)) plot.setScale("x", {min, max});
-    this.detail();
+    return this.detail();
   }
 
   async detail() {
@@ -251,7 +252,8 @@ class Traces {
     const request = (this.request = new AbortController());
     this.root.dataset.drawn = "";
     let data = this.coarse, note = "";
-    if (this.source.traces) {
+    const hasFibers = this.page.head.recordings.length > 0;
+    if (this.source.traces && hasFibers) {
       try {
         const bins = Math.max(200, Math.round((this.root.clientWidth - LEFT) * Math.min(devicePixelRatio, 2)));
         data = await this.source.traces(this.page.view.fiber, t0, t1, bins, request.signal);
@@ -259,7 +261,7 @@ class Traces {
         if (error.name === "AbortError") return;
         note = `Shown in steps of 1 s only: ${error.message}`;
       }
-    } else if (t1 - t0 < 60) note = "A report holds the smallest and largest value of every second; the viewer zooms to single samples.";
+    } else if (hasFibers && t1 - t0 < 60) note = "A report holds the smallest and largest value of every second; the viewer zooms to single samples.";
     if (request.signal.aborted) return;
     this.latest = data;
     for (const name of ["raw", "preprocessed"]) {

@@ -11,6 +11,7 @@ import pandas as pd
 
 from iblnm.config import SignalSettings
 from iblnm.constants import REFERENCE_BAND, SIGNAL_BAND
+from iblnm.signal.masking import is_masked
 from iblnm.viewer.contents import Contents, NotThereError
 from iblnm.viewer.envelope import envelope, runs
 from iblnm.viewer.panel import Axis, Panel
@@ -27,10 +28,11 @@ def raw_panel(
         raise NotThereError(f"The signal file has no column for {name}.")
     stored = (contents.stored.get("preprocessed") or {}).get(name)
     signal = _signal_settings(contents, stored)
+    masked = json.loads(stored.attrs.get("masked_windows", "[]")) if stored is not None else []
     series, trends = {}, {}
     for band, frame in bands.items():
         times, values = frame.index.to_numpy(), frame[name].to_numpy()
-        trend = _trend(times, values, signal)
+        trend = _trend(times, np.where(is_masked(times, masked), np.nan, values), signal)
         trends[band] = (times, trend)
         series[band] = _pack(packer, *envelope(times, values, *_bins(axis)))
         series[f"{band} trend"] = {"value": packer.array(_at_bins(times, trend, axis), "d2")}

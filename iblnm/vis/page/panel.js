@@ -118,7 +118,10 @@ function paintPanel(session, c) {
       ["target", session.target || "–"], ["label", session.label || "none"],
       ["eid", session.eid], ["last check", session.evaluated.replace("T", " ") || "–"]]),
     link(address("session", { view: "partitions", partition: session.eid }),
-      "Session in Dagster"));
+      "Session in Dagster"),
+    link(`${data.viewer}/sessions/${session.eid}`, "Session in the viewer"));
+  if (data.reports[session.i] === "1")
+    parts.push(link(`../sessions/${session.eid}.html`, "Report of the session"));
   if (session.failures.length) {
     parts.push(
       make("h3", { textContent: `Could not be made (${session.failures.length})` }),

@@ -1,15 +1,19 @@
 """The server: who may ask, what it answers, and that it stays small."""
 
 import gzip
+import http.client
 import json
+import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 from iblnm.data.label_rows import read_rows
 from iblnm.viewer.security import POLICY
+from iblnm.viewer.server import is_free
 from iblnm.viewer.wire import unpack
 
 DROP = {"fiber_idx": None, "verdict": "drop", "who": "me", "why": "a big artifact"}
@@ -124,6 +128,11 @@ def test_traces_are_samples_when_zoomed_in_and_bins_when_zoomed_out(served, eid)
     assert served.ask("GET", f"/api/sessions/{eid}/traces/7?t0=0&t1=5&bins=80")[0] == 404
 
 
+def test_a_fiber_that_is_not_there_is_no_error_and_another_block_is(served, eid):
+    assert served.ask("GET", f"/api/sessions/{eid}/blocks/fiber-7")[0] == 204
+    assert served.ask("GET", f"/api/sessions/{eid}/blocks/other")[0] == 404
+
+
 def test_a_session_comes_with_checks_and_blocks(served, eid):
     found = json.loads(served.ask("GET", f"/api/sessions/{eid}")[2])
     assert {c["outcome"] for c in found["checks"]} <= {"pass", "warn", "fail", "not evaluated"}
@@ -157,7 +166,8 @@ pages = build_app(settings).state.pages
 pages._catalog.session({eid!r})
 pages._catalog.outcomes("insufficient_trials")
 path = str(next(Path({str(viewed_settings.cache_dir)!r}).rglob("photometry.signal.pqt")))
-signal = {{"path": path, "columns": ["G0"], "column": "G0", "window": None}}
+signal = {{"path": path, "columns": ["G0"], "column": "G0", "window": None,
+          "reading": {{"is_raw": False, "max_still_s": 5.0, "max_saturated_s": None}}}}
 trend = (np.array([0.0, 1e4]), np.ones(2))
 sources = Sources(Path("x"), "", signal, {{"GCaMP": trend}}, {{}})
 assert len(read_traces(sources, 0, 100)["GCaMP"][0])
@@ -167,3 +177,25 @@ print([name for name in ("pandas", "scipy", "xarray", "matplotlib") if name in s
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_the_process_of_the_viewer_serves_without_dagster(viewed_settings, port, tmp_path):
+    environment = {**os.environ, "IBLNM_ROOT": str(viewed_settings.root)}
+    command = [sys.executable, "-X", "importtime", "-m", "iblnm.viewer", "-p", str(port)]
+    log = tmp_path / "imports.txt"
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=environment, stderr=output)
+    try:
+        deadline = time.monotonic() + 60
+        while is_free(port) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        connection = http.client.HTTPConnection(f"127.0.0.1:{port}", timeout=60)
+        connection.request("GET", "/api/checks/insufficient_trials")
+        assert connection.getresponse().status == 200
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+    lines = log.read_text().splitlines()
+    names = {line.rpartition("|")[2].strip().split(".")[0] for line in lines}
+    assert "starlette" in names
+    assert not names & {"dagster", "pandas", "scipy", "xarray", "matplotlib"}
