@@ -171,6 +171,7 @@ class Signal:
         DataFrame
             Index ``times`` at 30 Hz, one column per recording name; mean 0, sd 1.
         """
+        from iblnm.data.label_rows import labels_paths, rows_in_force
         from iblnm.pipeline.masks import masked_windows
         from iblnm.signal.masking import preprocess_masked
 
@@ -183,7 +184,8 @@ class Signal:
             return self.set_preprocessed({}, output_band)
         known = self.recordings
         fibers = {name: known.get(name, {}).get("fiber_idx") for name in bands[signal_band]}
-        windows = masked_windows(self.settings.labels_fpath, self.eid, fibers)
+        rows = rows_in_force(labels_paths(self.settings))
+        windows = masked_windows(rows, self.eid, fibers)
         failures: dict[str, str] = {}
         with steps.faults_of(self.eid):
             recordings = preprocess_masked(

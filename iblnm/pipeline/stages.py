@@ -132,13 +132,14 @@ def photometry_quality(photometry: pd.DataFrame, settings: Settings) -> Result:
 
 def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
     """Bleach- and isosbestic-corrected signal of each fiber, at 30 Hz, z-scored last."""
+    from iblnm.data.label_rows import labels_paths, rows_in_force
     from iblnm.pipeline.masks import masked_windows
     from iblnm.signal.masking import preprocess_masked
 
     eid = str(photometry.eid.iloc[0])
     mapped = photometry.dropna(subset=["recording_name"])
     fibers = dict(zip(mapped.recording_name, mapped.fiber_idx, strict=True))
-    windows = masked_windows(settings.labels_fpath, eid, fibers)
+    windows = masked_windows(rows_in_force(labels_paths(settings)), eid, fibers)
     bands = steps.read_bands(photometry, settings)
     failures: dict[str, str] = {}
     with steps.faults_of(eid, photometry.signal_path.iloc[0]):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from iblnm.data.label_rows import add_row, remove_row
+from iblnm.data.label_rows import add_row, read_rows, remove_row
 from iblnm.pipeline.graph import find_stage
 from iblnm.pipeline.masks import masked_windows, sessions_with_other_masks
 from iblnm.storage import read_group, write_groups
@@ -24,9 +24,10 @@ def test_a_mask_of_the_session_is_one_of_every_fiber(tmp_path, eid):
     path = tmp_path / "labels.csv"
     for fiber, t0 in ((None, 10), (1, 5), (1, 20)):
         add_row(path, _mask(eid, fiber, t0, t0 + 1))
-    found = masked_windows(path, eid, {"A": 0, "B": 1})
+    rows = read_rows(path)
+    found = masked_windows(rows, eid, {"A": 0, "B": 1})
     assert found == {"A": [(10, 11)], "B": [(5, 6), (10, 11), (20, 21)]}
-    assert masked_windows(path, "x", {"A": 0}) == {"A": []}
+    assert masked_windows(rows, "x", {"A": 0}) == {"A": []}
 
 
 def test_a_mask_goes_through_the_stages_and_the_session_is_due_until_then(viewed_settings, eid):
