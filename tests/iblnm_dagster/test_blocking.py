@@ -241,7 +241,7 @@ def test_a_failure_outranks_a_block(settings, instance, register):
     outcome = Worker(settings, instance).run(eid)
     assert outcome.status == FAILED
     assert set(open_outcomes(settings).attempts("failed")["asset"]) == {"photometry"}
-    assert made(instance, eid) == {"session", "trials", "video_qc"}
+    assert made(instance, eid) == {"session", "trials", "video_qc", "session_report"}
 
 
 def test_without_checks_nothing_is_stopped_within_a_run_but_bad_data_are_not_used(
