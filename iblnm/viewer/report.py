@@ -34,6 +34,11 @@ def report_path(root: Path, eid: str) -> Path:
     return root / REPORTS / f"{validate_eid(eid)}.html"
 
 
+def reported_sessions(root: Path) -> list[str]:
+    """Sessions that have a report."""
+    return sorted(path.stem for path in (root / REPORTS).glob("*.html"))
+
+
 def render_report(eid: str, stamp: str, blocks: Mapping[str, bytes], *, viewer_url: str) -> str:
     """The page as text.
 

@@ -4,7 +4,6 @@ import pandas as pd
 from dagster import MaterializeResult, MetadataValue, ResourceParam, asset
 
 from iblnm.config import Settings
-from iblnm.storage.store import SessionStore
 
 
 @asset(
@@ -20,9 +19,9 @@ def qc_dashboard(
     sessions: pd.DataFrame,
     errors: pd.DataFrame,
     settings: ResourceParam[Settings],
-    store: ResourceParam[SessionStore],
 ) -> MaterializeResult:
     from iblnm.pipeline.rules import RULES
+    from iblnm.viewer.report import reported_sessions
     from iblnm.vis import build_dashboard, outcome_matrix_figure, save_dashboard, thumbnail
 
     page = build_dashboard(
@@ -31,7 +30,7 @@ def qc_dashboard(
         RULES,
         dagster_url=settings.dagster_url,
         errors=errors,
-        reports=store.eids("session_report"),
+        reports=reported_sessions(settings.root),
         settings=settings,
     )
     path = save_dashboard(page, settings.figures_dir / "qc" / "dashboard.html")

@@ -255,6 +255,12 @@ def test_the_report_shows_the_panels_without_a_server(page, viewed_settings, eid
     assert page.colors(".heat") > 50
     assert len(page.all("table.checks tbody tr")) > 10
     start, stop = page.shown_s
+    # what is drawn, not only what is said
+    scales = (
+        "return Object.values(document.getElementById('session').page.traces.plots)"
+        ".map((plot) => [plot.scales.x.min, plot.scales.x.max])"
+    )
+    assert page.browser.execute_script(scales) == [pytest.approx([start, stop], abs=0.5)] * 3
     page.drag(0.5, 0.75)
     assert page.shown_s[1] - page.shown_s[0] == pytest.approx((stop - start) / 4, rel=0.05)
     assert not page.all("form.label")

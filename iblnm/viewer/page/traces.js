@@ -36,7 +36,7 @@ class Traces {
     this.panels = panels;
     for (const plot of Object.values(this.plots)) plot.destroy();
     this.plots = {};
-    this.coarse = this.coarseData();
+    this.coarse = this.latest = this.coarseData();
     this.root.replaceChildren(this.toolbar(), ...this.draw(), el("p", {class: "note", id: "trace-note"}));
     this.detail();
   }
@@ -118,7 +118,8 @@ class Traces {
     const made = this.panels && this.panels.preprocessed ? this.panels.preprocessed.masked || [] : [];
     const slack = 0.1;
     this.pending = windows.filter(([a, b]) => !made.some(([c, d]) => c - slack <= a && b <= d + slack));
-    for (const plot of Object.values(this.plots)) plot.redraw();
+    // before its first drawing a plot has no range that redraw() could keep
+    for (const plot of Object.values(this.plots)) plot.redraw(false);
     const place = this.root.querySelector("#plot-events");
     if (place) place.previousElementSibling.replaceChildren(el("b", {}, "Events"), " ", this.shadeKey());
   }
@@ -263,11 +264,13 @@ class Traces {
       }
     } else if (hasFibers && t1 - t0 < 60) note = "A report holds the smallest and largest value of every second; the viewer zooms to single samples.";
     if (request.signal.aborted) return;
-    this.latest = data;
-    for (const name of ["raw", "preprocessed"]) {
-      if (this.plots[name]) this.plots[name].setData(this.aligned(name, data), false);
+    if (data !== this.latest) {
+      this.latest = data;
+      for (const name of ["raw", "preprocessed"]) {
+        if (this.plots[name]) this.plots[name].setData(this.aligned(name, data), false);
+      }
+      for (const plot of Object.values(this.plots)) plot.setScale("x", {min: t0, max: t1});
     }
-    for (const plot of Object.values(this.plots)) plot.setScale("x", {min: t0, max: t1});
     this.root.querySelector("#trace-note").textContent = note;
     this.root.dataset.drawn = `${t0} ${t1}`;
   }

@@ -44,6 +44,17 @@ def data(simulated):
     return payload(build_dashboard(*simulated, RULES, settings=SETTINGS, dagster_url=URL))
 
 
+def test_reports_are_linked_where_they_are(simulated, data):
+    eids = data["sessions"]["eid"]
+    assert data["reports"] == "0" * len(eids)
+    page = build_dashboard(
+        *simulated, RULES, settings=SETTINGS, dagster_url=URL, reports=[eids[2], "another"]
+    )
+    marks = payload(page)["reports"]
+    assert [eid for eid, mark in zip(eids, marks, strict=True) if mark == "1"] == [eids[2]]
+    assert payload(page)["viewer"] == SETTINGS.viewer_url
+
+
 def test_every_outcome_value_limit_and_message_comes_back(simulated, data):
     matrix, _ = simulated
     checks = [check["name"] for check in data["checks"]]
