@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.errors import DataError, MalformedFileError
+from iblnm.io.text import read_delimited
 from iblnm.layers.errors import PassiveTableError, TaskSettingsError
 from iblnm.layers.items import PASSIVE_TABLES
 from iblnm.layers.passive import Extracted, Run, run_of_settings, task_folders, unreadable_run
@@ -166,11 +167,21 @@ def read_recordings(path: Path | None) -> pd.DataFrame:
     """
     if path is None or not path.is_file():
         return pd.DataFrame({name: [] for name in RECORDING_COLUMNS}).astype("string")
-    table = pd.read_csv(path, dtype="string", comment="#")
-    lacking = [name for name in RECORDING_COLUMNS if name not in table]
+    used = [line for line in read_delimited(path, RECORDING_COLUMNS).lines if any(line.fields)]
+    used = [line for line in used if not line.fields[0].startswith("#")]
+    header = used[0].fields if used else []
+    lacking = [name for name in RECORDING_COLUMNS if name not in header]
     if lacking:
         raise MalformedFileError(f"columns {', '.join(lacking)} are missing", path=path)
-    table = table[list(RECORDING_COLUMNS)].apply(lambda column: column.str.strip())
+    for line in used[1:]:
+        if len(line.fields) > len(header):
+            raise MalformedFileError(
+                f"line {line.number}: {len(line.fields)} fields, {len(header)} are expected",
+                path=path,
+            )
+    records = [dict(zip(header, line.fields, strict=False)) for line in used[1:]]
+    table = pd.DataFrame(records, columns=list(RECORDING_COLUMNS), dtype="string")
+    table = table.replace("", pd.NA)
     table["number"] = pd.to_numeric(table["number"], errors="coerce").astype("Int64")
     table["control"] = table["control"].str.lower().isin(["true", "1", "yes"])
     known = table.dropna(subset=["number"])

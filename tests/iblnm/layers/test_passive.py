@@ -201,3 +201,14 @@ def test_notes_belong_to_a_session_never_to_a_day(tmp_path):
         "control": True,
     }
     assert administration_moment("14:05", datetime(2024, 5, 1, 9)) == datetime(2024, 5, 1, 14, 5)
+
+
+def test_recordings_of_any_spreadsheet_are_read(tmp_path):
+    path = tmp_path / "recordings.csv"
+    header = "subject;date;number;condition;administration_time;control;"
+    text = f"{header}\r\nJoão; 2024-03-05;1;a;;yes;\r\n"
+    path.write_bytes(text.encode("cp1252"))
+    (row,) = read_recordings(path).to_dict("records")
+    assert (row["subject"], row["date"], row["number"]) == ("João", "2024-03-05", 1)
+    assert row["control"]
+    assert pd.isna(row["administration_time"])
