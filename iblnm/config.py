@@ -69,14 +69,7 @@ _STRAINS = (
     "B6;129S6-Chat",
     "B6.Cg-Dbh",
 )
-_LINES = (
-    "Ai148xSert",
-    "Ai148xDat",
-    "Ai148xDbh",
-    "Ai148xTh",
-    "Ai148xChat",
-    "Ai148cdhxChat",
-)
+_LINES = ("Ai148xSert", "Ai148xDat", "Ai148xDbh", "Ai148xTh", "Ai148xChat", "Ai148cdhxChat")
 _EXCLUDED_SUBJECTS = (
     "SP066",
     *(f"SP{n:03d}" for n in range(72, 77)),
