@@ -25,7 +25,8 @@ def duplicate_candidates(
     sessions : DataFrame
         With ``eid``; ``label`` is taken into account if it is there.
     broken : DataFrame
-        Evaluations that failed: ``eid``, ``check``.
+        Evaluations that failed: ``eid``, ``check`` and, where known, ``severity``: what was
+        only a warning there (a video that is missing) disqualifies no session.
     failures : DataFrame
         Assets that could not be made: ``eid``, ``asset``.
 
@@ -36,8 +37,10 @@ def duplicate_candidates(
         that a human dropped, and those whose responses cannot be made.
     """
     errors: dict[str, set[str]] = {}
-    for eid, check in zip(broken["eid"], broken["check"], strict=True):
-        if check in RULES:  # a rule that is gone says nothing any more
+    severities = broken["severity"] if "severity" in broken else [None] * len(broken)
+    for eid, check, severity in zip(broken["eid"], broken["check"], severities, strict=True):
+        # a rule that is gone says nothing any more
+        if check in RULES and (severity != "WARN" or RULES[check].severity == "WARN"):
             errors.setdefault(eid, set()).add(RULES[check].exception.__name__)
     essential = failures["asset"].isin(graph.essential_stages())
     useless = sessions["eid"].isin(failures.loc[essential, "eid"])

@@ -356,6 +356,19 @@ def test_matrix_rule_selection_and_group_use_the_same_session_of_a_day():
     assert f"{eids[1]} is used" in left_out["error_message"].iloc[0]
 
 
+@pytest.mark.parametrize(("severity", "used"), [("WARN", ["a", "b"]), ("ERROR", ["b"])])
+def test_a_missing_video_does_not_make_a_session_unusable(severity, used):
+    from iblnm.pipeline.duplicates import duplicate_candidates
+    from iblnm.pipeline.rules.cohort import usable_sessions
+
+    sessions = pd.DataFrame({"eid": ["a", "b"], "subject": "m1"})
+    broken = pd.DataFrame({"eid": ["a"], "check": ["missing_raw_data"], "severity": [severity]})
+    failures = pd.DataFrame({"eid": [], "asset": []})
+    candidates = duplicate_candidates(sessions, broken, failures)
+    usable = candidates["eid"][usable_sessions(candidates, Settings())].tolist()
+    assert usable == used
+
+
 def test_a_day_of_which_nothing_is_analyzed_keeps_its_first_session():
     from iblnm.pipeline.rules.cohort import duplicates
 
