@@ -130,10 +130,11 @@ def read_group(path: Path | str, key: str, *, regions: Iterable[str] | None = No
         raise KeyError(f"{Path(path).name} has no group {key!r}")
 
 
-def read_groups(path: Path | str) -> dict[str, Any]:
-    """Read all groups of a session file; see `read_group`."""
+def read_groups(path: Path | str, keys: Iterable[str] | None = None) -> dict[str, Any]:
+    """Read the groups of a session file that it has; all of them by default; see `read_group`."""
+    wanted = GROUPS if keys is None else [key for key in GROUPS if key in set(keys)]
     with _open(path) as file:
-        return {key: _read(file, key, None) for key in GROUPS if _groups.stored_groups(file, key)}
+        return {key: _read(file, key, None) for key in wanted if _groups.stored_groups(file, key)}
 
 
 def list_groups(path: Path | str) -> list[str]:

@@ -174,7 +174,7 @@ def _read_session_file(contents: Contents, path: Path) -> None:
 
     stages = {stage.h5_group: stage.name for stage in all_stages() if stage.folder is None}
     try:
-        groups = read_groups(path) if path.exists() else {}
+        groups = read_groups(path, stages) if path.exists() else {}
     except DataError as error:
         problem = f"Its file cannot be read: {error.message}"
         contents.problems |= dict.fromkeys(stages.values(), problem)

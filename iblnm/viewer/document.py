@@ -95,7 +95,12 @@ def build_document(
         "stamp": stamp,
         "title": title(contents.row),
         "facts": _facts(contents),
-        "axis": {"start": axis.start, "stop": axis.stop, "bins": axis.n_bins},
+        "axis": {
+            "start": axis.start,
+            "stop": axis.stop,
+            "bins": axis.n_bins,
+            "clock": _clock(contents),
+        },
         "recordings": contents.recordings,
         "order": [
             {"name": p.name, "stage": p.stage, "title": p.title, "kind": p.kind, "scope": p.scope}
@@ -139,6 +144,12 @@ def time_axis(contents: Contents) -> Axis:
     if not found:
         return Axis(0.0, 1.0)
     return Axis(float(math.floor(min(found))), float(math.ceil(max(found))))
+
+
+def _clock(contents: Contents) -> str:
+    """Clock of the times that are shown: that of the signal, if there is one."""
+    reference = contents.stored.get("photometry")
+    return "session" if reference is None or reference.empty else str(reference["clock"].iloc[0])
 
 
 def _build(

@@ -68,7 +68,9 @@ class OpenSessions:
         raw, stored = panels.get("raw", {}), panels.get("preprocessed", {})
         source = head["source"]
         signal: dict[str, Any] = {}
-        if "missing" not in raw and name in source.get("column", {}):
+        # raw frames are read with pandas, which the server does without
+        readable = not source.get("reading", {}).get("is_raw", False)
+        if readable and "missing" not in raw and name in source.get("column", {}):
             signal = {**source, "column": source["column"][name]}
         axis = head["axis"]
         width = (axis["stop"] - axis["start"]) / axis["bins"]

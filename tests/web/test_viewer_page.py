@@ -14,7 +14,7 @@ from iblnm.storage import read_table, write_table
 from iblnm.storage.store import SessionStore
 from iblnm.viewer.report import report_path, save_report
 
-pytestmark = pytest.mark.web
+pytestmark = [pytest.mark.web, pytest.mark.slow]
 By = pytest.importorskip("selenium.webdriver.common.by", reason="selenium is not installed").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 ActionChains = pytest.importorskip("selenium.webdriver").ActionChains

@@ -87,7 +87,7 @@ class Traces {
       const entries = SERIES.raw.filter((series) => series in panel.series).map((series) => {
         const box = el("input", {type: "checkbox", checked: !this.hidden.has(series), onchange: () => {
           if (box.checked) this.hidden.delete(series); else this.hidden.add(series);
-          this.plots.raw.setData(this.aligned("raw", this.latest || this.coarse), false);
+          this.plots.raw.setData(this.aligned("raw", SERIES.raw.some((entry) => entry in this.latest.series) ? this.latest : this.coarse), false);
           const [min, max] = this.range;
           this.plots.raw.setScale("x", {min, max});
         }});
@@ -160,7 +160,7 @@ class Traces {
     const n = names.length;
     return this.plot(place, {height: 20 * n + 44, series: [{}, {stroke: "transparent"}],
       scales: {y: {range: [0, n]}},
-      axes: [axis("time (s, session clock)"), axis("", {size: LEFT, grid: {show: false}, ticks: {show: false},
+      axes: [axis(`time (s, ${this.page.head.axis.clock} clock)`), axis("", {size: LEFT, grid: {show: false}, ticks: {show: false},
         splits: () => names.map((_, i) => n - i - 0.5), values: () => names.map((name) => events[name].label)})],
       hooks: {drawClear: [(u) => this.shade(u)], draw: [(u) => this.ticks(u, names)]}},
     [this.full, [null, null]]);
@@ -168,7 +168,7 @@ class Traces {
 
   axisOnly(place) {
     return this.plot(place, {height: 48, series: [{}, {stroke: "transparent"}], scales: {y: {range: [0, 1]}},
-      axes: [axis("time (s, session clock)"), axis("", {size: LEFT, grid: {show: false}, ticks: {show: false}, values: () => []})],
+      axes: [axis(`time (s, ${this.page.head.axis.clock} clock)`), axis("", {size: LEFT, grid: {show: false}, ticks: {show: false}, values: () => []})],
       hooks: {}}, [this.full, [null, null]]);
   }
 
@@ -202,6 +202,10 @@ class Traces {
     if (u.select.width < 2) return;
     const t0 = u.posToVal(u.select.left, "x"), t1 = u.posToVal(u.select.left + u.select.width, "x");
     u.setSelect({left: 0, width: 0, top: 0, height: 0}, false);
+    // plots that are zoomed together are told one after the other, of the same drag
+    if (this.dragged) return;
+    this.dragged = true;
+    setTimeout(() => { this.dragged = false; }, 0);
     if (this.marking && this.page.selected) {
       this.page.selected(t0, t1);
       this.setMarking(false);
@@ -267,7 +271,9 @@ class Traces {
     if (data !== this.latest) {
       this.latest = data;
       for (const name of ["raw", "preprocessed"]) {
-        if (this.plots[name]) this.plots[name].setData(this.aligned(name, data), false);
+        // what the server does not read stays in steps of 1 s
+        const own = SERIES[name].some((entry) => entry in data.series) ? data : this.coarse;
+        if (this.plots[name]) this.plots[name].setData(this.aligned(name, own), false);
       }
       for (const plot of Object.values(this.plots)) plot.setScale("x", {min: t0, max: t1});
     }
