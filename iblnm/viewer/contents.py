@@ -25,7 +25,6 @@ _NEEDS = {
     "photometry": ("extracted_photometry_signal", "photometry signal"),
     "photometry_qc": ("extracted_photometry_signal", "photometry signal"),
     "preprocessed": ("extracted_photometry_signal", "photometry signal"),
-    "responses": ("extracted_photometry_signal", "photometry signal"),
     "wheel_velocity": ("extracted_wheel", "wheel"),
 }
 

@@ -86,7 +86,10 @@ def quality_panel(
 
     del packer, axis
     table = contents.need("photometry_qc")
-    own = table[table["fiber_idx"] == recording["fiber_idx"]]
+    if recording["fiber_idx"] is None:
+        own = table[table["brain_region"] == recording["name"]]
+    else:
+        own = table[table["fiber_idx"] == recording["fiber_idx"]]
     if own.empty:
         raise NotThereError(f"There are no metrics of {recording['name']}.")
     keys = {"eid", "brain_region", "band", "fiber_idx", "note"}
