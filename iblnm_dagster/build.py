@@ -23,6 +23,7 @@ from iblnm_dagster.io_managers import (
 from iblnm_dagster.jobs import analyse_cohort, process_session, update_catalogue
 from iblnm_dagster.resources import Archive
 from iblnm_dagster.running.catch_up import catch_up
+from iblnm_dagster.running.chosen import process_chosen
 from iblnm_dagster.schedules import build_schedules
 from iblnm_dagster.sensors import build_sensors
 from iblnm_dagster.session import build_session_assets
@@ -66,7 +67,7 @@ def build_defs(
     return Definitions(
         assets=[*build_session_assets(), *CATALOG_ASSETS, *cohort_assets()],
         asset_checks=[*build_session_checks(), *build_catalog_checks()] if checks else [],
-        jobs=[process_session, update_catalogue, analyse_cohort, catch_up],
+        jobs=[process_session, update_catalogue, analyse_cohort, catch_up, process_chosen],
         sensors=build_sensors(settings),
         schedules=build_schedules(settings, has_cohort=bool(cohort_names())),
         resources={**build_resources(settings), **(resources or {})},

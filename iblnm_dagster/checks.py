@@ -22,6 +22,7 @@ from iblnm.errors import MissingFileError
 from iblnm.pipeline.graph import checked_stages
 from iblnm.pipeline.groups import PHOTOMETRY, running_group
 from iblnm.pipeline.rules import RULES, Outcome, Rule, rules_for
+from iblnm.pipeline.wording import stored_session_words
 from iblnm.storage.store import SessionStore
 from iblnm_dagster.migration import outcomes_of
 from iblnm_dagster.partitions import SESSION_PARTITIONS
@@ -58,9 +59,11 @@ def _checks_of(asset: str, rules: list[Rule]) -> AssetChecksDefinition:
             return
         outcomes = [outcome for outcome in outcomes if outcome.rule in selected]
         outcomes_of(context.instance, settings).record_evaluations(context.partition_key, outcomes)
+        failed = any(not outcome.passed for outcome in outcomes)
+        words = stored_session_words(store, context.partition_key) if failed else ""
         for outcome in outcomes:
             if outcome.evaluated:
-                yield _result(asset, outcome)
+                yield _result(asset, outcome, words)
 
     return evaluate_rules
 
@@ -112,14 +115,15 @@ def _spec(rule: Rule) -> AssetCheckSpec:
     )
 
 
-def _result(asset: str, outcome: Outcome) -> AssetCheckResult:
+def _result(asset: str, outcome: Outcome, words: str = "") -> AssetCheckResult:
     warns = outcome.severity == "WARN"
+    whose = "" if outcome.passed or not words else f"{words}: "
     return AssetCheckResult(
         asset_key=asset,
         check_name=outcome.rule,
         passed=outcome.passed,
         severity=AssetCheckSeverity.WARN if warns else AssetCheckSeverity.ERROR,
-        description=outcome.message,
+        description=whose + outcome.message,
         metadata=_metadata(outcome),
     )
 

@@ -81,6 +81,9 @@ def demo(workers: int) -> None:
 @click.option(
     "--catalogue/--no-catalogue", "catalog", default=True, help="Update the tables afterwards."
 )
+@click.option("--subject", help="Of those, only the sessions of this animal.")
+@click.option("--since", help="Of those, only from this day on, as 2024-03-05.")
+@click.option("--until", help="Of those, only up to this day.")
 @click.option(
     "--make-tables",
     is_flag=True,
@@ -96,6 +99,7 @@ def batch(
     shard: str | None,
     catalog: bool,
     make_tables: bool,
+    **within: str | None,
 ) -> None:
     """Run many sessions in warm workers.
 
@@ -115,6 +119,7 @@ def batch(
         workers=workers,
         shard=shard,
         catalog=catalog,
+        within=within,
     )
 
 
@@ -341,6 +346,7 @@ def _batch(
     workers: int = 2,
     shard: str | None = None,
     catalog: bool = True,
+    within: dict[str, str | None] | None = None,
 ) -> None:
     from iblnm.archive.sync_state import open_state
     from iblnm.pipeline.graph import stage_names
@@ -383,6 +389,9 @@ def _batch(
                 left_alone = {*state.withdrawn(), *state.claimed(owner_is_alive)}
                 wanted = (changed | set(chosen)) - left_alone
                 chosen = [eid for eid in selection.known_sessions(instance) if eid in wanted]
+        if any((within or {}).values()):
+            inside = set(selection.chosen_sessions(instance, Archive(settings), **within))
+            chosen = [eid for eid in chosen if eid in inside]
         chosen = selection.shard(chosen, shard)
         click.echo(f"{len(new)} new sessions; {len(chosen)} to run")
         if names or check or checks_only:

@@ -6,12 +6,17 @@ from collections.abc import Iterable
 
 from dagster import DagsterInstance, DynamicPartitionsDefinition
 
+from iblnm.storage.names import is_eid
+
 SESSION_PARTITIONS = DynamicPartitionsDefinition(name="eid")
 
 
 def known_sessions(instance: DagsterInstance) -> list[str]:
-    """Eids that the instance knows, in the order in which they were added."""
-    return list(instance.get_dynamic_partitions(SESSION_PARTITIONS.name))
+    """Eids that the instance knows, in the order in which they were added.
+
+    The page takes any text for a new partition: what is no session identifier is left out.
+    """
+    return [key for key in instance.get_dynamic_partitions(SESSION_PARTITIONS.name) if is_eid(key)]
 
 
 def add_sessions(instance: DagsterInstance, eids: Iterable[str]) -> list[str]:

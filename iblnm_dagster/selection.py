@@ -155,3 +155,50 @@ def process_is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def chosen_sessions(
+    instance: DagsterInstance,
+    archive: Archive,
+    *,
+    subject: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+) -> list[str]:
+    """Known sessions of an animal, or of some days.
+
+    Parameters
+    ----------
+    instance : DagsterInstance
+    archive : Archive
+    subject : str, optional
+    since, until : str, optional
+        First and last day, ISO text.
+
+    Raises
+    ------
+    DataError
+        If a day is no day, or the archive has no session of the animal.
+    """
+    from iblnm.archive.sessions import list_sessions
+
+    for day in (since, until):
+        if day is not None:
+            _check_day(day)
+    listed = list_sessions(archive.one, archive.settings.project)
+    if subject is not None:
+        listed = listed[listed["subject"] == subject]
+        if listed.empty:
+            raise DataError(f"the archive has no session of {subject}")
+    listed = listed[listed["date"].between(since or "0", until or "9")]
+    wanted = set(listed["eid"])
+    return [eid for eid in known_sessions(instance) if eid in wanted]
+
+
+def _check_day(day: str) -> None:
+    from datetime import date
+
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        raise DataError(f"{day} is no day; one as 2024-03-05 is expected") from None

@@ -25,6 +25,7 @@ from iblnm.pipeline.graph import RESPONSES, all_stages, guards
 from iblnm.pipeline.outcomes import Attempt
 from iblnm.pipeline.rules import RULES
 from iblnm.pipeline.stage import Result, Stage
+from iblnm.pipeline.wording import session_words, stored_session_words
 from iblnm.storage.store import SessionStore
 from iblnm_dagster.columns import column_schema
 from iblnm_dagster.migration import outcomes_of
@@ -68,6 +69,10 @@ def session_asset(stage: Stage) -> AssetsDefinition:
     ) -> Iterator[Output]:
         keep_dask_and_sparse_out()
         eid = context.partition_key
+
+        def words() -> str:
+            return stored_session_words(SessionStore(settings), eid)
+
         outcomes = outcomes_of(context.instance, settings)
         blocked = _blocked(
             eid,
@@ -78,7 +83,7 @@ def session_asset(stage: Stage) -> AssetsDefinition:
         if blocked is not None:
             outcomes.record_attempt(blocked)
             raise Failure(
-                description=blocked.message,
+                description=f"{words()}: {blocked.message}",
                 metadata={"error_type": blocked.error_type, "blocked": True},
                 allow_retries=False,
             )
@@ -88,7 +93,7 @@ def session_asset(stage: Stage) -> AssetsDefinition:
                 result = stage.run(values, one=one, eid=eid, settings=settings)
         except DataError as error:
             raise Failure(
-                description=str(error) if error.eid else f"session {eid}: {error}",
+                description=f"{words()}: {error}" + ("" if error.eid else f" (session {eid})"),
                 metadata={"error_type": type(error).__name__},
                 allow_retries=False,
             ) from error
@@ -103,6 +108,9 @@ def session_asset(stage: Stage) -> AssetsDefinition:
             outcomes.record_attempt(Attempt(eid, stage.name, "no data", message=result.note))
             context.log.info(f"nothing to store: {result.note}")
             return
+        if stage.name == "session":
+            tags = {"iblnm/session": session_words(result.value)}
+            context.instance.add_run_tags(context.run_id, tags)
         metadata = _materialization_metadata(result)
         if stage.is_page or stage.name == RESPONSES:
             metadata["viewer"] = MetadataValue.url(f"{settings.viewer_url}/sessions/{eid}")

@@ -66,7 +66,7 @@ class Attempt:
     message : str or None
         Why there is no value.
     traceback : str or None
-        Only of errors that nobody expected.
+        Where an error was raised.
     """
 
     eid: str
@@ -162,10 +162,9 @@ def failed_attempt(eid: str, asset: str, error: BaseException) -> Attempt:
     """An error as attempt that failed.
 
     The error to tell of is the first of its chain of causes that is one of ours, else the
-    innermost; only an error that is none of ours keeps its traceback.
+    innermost. The traceback of one of ours leaves out what it came from, which its message tells.
     """
     decisive = decisive_error(error)
-    own = isinstance(decisive, IblnmError)
     message = str(decisive).strip()
     if isinstance(decisive, DataError) and not decisive.eid:
         message = f"session {eid}: {message}"
@@ -175,7 +174,7 @@ def failed_attempt(eid: str, asset: str, error: BaseException) -> Attempt:
         "failed",
         type(decisive).__name__,
         message,
-        None if own else "".join(traceback.format_exception(decisive)),
+        "".join(traceback.format_exception(decisive, chain=not isinstance(decisive, IblnmError))),
     )
 
 

@@ -42,6 +42,11 @@ def validate_eid(text: Any) -> str:
     return canonical
 
 
+def is_eid(text: Any) -> bool:
+    """Whether a text is a session identifier in its canonical form."""
+    return bool(_EID.fullmatch(str(text)))
+
+
 def validate_name(text: Any) -> str:
     """Return a name unchanged if it can be part of a path or an HDF5 group.
 

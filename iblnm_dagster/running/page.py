@@ -11,10 +11,13 @@ from urllib.parse import urlsplit
 import click
 
 from iblnm.config import Settings
+from iblnm.errors import IblnmError
 from iblnm.viewer.server import is_free, port_of
-from iblnm_dagster.instance import open_instance
+from iblnm_dagster.instance import open_instance, storage_dir
 from iblnm_dagster.launcher import start_beside
 from iblnm_dagster.running.supervisor import supervise
+
+_HELD: list[object] = []
 
 
 def run_page(settings: Settings, arguments: Sequence[str]) -> None:
@@ -27,6 +30,7 @@ def run_page(settings: Settings, arguments: Sequence[str]) -> None:
         Further arguments of ``dagster dev``.
     """
     open_instance(settings).dispose()
+    _take_the_root(settings)
     os.chdir(settings.root)
     os.environ.setdefault("IBLNM_ROOT", str(settings.root))
     # else Dagster keeps its files in a folder that it removes, and says so
@@ -43,6 +47,27 @@ def run_page(settings: Settings, arguments: Sequence[str]) -> None:
     else:
         begin()
         raise SystemExit(subprocess.call(command))
+
+
+def _take_the_root(settings: Settings) -> None:
+    """One page a root: two daemons would start every run twice.
+
+    Raises
+    ------
+    IblnmError
+        If another process has it. The system frees it when that has ended, however it ends.
+    """
+    import filelock
+
+    lock = filelock.FileLock(storage_dir(settings) / "page.lock", blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise IblnmError(
+            f"`iblnm dev` is running already on {settings.root}: end it first, or choose another "
+            "root (IBLNM_ROOT)"
+        ) from None
+    _HELD.append(lock)
 
 
 def _start_viewer(settings: Settings) -> None:

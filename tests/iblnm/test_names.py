@@ -130,6 +130,7 @@ def _modules_of(path: Path) -> set[str]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("facade", ["util", "validation", "gui"])
 def test_nothing_inside_imports_names_made_for_notebooks(facade):
     name = f"iblnm.{facade}"
@@ -146,6 +147,7 @@ def test_nothing_inside_imports_names_made_for_notebooks(facade):
     assert users == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("facade", ["util", "validation", "io"])
 def test_names_made_for_notebooks_load_nothing_heavy(facade):
     code = f"import sys, iblnm.{facade}; print(*sys.modules)"

@@ -100,6 +100,7 @@ def _imported(file: str) -> set[str]:
     return modules
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("facade", FACADES)
 def test_nothing_inside_imports_a_facade(facade):
     name = f"iblnm.{facade}"

@@ -17,6 +17,8 @@ from iblnm.config import Settings
 from iblnm.pipeline.outcomes import open_outcomes
 from iblnm_dagster.running.worker import BLOCKED, BROKEN, FAILED, PASSED, Worker
 
+pytestmark = pytest.mark.slow
+
 SIGNAL = "photometry.signal.pqt"
 LOCATIONS = "photometryROI.locations.pqt"
 TRIALS = "_ibl_trials.table.pqt"
@@ -91,6 +93,16 @@ CASES = [
     for name in names
     for kind, damage in kinds.items()
 ]
+# what a file is read by, and what would have to be blocked
+READERS = {
+    SIGNAL: ("photometry", "photometry_qc", "preprocessed"),
+    LOCATIONS: ("photometry", "photometry_qc", "preprocessed"),
+    RAW: ("photometry", "photometry_qc", "preprocessed"),
+    TRIALS: ("trials", "performance", "wheel_velocity"),
+    POSITION: ("trials", "wheel_velocity"),
+    STAMPS: ("trials", "wheel_velocity"),
+    DESCRIPTION: ("photometry",),
+}
 # what is damaged so is data all the same: a rule judges it, or it is no fault
 NOT_A_FAILURE = {
     (TRIALS, "one row"): BLOCKED,
@@ -133,7 +145,8 @@ def test_a_damaged_file_is_a_readable_failure_of_its_session(
 ):
     session = small_archive[1]["sessions"][0]
     _damage(settings.cache_dir, session, name, damage)
-    outcome = Worker(settings, instance, checks=False).run(session["eid"])
+    assets = ("session", *READERS[name])
+    outcome = Worker(settings, instance, assets=assets, checks=False).run(session["eid"])
     expected = NOT_A_FAILURE.get((name, kind), FAILED)
     assert outcome.status == expected, outcome.problems
     if expected == FAILED:

@@ -21,6 +21,8 @@ from iblnm_dagster.partitions import known_sessions
 from iblnm_dagster.running.worker import BLOCKED, FAILED, PASSED, Worker
 from iblnm_dagster.selection import failed_sessions, missing_sessions
 
+pytestmark = pytest.mark.slow
+
 # unusable_trials has no session of its own in the simulated archive
 BLOCKING = sorted(
     rule.name

@@ -30,6 +30,7 @@ def test_help_names_every_command(run):
         assert f"\n  {name} " in text
 
 
+@pytest.mark.slow
 def test_batch_then_summary_then_reset(run, settings, monkeypatch):
     result = run("batch", "--workers", "1")
     assert result.exit_code == 0, result.output

@@ -217,6 +217,7 @@ def run_python(code: str, **options) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["iblnm_dagster.definitions", "iblnm_dagster.cli"])
 def test_loading_imports_nothing_heavy(module):
     code = f"import sys, {module}; print(*sys.modules)"
@@ -230,6 +231,7 @@ def test_importing_the_library_imports_neither_dagster_nor_pandas():
     assert [n for n in (*HEAVY, "dagster", "pandas", "numpy", "pydantic") if n in imported] == []
 
 
+@pytest.mark.slow
 def test_importing_the_definitions_creates_nothing(tmp_path):
     environment = {**os.environ, "IBLNM_ROOT": str(tmp_path / "root")}
     run_python("import iblnm_dagster.definitions", cwd=tmp_path, env=environment)

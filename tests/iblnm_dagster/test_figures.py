@@ -10,6 +10,8 @@ from iblnm.storage.parquet import write_table
 from iblnm_dagster.build import build_defs
 from iblnm_dagster.jobs import CATALOG_JOB
 
+pytestmark = pytest.mark.slow
+
 ASSETS = ("qc_dashboard", "dataset_overview")
 
 

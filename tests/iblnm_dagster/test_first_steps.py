@@ -19,6 +19,8 @@ from iblnm_dagster.cli import main
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.selection import changed_sessions, failed_sessions, missing_sessions
 
+pytestmark = pytest.mark.slow
+
 TABLES = ("sessions", "datasets")
 
 

@@ -22,6 +22,8 @@ from iblnm_dagster.partitions import add_sessions
 from iblnm_dagster.running.worker import PASSED, Worker
 from iblnm_dagster.session import build_session_assets
 
+pytestmark = pytest.mark.slow
+
 NAMES = stage_names()
 
 

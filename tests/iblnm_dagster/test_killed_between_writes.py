@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from dagster import AssetCheckKey, AssetKey
 from dagster._core.storage.asset_check_execution_record import (
     COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES as COMPLETED,
@@ -13,6 +14,8 @@ from dagster._core.storage.asset_check_execution_record import (
 from iblnm.pipeline.outcomes import open_outcomes
 from iblnm_dagster.running.worker import PASSED, Worker
 from iblnm_dagster.selection import cancel_runs_of_dead_workers
+
+pytestmark = pytest.mark.slow
 
 _KILLED = """
 import os, sys

@@ -12,6 +12,8 @@ from iblnm.pipeline.outcomes import open_outcomes
 from iblnm.pipeline.standing import session_rules
 from iblnm_dagster.running.worker import Worker
 
+pytestmark = pytest.mark.slow
+
 SHIPPED_LABELS = Path(__file__).resolve().parents[2] / "metadata" / "labels.csv"
 
 

@@ -36,6 +36,8 @@ from iblnm_dagster.schedules import cohort_request
 from iblnm_dagster.selection import WORKER_RUN_TAG, WORKER_TAG
 from iblnm_dagster.sensors import BACKLOG_TAG, SessionWatch, tables_request
 
+pytestmark = pytest.mark.slow
+
 DEAD_PID = 2**22 + 1
 
 

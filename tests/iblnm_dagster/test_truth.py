@@ -119,6 +119,7 @@ def test_the_responses_of_every_target_have_the_planted_size_and_sign(faulty, ga
             assert gain == pytest.approx(1, abs=0.05 + 0.0015 / size), (target, kind, size)
 
 
+@pytest.mark.slow
 def test_the_stored_responses_to_the_stimulus_follow_contrast_and_side(faulty, clean, store):
     """Early response per condition against the planted peak, by target, before any movement."""
     points = {}

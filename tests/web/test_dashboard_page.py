@@ -14,7 +14,7 @@ from iblnm.pipeline.matrix import STANDINGS, session_standings
 from iblnm.pipeline.qc_summary import pass_share
 from iblnm.vis.qc_dashboard import build_dashboard
 
-pytestmark = pytest.mark.web
+pytestmark = [pytest.mark.web, pytest.mark.slow]
 URL = "http://127.0.0.1:3000"
 RULES = {rule.name: rule for rule in running_rules()}
 SETTINGS = Settings(_env_file=None)

@@ -28,6 +28,7 @@ def table():
     return simulate_magnitudes(targets=["VTA-DA"], n_subjects=3, n_trials=150, seed=2)[0]
 
 
+@pytest.mark.slow
 def test_mixed_models_of_a_stage_are_centered_on_the_contrasts_they_record(table):
     center = np.log1p(EXTREMES).mean()
     quick = ModelSettings(events=("stimOn_times",), re_formulas=("1",))
@@ -57,6 +58,7 @@ def test_ranks_are_those_among_the_contrasts_asked_for(table):
     assert loso["n_trials"].sum() <= len(own) < len(stimulus)
 
 
+@pytest.mark.slow
 def test_movement_stage_uses_the_contrasts_of_its_settings(table):
     models = ModelSettings(n_permutations=9, timings=("reaction_time",), contrast_coding="rank")
     counted = {}

@@ -216,6 +216,7 @@ def _fetch(settings, eid, barrier, results):
         results.put(repr(error))
 
 
+@pytest.mark.slow
 def test_processes_that_want_one_file_fetch_it_once(server, model, settings, eid):
     content = os.urandom(3_000_000)
     model.add_dataset(eid, NAME, content)

@@ -214,6 +214,7 @@ def test_interrupted_and_run_again_it_goes_on_where_it_was(
         assert report.resumed > 0
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_nothing_half_written(alyx_server, own_home, tmp_path):
     folder = tmp_path / "mirror"
     environment = {

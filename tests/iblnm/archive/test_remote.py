@@ -369,6 +369,7 @@ def _start(settings, eid, barrier, results):
         results.put(repr(error))
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once(server, settings, home):
     n_processes = 6
     context = multiprocessing.get_context("spawn")

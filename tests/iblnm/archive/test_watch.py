@@ -312,6 +312,7 @@ def test_a_round_out_of_time_is_gone_on_with(watched):
     assert len(watched.versions()) == 6
 
 
+@pytest.mark.slow
 def test_lists_longer_than_an_answer_are_split_and_lose_no_tie(watched, monkeypatch):
     monkeypatch.setattr(listing, "MAX_ROWS", 40)
     monkeypatch.setattr("iblnm.archive.watch.MAX_ROWS", 40)

@@ -177,6 +177,7 @@ def test_a_session_without_file_has_no_data(cohort, tmp_path):
     assert len(session.trials) == 120
 
 
+@pytest.mark.slow
 def test_five_thousand_recordings_hold_few_sessions(tmp_path):
     n = 2500
     sessions = pd.DataFrame(
@@ -289,6 +290,7 @@ def test_a_damaged_file_is_a_failure_of_its_session(group, cohort, tmp_path):
     assert len(log.results) == 5
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same(group, cohort, tmp_path):
     eids = group.sessions["eid"].tolist()
     group.h5_dir = tmp_path

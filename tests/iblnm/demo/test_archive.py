@@ -19,6 +19,8 @@ from iblnm.demo import DEFECTS, build_archive, ensure_archive
 from iblnm.demo.__main__ import main
 from iblnm.errors import ArchiveMismatchError
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"n_subjects": 2, "sessions_per_subject": 1, "duration_s": 300.0, "defects": False}
 CHECKS = [
     "invalid_subject",

@@ -366,6 +366,7 @@ def library_bands(path, locations, trials):
     return fpio.restrict_to_session_time(bands, trials), table
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("subject", "collection", "n_samples", "rate"),
@@ -404,6 +405,7 @@ def test_parity_with_the_library_on_real_recordings(
         np.testing.assert_array_equal(found.to_numpy()[~marked], frame.to_numpy()[~marked])
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_parity_with_the_library_loader_class(real_archive):
     from iblphotometry.fpio import PhotometrySessionLoader

@@ -39,6 +39,7 @@ def test_animals_with_one_condition_are_compared_with_each_other():
     assert found["p"] < 0.01 and found["n_sessions"] == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crossed", [True, False])
 def test_without_an_effect_few_p_values_are_small(crossed):
     p = []
@@ -56,6 +57,7 @@ def test_too_few_animals_say_so():
     assert np.isnan(found["p"]) and "fewer than two animals" in found["note"]
 
 
+@pytest.mark.slow
 def test_all_effects_are_corrected():
     values = _sessions(10, 1.5, 3).assign(source="single_unit", metric="rate", region="HPF")
     other = _sessions(10, 0.0, 4).assign(source="single_unit", metric="rate", region="TH")

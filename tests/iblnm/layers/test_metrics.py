@@ -51,6 +51,7 @@ def _kaspar_schuster(s):
                 k = 1
 
 
+@pytest.mark.slow
 def test_complexity_is_that_of_the_scanning_algorithm():
     rng = np.random.default_rng(0)
     for n in (2, 3, 7, 50, 150):
@@ -76,6 +77,7 @@ def _units(rates_pre, rates_post, rng, duration=1300.0):
     )
 
 
+@pytest.mark.slow
 def test_planted_rates_and_changes_are_recovered():
     rng = np.random.default_rng(2)
     n = 200
@@ -92,6 +94,7 @@ def test_planted_rates_and_changes_are_recovered():
     assert (same["spontaneous_mean_rate_MIp"] < 0.05).mean() < 0.12
 
 
+@pytest.mark.slow
 def test_values_are_those_of_numpy():
     rng = np.random.default_rng(3)
     grouped = _units([3.0, 0.0, 8.0], [4.0, 0.0, 1.0], rng)

@@ -223,6 +223,7 @@ def test_a_kill_while_writing_leaves_the_old_file(stored, sorting):
         assert read_units(path)[ids[0]].tolist() == [0.1, 0.2, 0.4]
 
 
+@pytest.mark.slow
 def test_counts_are_those_of_numpy():
     rng = np.random.default_rng(1)
     times = {uuid: np.sort(rng.random(300) * 20) for uuid in uuids_of(4)}

@@ -194,6 +194,7 @@ def test_a_trial_of_no_duration_has_one_sample(trace):
     assert trial_wheel_velocity(*trace, _table([20.0], [20.0])).shape == (1, 1)
 
 
+@pytest.mark.slow
 def test_import_is_light():
     code = (
         "import sys, iblnm.signal.wheel, iblnm.task; "

@@ -174,6 +174,7 @@ def test_provenance_per_group(path, session):
     assert read_group(path, "trials").attrs == session["trials"].attrs
 
 
+@pytest.mark.slow
 def test_repeated_rewriting_does_not_grow_the_file(path, session_maker):
     session = session_maker(n_samples=20_000, n_trials=200)
     write_groups(path, session)
@@ -340,6 +341,7 @@ def test_kills_at_any_moment_leave_a_complete_file(path, session):
     assert_same(read_group(path, "trials"), session["trials"])
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_leave_both_groups(path):
     writers = [start_writer(path, key, 15) for key in ("trials", "errors")]
     for writer in writers:
@@ -351,6 +353,7 @@ def test_two_processes_at_once_leave_both_groups(path):
         assert (table["generation"] == 15).all()
 
 
+@pytest.mark.slow
 def test_a_reader_never_sees_half_a_file(path, session):
     write_groups(path, {"trials": session["trials"], "wheel": session["wheel"]})
     writer = start_writer(path, "trials", 25)

@@ -139,6 +139,7 @@ def test_mirror_image():
         assert negative_log_likelihood(p, left[::-1], right[::-1]) == pytest.approx(value)
 
 
+@pytest.mark.slow
 def test_never_less_likely_than_psychofit():
     rng = np.random.default_rng(0)
     np.random.seed(0)  # noqa: NPY002 (psychofit draws its starts from the global state)
@@ -166,6 +167,7 @@ def test_likelihood_is_that_of_psychofit():
         assert value == pytest.approx(theirs, abs=1e-8, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_global_maximum_against_many_random_starts():
     rng = np.random.default_rng(2)
     lower, upper = np.array(LOWER), np.array(UPPER)

@@ -15,6 +15,8 @@ from iblnm.viewer.document import stored_document
 from iblnm.viewer.traces import read_traces
 from iblnm.viewer.wire import unpack
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def eid(small_archive):

@@ -117,6 +117,7 @@ def test_a_wrong_label_is_refused_with_the_reason(served, viewed_settings, eid, 
     assert not viewed_settings.labels_fpath.exists()
 
 
+@pytest.mark.slow
 def test_traces_are_samples_when_zoomed_in_and_bins_when_zoomed_out(served, eid):
     base = f"/api/sessions/{eid}/traces/0"
     near = unpack(served.ask("GET", f"{base}?t0=100&t1=110&bins=800")[2])["series"]
@@ -133,6 +134,7 @@ def test_a_fiber_that_is_not_there_is_no_error_and_another_block_is(served, eid)
     assert served.ask("GET", f"/api/sessions/{eid}/blocks/other")[0] == 404
 
 
+@pytest.mark.slow
 def test_a_session_comes_with_checks_and_blocks(served, eid):
     found = json.loads(served.ask("GET", f"/api/sessions/{eid}")[2])
     assert {c["outcome"] for c in found["checks"]} <= {"pass", "warn", "fail", "not evaluated"}

@@ -176,6 +176,7 @@ def test_session_matrix_shows_those_of_the_stage_in_the_targets_color(sessions, 
     assert ax.get_xlabel() == "Session of the mouse (number)"
 
 
+@pytest.mark.slow
 def test_all_figures_of_a_cohort_are_drawn_and_saved(tmp_path, settings):
     import matplotlib
 

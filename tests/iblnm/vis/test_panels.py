@@ -83,6 +83,7 @@ def test_panels_that_are_not_needed_are_absent():
     assert len(axes) == 5 == len(figure.axes)
 
 
+@pytest.mark.slow
 def test_the_same_drawing_is_the_same_file(tmp_path):
     def draw():
         figure, axes = panel_grid(1, 1)

@@ -55,6 +55,7 @@ def test_reports_are_linked_where_they_are(simulated, data):
     assert payload(page)["viewer"] == SETTINGS.viewer_url
 
 
+@pytest.mark.slow
 def test_every_outcome_value_limit_and_message_comes_back(simulated, data):
     matrix, _ = simulated
     checks = [check["name"] for check in data["checks"]]

@@ -18,6 +18,8 @@ from iblnm_dagster.partitions import known_sessions
 from iblnm_dagster.running.batch import run_batch
 from iblnm_dagster.running.worker import PASSED, SKIPPED, Worker
 
+pytestmark = pytest.mark.slow
+
 
 def _environment(settings) -> dict[str, str]:
     return {

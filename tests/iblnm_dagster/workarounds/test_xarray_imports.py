@@ -29,10 +29,12 @@ def _imported(before: str) -> str:
     return run.stdout.strip()
 
 
+@pytest.mark.slow
 def test_arrays_work_without_dask_and_sparse():
     assert _imported(WORKAROUND) == "[]"
 
 
+@pytest.mark.slow
 def test_stock_xarray_still_imports_them():
     """When this fails, xarray imports what it needs only: drop the work-around."""
     pytest.importorskip("sparse")

@@ -51,6 +51,7 @@ def _objective(X, y, k, c, coef, intercept):
     return balanced_weights(y, k) @ losses + np.abs(coef).sum() / c
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [2, 3, 4, 5])
 def test_fits_reach_the_optimum_of_sklearns_objective(oracle, k):
     X, labels, _ = oracle.simulate_vectors(60, 20, n_features=8, n_classes=k, seed=k)

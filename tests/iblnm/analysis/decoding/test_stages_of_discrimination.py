@@ -64,6 +64,7 @@ def test_decoding_of_planted_profiles(decoding, matrix):
     assert len(decoding.tables["decoding_coefficients"]) == 3 * len(features)
 
 
+@pytest.mark.slow
 def test_all_stages_write_what_the_schemas_say(decoding, matrix, magnitudes, settings, tmp_path):
     for name, result in (
         ("target_decoding", decoding),

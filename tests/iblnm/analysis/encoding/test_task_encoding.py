@@ -13,6 +13,8 @@ from iblnm.config import Settings
 from iblnm.schemas import PERFORMANCE
 from iblnm.storage.parquet import read_provenance, read_table
 
+pytestmark = pytest.mark.slow
+
 TARGETS = ("DR-5HT", "VTA-DA")
 
 

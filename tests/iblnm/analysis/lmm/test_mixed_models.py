@@ -181,6 +181,7 @@ class TestRandomEffects:
         assert fit.note == ""
         assert list(fit.cov_random) == ["Intercept", "contrast"]
 
+    @pytest.mark.slow
     def test_what_does_not_converge_is_said(self, cohort):
         table = of(cohort[0], "VTA-DA", FEEDBACK)
         fit = fit_best_random_effects(table, "response_early", se_tolerance=0.0)

@@ -15,6 +15,8 @@ from iblnm.config import ModelSettings, Settings
 from iblnm.data import PhotometrySessionGroup
 from iblnm.storage.parquet import read_provenance, read_table
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings(models=ModelSettings(n_permutations=99, timings=("reaction_time",)))
 
 

@@ -117,6 +117,7 @@ def test_means_and_trajectories_count_animals(result):
     assert (fits[fits["block"] != 50]["session_type"] != "training").all()
 
 
+@pytest.mark.slow
 def test_sessions_that_break_a_rule_about_trials_are_left_out(sessions, performance, settings):
     assert {"InsufficientTrials", "ChoiceSign"} <= trial_errors()
     eids = sessions["eid"].iloc[:3].tolist()
@@ -135,6 +136,7 @@ def test_sessions_that_break_a_rule_about_trials_are_left_out(sessions, performa
     assert eids[1] in used and not {eids[0], eids[2]} & used
 
 
+@pytest.mark.slow
 def test_an_animal_first_seen_later_tells_nothing_about_the_stage_before(
     sessions, performance, settings
 ):

@@ -106,6 +106,7 @@ def test_a_planted_trend_is_found_with_its_slope():
     assert (tests["n_subjects"] == 24).all()
 
 
+@pytest.mark.slow
 def test_repeated_recordings_of_few_animals_are_no_trend():
     """The animal is the unit: an offset per animal must not look like a change in time."""
     rng = np.random.default_rng(5)

@@ -128,6 +128,7 @@ def straightforward(x, y, sessions, fold_of, penalties):
     return chosen, abs(np.corrcoef(u, v)[0, 1])
 
 
+@pytest.mark.slow
 def test_the_penalty_is_chosen_anew_in_every_permutation():
     rng = np.random.default_rng(5)
     x, y = views(48, rng, 0.5, p=3, q=2)

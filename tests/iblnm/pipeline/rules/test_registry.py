@@ -228,6 +228,7 @@ def test_make_log_entry_without_an_exception():
     }
 
 
+@pytest.mark.slow
 def test_importing_the_rules_is_cheap():
     code = (
         "import sys, iblnm.validation; "

@@ -1,0 +1,55 @@
+"""Sessions that are chosen by words, not by their eids, in one run with warm workers."""
+
+from dagster import Config, OpExecutionContext, ResourceParam, job, op
+from pydantic import Field
+
+from iblnm.config import Settings
+
+CHOSEN_JOB = "process_chosen"
+
+
+class Choice(Config):
+    """Which sessions; what is left empty does not choose."""
+
+    subject: str = Field("", description="Name of the animal.")
+    since: str = Field("", description="First day, as 2024-03-05.")
+    until: str = Field("", description="Last day, as 2024-03-05.")
+    failed: bool = Field(False, description="Only those whose latest run failed or was blocked.")
+
+
+@op(description="Run the sessions that the configuration chooses, in warm workers.")
+def run_chosen(
+    context: OpExecutionContext, config: Choice, settings: ResourceParam[Settings]
+) -> None:
+    from iblnm.archive.sync_state import open_state
+    from iblnm_dagster import selection
+    from iblnm_dagster.resources import Archive
+    from iblnm_dagster.running.catch_up import run_claimed
+
+    archive = Archive(settings)
+    selection.discover_sessions(context.instance, archive)
+    eids = selection.chosen_sessions(
+        context.instance,
+        archive,
+        subject=config.subject or None,
+        since=config.since or None,
+        until=config.until or None,
+    )
+    if config.failed:
+        failed = set(selection.failed_sessions(context.instance, settings))
+        eids = [eid for eid in eids if eid in failed]
+    context.log.info(f"{len(eids)} sessions are chosen")
+    options = {"workers": settings.sync.catch_up_workers, "progress": False}
+    report = run_claimed(settings, open_state(settings), eids, **options)
+    counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
+    context.log.info(f"sessions run: {counts or 'none'}")
+
+
+@job(
+    name=CHOSEN_JOB,
+    tags={"dagster/max_runtime": "7200"},
+    description="Sessions of an animal or of some days, or those that failed: choose them in the "
+    "configuration (Launchpad).",
+)
+def process_chosen() -> None:
+    run_chosen()

@@ -1,0 +1,70 @@
+"""Sessions are called by subject and date, and chosen by them; other keys are no sessions."""
+
+from __future__ import annotations
+
+import pytest
+from dagster import RunsFilter
+
+from iblnm.errors import DataError, IblnmError
+from iblnm.pipeline.wording import session_words
+from iblnm_dagster.partitions import SESSION_PARTITIONS, known_sessions
+from iblnm_dagster.resources import Archive
+from iblnm_dagster.running.page import _take_the_root
+from iblnm_dagster.selection import chosen_sessions
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_session_in_words():
+    row = {"subject": "DX-1", "start_time": "2024-03-05T10:00:00", "target_NM": ["NBM-ACh"] * 2}
+    assert session_words(row) == "DX-1 2024-03-05 (NBM-ACh)"
+    assert session_words({**row, "target_NM": [], "brain_region": ["DLS"]}).endswith("(DLS)")
+    assert session_words({"subject": None}) == ""
+
+
+def test_runs_and_failed_checks_say_which_session(faulty):
+    of_defect = {session["defect"]: session for session in faulty.truth["sessions"]}
+    session = of_defect["insufficient_trials"]
+    words = f"{session['subject']} {session['start_time'][:10]}"
+    run, *_ = faulty.instance.get_runs(RunsFilter(tags={"dagster/partition": session["eid"]}))
+    assert run.tags["iblnm/session"].startswith(words)
+    evaluations = [
+        event.asset_check_evaluation_data
+        for event in (entry.dagster_event for entry in faulty.instance.all_logs(run.run_id))
+        if event is not None and event.is_asset_check_evaluation
+    ]
+    failed = {found.check_name: found for found in evaluations if not found.passed}
+    assert failed["insufficient_trials"].description.startswith(words)
+    assert all(words not in (found.description or "") for found in evaluations if found.passed)
+
+
+def test_sessions_are_chosen_by_animal_and_day(faulty):
+    sessions = faulty.truth["sessions"]
+    animal = sessions[0]["subject"]
+    own = {
+        session["eid"]: session["start_time"][:10]
+        for session in sessions
+        if session["subject"] == animal
+    }
+    archive = Archive(faulty.settings)
+    found = chosen_sessions(faulty.instance, archive, subject=animal)
+    assert set(found) == set(own)
+    day = min(own.values())
+    found = chosen_sessions(faulty.instance, archive, subject=animal, since=day, until=day)
+    assert set(found) == {eid for eid, of in own.items() if of == day}
+    with pytest.raises(DataError, match=r"5\.3\.2024 is no day"):
+        chosen_sessions(faulty.instance, archive, since="5.3.2024")
+    with pytest.raises(DataError, match="no session of nobody"):
+        chosen_sessions(faulty.instance, archive, subject="nobody")
+
+
+def test_a_partition_that_is_no_session_is_left_out(instance):
+    eid = "4ecb5d24-f5cc-402c-be28-9d0f7cb14b3a"
+    instance.add_dynamic_partitions(SESSION_PARTITIONS.name, ["my mouse", eid])
+    assert known_sessions(instance) == [eid]
+
+
+def test_two_pages_on_one_root_are_refused(small_settings):
+    _take_the_root(small_settings)
+    with pytest.raises(IblnmError, match="running already"):
+        _take_the_root(small_settings)
