@@ -28,10 +28,11 @@ def test_runs_and_failed_checks_say_which_session(faulty):
     words = f"{session['subject']} {session['start_time'][:10]}"
     run, *_ = faulty.instance.get_runs(RunsFilter(tags={"dagster/partition": session["eid"]}))
     assert run.tags["iblnm/session"].startswith(words)
+    events = [entry.dagster_event for entry in faulty.instance.all_logs(run.run_id)]
     evaluations = [
         event.asset_check_evaluation_data
-        for event in (entry.dagster_event for entry in faulty.instance.all_logs(run.run_id))
-        if event is not None and event.is_asset_check_evaluation
+        for event in events
+        if event is not None and event.event_type_value == "ASSET_CHECK_EVALUATION"
     ]
     failed = {found.check_name: found for found in evaluations if not found.passed}
     assert failed["insufficient_trials"].description.startswith(words)
