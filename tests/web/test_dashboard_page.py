@@ -60,16 +60,16 @@ class Page:
         return unquote(href.split(",", 1)[1]).split()
 
     def choose(self, name, value):
-        Select(self.css(f"#filters [name={name}]")).select_by_value(value)
+        Select(self.css(f"[name={name}]")).select_by_value(value)
         self.settle()
 
     def type(self, name, text):
-        self.css(f"#filters [name={name}]").send_keys(text)
+        self.css(f"[name={name}]").send_keys(text)
         self.settle()
 
     def set_date(self, name, value):
         self.browser.execute_script(
-            "const e = document.querySelector(`#filters [name=${arguments[0]}]`);"
+            "const e = document.querySelector(`[name=${arguments[0]}]`);"
             "e.value = arguments[1]; e.dispatchEvent(new Event('input', {bubbles: true}))",
             name,
             value,
@@ -81,7 +81,7 @@ class Page:
         self.settle()
 
     def clear(self):
-        self.css("#filters [type=reset]").click()
+        self.css("[type=reset]").click()
         self.settle()
 
     def cell(self, row, check):
