@@ -325,6 +325,22 @@ def test_other_problems_of_a_session_are_one_click_away(page, table):
     assert len(page.all("#panel li button")) == len(names) - 1
 
 
+def test_a_chosen_check_comes_into_view_and_the_panel_leaves_the_cell_free(page):
+    name = list(RULES)[-1]
+    page.choose("check", name)
+    scroller = page.css("#scroller").rect
+    time.sleep(0.3)
+    shown = page.css(f"th[data-key={name}]").rect
+    assert shown["x"] + shown["width"] <= scroller["x"] + scroller["width"]
+    page.cell(0, name).click()
+    cell, panel = page.cell(0, name).rect, page.css("#panel").rect
+    assert cell["x"] + cell["width"] <= panel["x"]
+
+
+def test_the_first_session_is_in_the_upper_part_of_the_window(page):
+    assert page.cell(0, "missing_raw_data").rect["y"] <= 350
+
+
 def test_keyboard_moves_opens_and_closes(page):
     page.cell(0, "missing_raw_data").click()
     page.browser.switch_to.active_element.send_keys(Keys.ESCAPE)

@@ -96,6 +96,7 @@ function sortBy(key) {
   state.sort = key;
   state.dir = ways[next];
   update();
+  mark(active.row < 0);
 }
 
 function update({ keepScroll = false } = {}) {

@@ -33,10 +33,13 @@ function filter(event) {
       readForm();
     }
     update();
+    const k = visible.findIndex((c) => checks[c].name === state.check);
+    if (event.target.name === "check" && k >= 0) reveal(-1, META.length + k);
   }, event.target.type === "search" ? 120 : 0);
 }
 form.addEventListener("input", filter);
 form.addEventListener("change", filter);
+byId("tools").addEventListener("change", filter);
 form.addEventListener("reset", () => setTimeout(() => { readForm(); update(); }));
 form.addEventListener("submit", (event) => event.preventDefault());
 let frame = 0;

@@ -22,8 +22,13 @@ function moveTo(row, col) {
     paintRows();
   }
   mark(true);
-  const cell = cellAt(active.row, active.col);
-  if (cell && active.col > 1) {
+  reveal(active.row, active.col);
+}
+
+// scroll sideways until a cell is beside the columns that stay
+function reveal(row, col) {
+  const cell = cellAt(row, col);
+  if (cell && col > 1) {
     const left = META[0].width + META[1].width;
     const box = cell.getBoundingClientRect(), frame = scroller.getBoundingClientRect();
     if (box.left < frame.left + left) scroller.scrollLeft -= frame.left + left - box.left;
@@ -57,6 +62,7 @@ function openCell(row, col) {
   if (!session) return;
   const c = col < META.length ? -1 : visible[col - META.length];
   openPanel(session, c);
+  reveal(row, col);
 }
 
 function openPanel(session, c) {
