@@ -59,7 +59,7 @@ BROKEN = {
     **{
         eid: {
             "missing_raw_data": ("fail", 3.0),  # trials, wheel, video
-            "missing_extracted_data": ("fail", 1.0),  # photometry
+            "missing_extracted_data": ("warn", 1.0),  # photometry, read from the raw frames
             "data_not_listed": ("warn", 1.0),  # channels of the raw frames
             "missing_brain_region": ("warn", 0.0),
             **OF_RAW_FRAMES[eid],

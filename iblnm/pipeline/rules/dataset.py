@@ -21,6 +21,8 @@ MODALITIES = {
     "wheel": ("raw_wheel", "extracted_wheel"),
     "video": ("raw_video", "raw_video"),
 }
+# processed from the raw files as long as nothing is extracted
+_READ_FROM_RAW = {"photometry"}
 # a file that accompanies another counts where that one is what the signal is taken from
 _ACCOMPANIES = {
     "raw_photometry_channels": "raw_photometry_signals",
@@ -68,7 +70,11 @@ def _modality_finding(session_row: Row, settings: Settings, rule_name: str) -> F
         what = "is missing altogether" if is_raw else "was recorded without being extracted"
         return Finding(True, 0.0, f"No modality {what}.", metadata={"modalities": table})
     what = "Neither raw nor extracted data" if is_raw else "Raw data but no extracted data"
-    severities = [_severity(modality, settings) for modality in missing]
+    severities = [
+        _severity(modality, settings)
+        for modality in missing
+        if is_raw or modality not in _READ_FROM_RAW
+    ]
     return Finding(
         False,
         float(len(missing)),
@@ -116,7 +122,8 @@ class MissingExtractedData(DataNotListed):
     unit="modalities",
     validator="datasets",
     description=(
-        "Every modality with raw files has its extracted files; a missing wheel only warns."
+        "Every modality with raw files has its extracted files; it only warns for the wheel, and "
+        "for photometry, which is taken from the raw frames meanwhile."
     ),
 )
 def missing_extracted_data(session_row: Row, settings: Settings) -> Finding:
