@@ -146,6 +146,7 @@ class Thresholds(BaseModel):
     max_video_length_difference_s: float = 120.0
     min_training_fraction_correct: float = 0.70
     early_sample_tolerance_s: float = 1e-3
+    max_missing_frame_share: float = 0.01
     max_missing_share: float = 0.1
     """Share of the task, or of its trials, that gaps of the signal may cover."""
     max_still_s: float = 5.0

@@ -14,7 +14,9 @@ STATE_COLUMNS = ("LedState", "Flags")
 LED_BITS = 0b111
 
 
-def read_raw_frames(path: Path | str, *, eid: str | None = None) -> pd.DataFrame:
+def read_raw_frames(
+    path: Path | str, *, eid: str | None = None, max_missing_share: float = 0.0
+) -> pd.DataFrame:
     """Read the times and LED states of raw frames.
 
     Parameters
@@ -23,18 +25,21 @@ def read_raw_frames(path: Path | str, *, eid: str | None = None) -> pd.DataFrame
         ``_neurophotometrics_fpData.raw.pqt`` or its text form ``.csv``, of any version.
     eid : str, optional
         Session to name in an error.
+    max_missing_share : float
+        Share of the frames of which time or state may be missing.
 
     Returns
     -------
     DataFrame
-        ``times`` (float64, s, clock of the camera) and ``led`` (int64): the three lowest
-        bits of the state, 1 for 415 nm, 2 for 470 nm, 4 for 560 nm, 0 for none.
+        ``times`` (float64, s, clock of the camera; NaN where missing) and ``led`` (int64): the
+        three lowest bits of the state, 1 for 415 nm, 2 for 470 nm, 4 for 560 nm, 0 for none or
+        a missing state.
 
     Raises
     ------
     MissingFileError, UnreadableFileError, MalformedFileError
-        If there is no file, it cannot be read, or times or states are missing, not numeric,
-        not finite or there are fewer than two frames.
+        If there is no file, it cannot be read, or times or states are not numeric, missing
+        in too many frames, or there are fewer than two frames.
 
     Notes
     -----
@@ -58,15 +63,20 @@ def read_raw_frames(path: Path | str, *, eid: str | None = None) -> pd.DataFrame
             )
         numbers[name] = table[name].to_numpy(dtype=np.float64, na_value=np.nan)
         n_bad = int((~np.isfinite(numbers[name])).sum())
-        if n_bad:
+        if n_bad > max_missing_share * len(table):
             raise MalformedFileError(
-                f"{n_bad} of {len(table)} values of {name} are not finite", eid=eid, path=path
+                f"{n_bad} of {len(table)} values of {name} are not finite; at most "
+                f"{max_missing_share:.1%} may be",
+                eid=eid,
+                path=path,
             )
     if len(table) < 2:
         raise MalformedFileError(
             f"{len(table)} frames; at least 2 are expected", eid=eid, path=path
         )
     times, states = numbers.values()
+    times = np.where(np.isfinite(times), times, np.nan)
+    states = np.where(np.isfinite(states), states, 0)
     return pd.DataFrame({"times": times, "led": states.astype(np.int64) & LED_BITS})
 
 

@@ -136,7 +136,11 @@ def measure_raw_frames(
     first = photometry.iloc[0]
     if pd.isna(first["raw_path"]):
         return None
-    frames = read_raw_frames(first["raw_path"], eid=str(first["eid"]))
+    frames = read_raw_frames(
+        first["raw_path"],
+        eid=str(first["eid"]),
+        max_missing_share=settings.thresholds.max_missing_frame_share,
+    )
     with faults_of(str(first["eid"]), first["raw_path"]):
         return raw_frame_metrics(
             frames["times"].to_numpy(),

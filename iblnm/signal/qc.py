@@ -37,7 +37,7 @@ def raw_frame_metrics(
     Parameters
     ----------
     times : ndarray (n,)
-        Frame times, s.
+        Frame times, s; NaN where missing: the intervals beside it are not judged.
     led : ndarray of int (n,)
         LED of each frame, ``state & 7``; 0 without LED.
     tolerance_s : float
@@ -51,7 +51,7 @@ def raw_frame_metrics(
     Raises
     ------
     MalformedFileError
-        If there are fewer than 3 frames, or times are missing or run backwards.
+        If there are fewer than 3 frames, or no two times in a row, or times run backwards.
 
     Examples
     --------
@@ -68,14 +68,12 @@ def raw_frame_metrics(
         )
     if len(times) < 3:
         raise MalformedFileError(f"raw frames: {len(times)} frames; at least 3 are needed")
-    if not np.isfinite(times).all():
-        n_bad = int((~np.isfinite(times)).sum())
-        raise MalformedFileError(
-            f"raw frames: {n_bad} of {len(times)} frame times are not finite; 0 are allowed"
-        )
     times, led = times[1:], led[1:].astype(np.int64)
     intervals = np.diff(times)
-    median = float(np.median(intervals))
+    if not np.isfinite(intervals).any():
+        n_bad = int((~np.isfinite(times)).sum())
+        raise MalformedFileError(f"raw frames: {n_bad} of {len(times)} times are not finite")
+    median = float(np.nanmedian(intervals))
     if median < 0:
         raise MalformedFileError(
             f"raw frames: the median interval is {median:.4g} s; frame times must increase"
@@ -237,7 +235,8 @@ def _bridge(intervals: np.ndarray, led: np.ndarray, median: float) -> tuple[np.n
     edges = np.flatnonzero(np.diff(np.concatenate([[False], dark, [False]]).astype(np.int8)))
     for start, stop in edges.reshape(-1, 2):
         around = intervals[max(start - 1, 0) : stop]
-        if abs(around.mean() - median) > _REGULAR_TIMING * median:
+        around = around[np.isfinite(around)]
+        if not len(around) or abs(around.mean() - median) > _REGULAR_TIMING * median:
             continue
         if start > 0:
             for i in range(start, stop):

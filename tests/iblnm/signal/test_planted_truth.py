@@ -268,3 +268,14 @@ def test_restricting_keeps_the_task_and_its_margins_in_equal_bands():
 def test_a_signal_that_cannot_be_corrected_is_refused_by_name(values):
     with pytest.raises(MalformedFileError, match="VTA"):
         preprocess_recording(pd.Series(values, TIMES, name="VTA"), None, SignalSettings())
+
+
+def test_a_missing_time_hides_only_the_intervals_beside_it():
+    times, led = np.arange(3000) / 60, np.arange(3000) % 2 + 1
+    times[[50, 2000]] = np.nan
+    times[1000] -= 0.004
+    metrics = raw_frame_metrics(times, led, tolerance_s=0.001)
+    assert (metrics["n_early_samples"], metrics["n_band_inversions"]) == (1, 0)
+    assert metrics["median_interval_s"] == pytest.approx(1 / 60)
+    with pytest.raises(MalformedFileError, match="not finite"):
+        raw_frame_metrics(times * np.nan, led, tolerance_s=0.001)

@@ -96,7 +96,7 @@ class TestRawFrames:
         ("times", "led", "message"),
         [
             (np.arange(2.0), np.array([1, 2]), "2 frames; at least 3"),
-            (np.array([0, 1, np.nan, 3]), np.array([7, 1, 2, 1]), "1 of 4 frame times"),
+            (np.array([0, 1, np.nan, 3]), np.array([7, 1, 2, 1]), "1 of 3 times are not finite"),
             (np.arange(5.0), np.array([7, 1, 2]), "must be as many"),
         ],
     )
