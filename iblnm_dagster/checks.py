@@ -124,7 +124,7 @@ def _result(asset: str, outcome: Outcome, words: str = "") -> AssetCheckResult:
         passed=outcome.passed,
         severity=AssetCheckSeverity.WARN if warns else AssetCheckSeverity.ERROR,
         description=whose + outcome.message,
-        metadata=_metadata(outcome),
+        metadata=_metadata(outcome) | ({"session": words} if whose else {}),
     )
 
 

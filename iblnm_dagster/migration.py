@@ -73,7 +73,15 @@ def _evaluations(instance: DagsterInstance) -> Iterator[tuple]:
             if result == "pass" and "note" in found["metadata"] and value is None:
                 result = "not evaluated"
             when = stamp.strftime("%Y-%m-%dT%H:%M:%S")
-            yield eid, name, result, value, limit, found["description"], when
+            message, severity = _bare(found), found["metadata"].get("severity", {}).get("value")
+            yield eid, name, result, value, limit, message, when, severity
+
+
+def _bare(found: dict[str, Any]) -> str | None:
+    """The message of an evaluation without the words that name its session."""
+    words = found["metadata"].get("session", {}).get("value")
+    message = found["description"]
+    return message.removeprefix(f"{words}: ") if words and message else message
 
 
 def _failures(instance: DagsterInstance) -> Iterator[Attempt]:
@@ -98,7 +106,9 @@ def _failure(entries: Sequence[EventLogEntry], name: str, eid: str) -> Iterator[
         if user is not None and "error_type" in user.metadata:
             kind = str(user.metadata["error_type"].value)
             state = "blocked" if "blocked" in user.metadata else "failed"
-            yield Attempt(eid, name, state, kind, user.description)
+            told = user.metadata.get("message")
+            message = user.description if told is None else str(told.value)
+            yield Attempt(eid, name, state, kind, message)
         elif data.error is not None:
             error = _innermost(data.error)
             text = error.message.strip().partition(f"{error.cls_name}: ")[2] or error.message

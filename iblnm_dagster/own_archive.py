@@ -35,7 +35,8 @@ def describe_place(settings: Settings) -> str:
     elif settings.one_mode == "local":
         archive = f"archive {settings.cache_dir}"
     else:
-        archive = f"archive {settings.alyx_url}, project {settings.project}"
+        address = settings.alyx_url or "without an address"
+        archive = f"archive {address}, project {settings.project}"
     return f"{archive}; outputs in {settings.root}"
 
 

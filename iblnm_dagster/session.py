@@ -84,7 +84,11 @@ def session_asset(stage: Stage) -> AssetsDefinition:
             outcomes.record_attempt(blocked)
             raise Failure(
                 description=f"{words()}: {blocked.message}",
-                metadata={"error_type": blocked.error_type, "blocked": True},
+                metadata={
+                    "error_type": blocked.error_type,
+                    "blocked": True,
+                    "message": blocked.message,
+                },
                 allow_retries=False,
             )
         try:
@@ -94,7 +98,10 @@ def session_asset(stage: Stage) -> AssetsDefinition:
         except DataError as error:
             raise Failure(
                 description=f"{words()}: {error}" + ("" if error.eid else f" (session {eid})"),
-                metadata={"error_type": type(error).__name__},
+                metadata={
+                    "error_type": type(error).__name__,
+                    "message": str(error) if error.eid else f"session {eid}: {error}",
+                },
                 allow_retries=False,
             ) from error
         except (IblnmError, OSError, ValueError) as error:

@@ -309,7 +309,7 @@ def test_a_declared_stage_is_made_judged_stored_and_guarded(
     assert evaluation.metadata["value"].value == n_rewards
     assert refused.status == BLOCKED
     (problem,) = refused.problems
-    assert problem.startswith("rewards: stopped by the check insufficient_trials of trials: ")
+    assert "stopped by the check insufficient_trials of trials: " in problem
 
 
 # an analysis over all sessions with a table and a figure ---------------------------------------

@@ -252,6 +252,7 @@ DEFECTS: tuple[Defect, ...] = (
         ("trials_not_in_photometry_time",),
         "The recording starts after the first twenty trials.",
         faults.starts_late,
+        open_checks=("incomplete_signal",),
     ),
     *(
         Defect(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from iblnm.errors import DataError
+from iblnm.errors import IblnmError
 from iblnm.pipeline.rules.values import Row, as_row, get, get_list
 from iblnm.storage.store import SessionStore
 
@@ -26,6 +26,7 @@ def session_words(session_row: Row) -> str:
 def stored_session_words(store: SessionStore, eid: str) -> str:
     """`session_words` of what is stored of a session; its eid where nothing is."""
     try:
-        return session_words(store.load("session", eid)) or eid
-    except DataError:
+        row = store.load("session", eid)
+    except IblnmError:
         return eid
+    return eid if row is None else session_words(row) or eid

@@ -29,9 +29,8 @@ BLOCKING = sorted(
     for rule in running_rules()
     if rule.severity == "BLOCK" and rule.name != "unusable_trials"
 )
-PHOTOMETRY = {"photometry", "photometry_qc", "preprocessed", "responses"}
 NOT_MADE_WITHOUT = {
-    "photometry": PHOTOMETRY,
+    "photometry": {"responses"},  # the signal is taken from the raw frames, on another clock
     "trials": {"trials", "performance", "responses", "wheel_velocity"},
     "wheel": {"wheel_velocity"},
 }

@@ -80,7 +80,7 @@ def test_demo_archive_is_built_when_no_folder_is_set(tree, files, monkeypatch):
 
 
 def test_folders_that_are_no_cache(tree, files):
-    with pytest.raises(MissingFileError, match=r"no ONE cache: it has no sessions\.pqt"):
+    with pytest.raises(MissingFileError, match="this folder does not exist"):
         connect(tree.settings)
     tree.add(files)
     tree.write_tables()

@@ -176,7 +176,8 @@ def test_every_check_is_planted(truth):
     assert not set(CHECKS) - expected.keys()
     assert not expected.keys() - set(CHECKS)
     assert {name for s in truth["sessions"] for name in s["open_checks"]} == {
-        "psychometric_at_bound"
+        "psychometric_at_bound",
+        "incomplete_signal",
     }
     planted = {s["defect"] for s in truth["sessions"]} - {None}
     assert planted == {defect.name for defect in DEFECTS}
