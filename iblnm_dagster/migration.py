@@ -74,13 +74,13 @@ def _evaluations(instance: DagsterInstance) -> Iterator[tuple]:
             if result == "pass" and "note" in found["metadata"] and value is None:
                 result = "not evaluated"
             when = stamp.strftime("%Y-%m-%dT%H:%M:%S")
-            message, severity = _bare(found), found["metadata"].get("severity", {}).get("value")
+            message, severity = _bare(found), found["metadata"].get("severity", {}).get("text")
             yield eid, name, result, value, limit, message, when, severity
 
 
 def _bare(found: dict[str, Any]) -> str | None:
     """The message of an evaluation without the words that name its session."""
-    words = found["metadata"].get("session", {}).get("value")
+    words = found["metadata"].get("session", {}).get("text")
     message = found["description"]
     return message.removeprefix(f"{words}: ") if words and message else message
 

@@ -20,7 +20,8 @@ from iblnm_dagster.migration import outcomes_of
 pytestmark = pytest.mark.slow
 # planted as small inputs in test_planted.py, not as simulated sessions
 NOT_IN_THE_ARCHIVE = {
-    "incomplete_signal",
+    "ambiguous_task",
+    "missing_signal_column",
     "clock_out_of_order",
     "repeated_frames",
     "still_signal",
