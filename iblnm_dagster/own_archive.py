@@ -136,11 +136,12 @@ def _absolute(path: str) -> str:
 
 def _write_env(given: dict[str, str]) -> None:
     """Put the variables into the file, in the place of lines that set them before."""
+    from iblnm.io.text import read_text
     from iblnm.storage.atomic import write_whole
 
     kept = []
     if _ENV.is_file():
-        lines = _ENV.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(_ENV).splitlines()
         kept = [line for line in lines if _name_of(line) not in given]
     lines = [*kept, *(f"{name}={shlex.quote(value)}" for name, value in given.items())]
     with write_whole(_ENV.resolve()) as temporary:

@@ -12,6 +12,7 @@ import pandas as pd
 from iblnm.errors import UnreadableFileError
 from iblnm.storage.atomic import write_whole
 
+TABLES = ("sessions", "datasets")
 # as ONE finds them in tables without an index
 _IDENTIFIER = r".?id(_[01])?$"
 

@@ -10,13 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from iblnm.archive.cache_tables import read_one_table
+from iblnm.archive.cache_tables import TABLES, read_one_table
 from iblnm.archive.changes import digest, record_fingerprint
 from iblnm.archive.records import LocalRecords
 from iblnm.archive.sync_state import Sight
 from iblnm.errors import DataError, MissingFileError
-
-_TABLES = ("sessions.pqt", "datasets.pqt")
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ class LocalChanges:
         return record_fingerprint({**record, "data_dataset_session_related": []}), record
 
     def _load(self) -> None:
-        paths = [self._tables / name for name in _TABLES]
+        paths = [self._tables / f"{name}.pqt" for name in TABLES]
         found = [_stat(str(path)) for path in paths]
         if found == self._loaded:
             return

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from iblnm.archive.cache_tables import read_one_table, session_places, write_one_table
+from iblnm.archive.cache_tables import TABLES, read_one_table, session_places, write_one_table
 from iblnm.errors import InvalidNameError, MissingFileError
 from iblnm.storage.atomic import locked
 from iblnm.storage.names import validate_eid
@@ -24,7 +24,6 @@ from iblnm.storage.names import validate_eid
 _DATE = re.compile(r"\d{4}[-_.]\d{1,2}[-_.]\d{1,2}")
 _NUMBER = re.compile(r"\d{1,3}")
 _DEPTHS = ("*/Subjects/*/*/*", "*/*/*")
-_TABLES = ("sessions", "datasets")
 _LOCK_TIMEOUT_S = 5.0
 _NUMBER_LENGTH = 3
 # where eids come from that no Alyx has given: the same folder always gets the same, and ONE
@@ -110,7 +109,7 @@ def add_folders(
     report = AddedFolders()
     place_of_lock = cache_dir / ".alyx" / "mirror" if tables == cache_dir else tables / "tables"
     with locked(place_of_lock, timeout_s=_LOCK_TIMEOUT_S):
-        former = {name: read_one_table(tables / f"{name}.pqt") for name in _TABLES}
+        former = {name: read_one_table(tables / f"{name}.pqt") for name in TABLES}
         for name, (table, _) in former.items():
             if table is None:
                 path = tables / f"{name}.pqt"

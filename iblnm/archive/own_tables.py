@@ -9,12 +9,11 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from iblnm.archive.cache_tables import read_one_table, write_one_table
+from iblnm.archive.cache_tables import TABLES, read_one_table, write_one_table
 from iblnm.archive.local_folders import AddedFolders, add_folders, unlisted_folders
 from iblnm.config import Settings
 from iblnm.errors import MissingFileError
 
-_TABLES = ("sessions", "datasets")
 _OF_A_LAB = "Subjects"
 
 
@@ -52,7 +51,7 @@ def tables_dir(settings: Settings) -> Path:
 
     That of the archive if it has tables, else the one under the root that `make_tables` fills.
     """
-    in_archive = any((settings.cache_dir / f"{name}.pqt").is_file() for name in _TABLES)
+    in_archive = any((settings.cache_dir / f"{name}.pqt").is_file() for name in TABLES)
     return settings.cache_dir if in_archive else own_tables_dir(settings)
 
 
@@ -64,7 +63,7 @@ def own_tables_dir(settings: Settings) -> Path:
 def has_tables(settings: Settings) -> bool:
     """Whether ONE can open the local archive."""
     folder = tables_dir(settings)
-    return all((folder / f"{name}.pqt").is_file() for name in _TABLES)
+    return all((folder / f"{name}.pqt").is_file() for name in TABLES)
 
 
 def are_own_tables(settings: Settings) -> bool:
@@ -117,9 +116,9 @@ def make_tables(settings: Settings) -> FolderReport:
         new = Path(temporary)
         _write_empty(new, archive)
         added = add_folders(archive, places, tables=new, settle_s=0.0, project=settings.project)
-        tables = {name: read_one_table(new / f"{name}.pqt")[0] for name in _TABLES}
+        tables = {name: read_one_table(new / f"{name}.pqt")[0] for name in TABLES}
     # the datasets first, so that no listed session is without its files
-    for name in reversed(_TABLES):
+    for name in reversed(TABLES):
         path = folder / f"{name}.pqt"
         former, _ = read_one_table(path)
         write_one_table(path, tables[name], former, {}, f"folders of {archive}")

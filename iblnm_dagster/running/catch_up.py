@@ -21,11 +21,7 @@ _LOCK_WAIT_S = 1.0
 
 @op(description="Run the sessions that wait, in warm workers.")
 def work_off_backlog(context: OpExecutionContext, settings: ResourceParam[Settings]) -> None:
-    from iblnm_dagster.selection import WORKER_RUN_TAG, WORKER_TAG, worker_tag
-
-    # a run whose process was killed is recognized by this, and another goes on
-    tags = {WORKER_TAG: worker_tag(), WORKER_RUN_TAG: context.run_id}
-    context.instance.add_run_tags(context.run_id, tags)
+    mark_run(context)
     report = work_off(
         settings,
         context.instance,
@@ -35,6 +31,25 @@ def work_off_backlog(context: OpExecutionContext, settings: ResourceParam[Settin
     if report is None:
         context.log.info("another process is working the backlog off")
         return
+    tell(context, report)
+
+
+def mark_run(context: OpExecutionContext) -> None:
+    """Tag a run of many sessions: if its process is killed, this tells, and another goes on."""
+    from iblnm_dagster.selection import WORKER_RUN_TAG, WORKER_TAG, worker_tag
+
+    tags = {WORKER_TAG: worker_tag(), WORKER_RUN_TAG: context.run_id}
+    context.instance.add_run_tags(context.run_id, tags)
+
+
+def tell(context: OpExecutionContext, report: "BatchReport") -> None:
+    """Log what became of the sessions of a run.
+
+    Raises
+    ------
+    ServerUnreachableError, DagsterExecutionInterruptedError
+        If the run ended before all were begun.
+    """
     counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
     context.log.info(f"sessions run: {counts or 'none'}")
     if report.unreachable:

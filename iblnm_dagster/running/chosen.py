@@ -24,8 +24,9 @@ def run_chosen(
     from iblnm.archive.sync_state import open_state
     from iblnm_dagster import selection
     from iblnm_dagster.resources import Archive
-    from iblnm_dagster.running.catch_up import run_claimed
+    from iblnm_dagster.running.catch_up import mark_run, run_claimed, tell
 
+    mark_run(context)
     archive = Archive(settings)
     selection.discover_sessions(context.instance, archive)
     eids = selection.chosen_sessions(
@@ -40,9 +41,7 @@ def run_chosen(
         eids = [eid for eid in eids if eid in failed]
     context.log.info(f"{len(eids)} sessions are chosen")
     options = {"workers": settings.sync.catch_up_workers, "progress": False}
-    report = run_claimed(settings, open_state(settings), eids, **options)
-    counts = ", ".join(f"{n} {status}" for status, n in sorted(report.counts.items()))
-    context.log.info(f"sessions run: {counts or 'none'}")
+    tell(context, run_claimed(settings, open_state(settings), eids, **options))
 
 
 @job(

@@ -39,7 +39,8 @@ def run(*arguments, answers=None):
 
 
 def test_init_asks_three_questions_and_the_settings_follow(place, archive):
-    (place / ".env").write_text("IBLNM_ROOT=/elsewhere\nIBLNM_DEMO_SEED=3\n")
+    former = "IBLNM_ROOT=/elsewhere\r\nIBLNM_DEMO_SEED=3\r\n"
+    (place / ".env").write_bytes(former.encode("utf-16"))
     result = run("init", answers="my data\nout\n\n")
     assert result.exit_code == 0, result.output
     settings = Settings()

@@ -6,7 +6,9 @@ import pytest
 from dagster import RunsFilter
 
 from iblnm.errors import DataError, IblnmError
+from iblnm.pipeline.outcomes import open_outcomes
 from iblnm.pipeline.wording import session_words
+from iblnm_dagster.build import build_defs
 from iblnm_dagster.partitions import SESSION_PARTITIONS, known_sessions
 from iblnm_dagster.resources import Archive
 from iblnm_dagster.running.page import _take_the_root
@@ -70,3 +72,14 @@ def test_two_pages_on_one_root_are_refused(small_settings):
     _take_the_root(small_settings)
     with pytest.raises(IblnmError, match="running already"):
         _take_the_root(small_settings)
+
+
+def test_the_job_runs_the_sessions_of_an_animal_alone(settings, instance, small_archive):
+    animal = small_archive[1]["sessions"][0]["subject"]
+    own = {s["eid"] for s in small_archive[1]["sessions"] if s["subject"] == animal}
+    job = build_defs(settings).resolve_job_def("process_chosen")
+    config = {"ops": {"run_chosen": {"config": {"subject": animal}}}}
+    assert job.execute_in_process(instance=instance, run_config=config).success
+    attempts = open_outcomes(settings).attempts()
+    assert set(attempts["eid"]) == own
+    assert len(own) < len(small_archive[1]["sessions"])
