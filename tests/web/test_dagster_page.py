@@ -100,7 +100,10 @@ def test_links_of_the_dashboard_lead_to_the_session(page, dagster_page):
     assert row.message in page.text("//aside")
     links = page.browser.find_elements(By.CSS_SELECTOR, "#panel a")
     addresses = [link.get_attribute("href") for link in links]
-    session, check = (link for link in addresses if link.startswith(dagster_page.url))
+    of_dagster = [link for link in addresses if link.startswith(dagster_page.url)]
+    others = [link for link in addresses if link not in of_dagster]
+    assert all(f"sessions/{row.eid}" in link for link in others)  # viewer and report
+    session, check = of_dagster[:2]
     page.browser.get(session)
     page.wait_for(row.eid, "Materialized", "Latest materialization")
     page.browser.get(check)
