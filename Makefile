@@ -10,7 +10,7 @@ help:
 	@echo "make dev      open the web page on http://127.0.0.1:3000"
 	@echo "make viewer   look at sessions on http://127.0.0.1:3001"
 	@echo "make figures  analyse the cohort, draw the figures of the paper"
-	@echo "make check    check style, run the quick tests: a minute and a half on two cores"
+	@echo "make check    check style, run the quick tests: three minutes on two cores"
 	@echo "make test     run all tests"
 	@echo "make lint     check style"
 	@echo "make reset    delete all outputs"

@@ -22,9 +22,13 @@ from dagster._core.launcher import WorkerStatus
 from iblnm_dagster.launcher import SERVER_TAG, ForkRunLauncher
 from iblnm_dagster.running.fork_server import STOPPING_S
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "fork") or sys.platform == "darwin", reason="processes cannot be forked here"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not hasattr(os, "fork") or sys.platform == "darwin",
+        reason="processes cannot be forked here",
+    ),
+]
 LOCATION = """
 import os, pathlib, time
 import dagster as dg

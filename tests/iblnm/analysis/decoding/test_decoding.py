@@ -80,6 +80,7 @@ def _softmax(scores):
     return e / e.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_optimality_holds_when_measured_outside_the_solver(oracle):
     X, labels, _ = oracle.simulate_vectors(80, 20, n_features=10, n_classes=5, seed=3)
     Z = ((X - X.mean()) / X.std(ddof=0)).to_numpy()
@@ -97,6 +98,7 @@ def test_optimality_holds_when_measured_outside_the_solver(oracle):
     assert path.violation.max() <= 1e-4
 
 
+@pytest.mark.slow
 def test_a_warm_start_does_not_change_the_optimum(oracle):
     X, labels, _ = oracle.simulate_vectors(60, 20, n_features=8, seed=4)
     Z = ((X - X.mean()) / X.std(ddof=0)).to_numpy()
