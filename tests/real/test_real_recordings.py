@@ -67,7 +67,7 @@ def test_a_raw_only_session_says_which_extracted_data_are_missing(real_run, stor
     assert store.load("session", eid).iloc[0]["subject"] == subject
     matrix = pd.read_parquet(real_run.settings.metadata_dir / "qc_matrix.pqt")
     row = matrix.set_index(["eid", "check"]).loc[(eid, "missing_extracted_data"), :]
-    assert (row["outcome"], row["severity"], row["value"]) == ("fail", "ERROR", 1.0)
+    assert (row["outcome"], row["severity"], row["value"]) == ("warn", "WARN", 1.0)
     expected = "Raw data but no extracted data of 1 of 4 modalities are listed: photometry."
     assert row["message"] == expected
     errors = pd.read_parquet(real_run.settings.metadata_dir / "errors.pqt")
