@@ -208,8 +208,8 @@ def main() -> None:
     parser.add_argument("--failed", type=int, default=2000, help="of them failed")
     parser.add_argument("--evaluations", type=int, default=3, help="per check and session")
     arguments = parser.parse_args()
-    from iblnm.data.catalog import sessions_table
     from iblnm.demo import build_archive
+    from iblnm.pipeline.catalog import sessions_table
     from iblnm.schemas import LABELS
     from iblnm.storage.store import SessionStore
 

@@ -138,7 +138,7 @@ def processed_root(small_archive, tmp_path_factory) -> Settings:
     """
     from iblnm.archive import connect
     from iblnm.data import PhotometrySession
-    from iblnm.data.catalog import sessions_table
+    from iblnm.pipeline.catalog import sessions_table
     from iblnm.pipeline.labels import read_labels
     from iblnm.schemas import PERFORMANCE, SESSIONS
     from iblnm.storage import write_table
@@ -181,7 +181,7 @@ def viewed_root(small_archive, tmp_path_factory) -> Settings:
     Read only; `viewed_settings` is a copy.
     """
     from iblnm.archive import connect
-    from iblnm.data.catalog import sessions_table
+    from iblnm.pipeline.catalog import sessions_table
     from iblnm.pipeline.checking import evaluate_values
     from iblnm.pipeline.graph import all_stages, checked_stages
     from iblnm.pipeline.labels import read_labels

@@ -175,7 +175,7 @@ class GroupTables:
     def get_trial_timing(self) -> pd.DataFrame:
         """Conditions and times of every trial; also in ``trial_timing``."""
         from iblnm.analysis.stored import Skipped, iterate_sessions
-        from iblnm.data.catalog import stack_timing
+        from iblnm.pipeline.catalog import stack_timing
 
         self._tell_if_empty()
         self.skipped = Skipped()

@@ -171,7 +171,7 @@ class Signal:
         DataFrame
             Index ``times`` at 30 Hz, one column per recording name; mean 0, sd 1.
         """
-        from iblnm.data.label_rows import labels_paths, rows_in_force
+        from iblnm.pipeline.label_rows import labels_paths, rows_in_force
         from iblnm.pipeline.masks import masked_windows
         from iblnm.signal.masking import preprocess_masked
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.data.label_rows import labels_paths
+from iblnm.pipeline.label_rows import labels_paths
 from iblnm.pipeline.labels import labels_in_force
 from iblnm.pipeline.matrix import matrix_errors
 from iblnm.schemas import ERRORS, PERFORMANCE, QC_MATRIX, SESSIONS_TABLE, Table

@@ -42,9 +42,9 @@ def sessions_table(
     store : SessionStore
     labels : DataFrame
     withdrawn : mapping, optional
-        See `iblnm.data.catalog.sessions_table`.
+        See `iblnm.pipeline.catalog.sessions_table`.
     """
-    from iblnm.data import catalog
+    from iblnm.pipeline import catalog
 
     sessions = catalog.sessions_table(store, labels, withdrawn)
     status = store.collect("dataset_status")

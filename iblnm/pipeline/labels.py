@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from iblnm.data.label_rows import MASK, labels_paths, rows_in_force
+from iblnm.pipeline.label_rows import MASK, labels_paths, rows_in_force
 from iblnm.schemas import LABELS
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def read_labels(*paths: Path | str) -> pd.DataFrame:
     Parameters
     ----------
     *paths : Path
-        CSV with the columns of the schema `LABELS`, see `iblnm.data.label_rows.read_rows`. A
+        CSV with the columns of the schema `LABELS`, see `iblnm.pipeline.label_rows.read_rows`. A
         verdict of one file stands before those of the files after it.
 
     Returns

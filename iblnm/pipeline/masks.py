@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.data.label_rows import MASK, Row, labels_paths, rows_in_force
+from iblnm.pipeline.label_rows import MASK, Row, labels_paths, rows_in_force
 
 Windows = list[tuple[float, float]]
 ATTRIBUTE = "masked_windows"
@@ -21,7 +21,7 @@ def masked_windows(rows: Iterable[Row], eid: str, fibers: Mapping[str, Any]) -> 
     Parameters
     ----------
     rows : iterable of dict
-        Labels in force; see `iblnm.data.label_rows.rows_in_force`.
+        Labels in force; see `iblnm.pipeline.label_rows.rows_in_force`.
     eid : str
     fibers : mapping of str to int
         Fiber of each recording. A mask without fiber is one of all of them.

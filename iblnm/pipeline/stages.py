@@ -132,7 +132,7 @@ def photometry_quality(photometry: pd.DataFrame, settings: Settings) -> Result:
 
 def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
     """Bleach- and isosbestic-corrected signal of each fiber, at 30 Hz, z-scored last."""
-    from iblnm.data.label_rows import labels_paths, rows_in_force
+    from iblnm.pipeline.label_rows import labels_paths, rows_in_force
     from iblnm.pipeline.masks import masked_windows
     from iblnm.signal.masking import preprocess_masked
 

@@ -100,7 +100,7 @@ def format_summary(
     sessions_per_hour : float
         Speed to tell of, if there was any.
     """
-    from iblnm.data.catalog import sessions_table
+    from iblnm.pipeline.catalog import sessions_table
     from iblnm.pipeline.labels import labels_in_force
 
     labels = labels_in_force(settings)

@@ -85,7 +85,7 @@ class Catalog:
 
     def labels(self, eid: str) -> dict[str, Any]:
         """Human labels of a session; if the file is malformed, what is wrong with it."""
-        from iblnm.data.label_rows import labels_paths, rows_in_force
+        from iblnm.pipeline.label_rows import labels_paths, rows_in_force
 
         try:
             rows = rows_in_force(labels_paths(self._settings))

@@ -237,7 +237,7 @@ class _Viewer:
         return _file(path, "the dashboard was not made yet")
 
     async def change_labels(self, request: Request) -> Response:
-        from iblnm.data.label_rows import add_row, remove_row
+        from iblnm.pipeline.label_rows import add_row, remove_row
 
         eid = self._known(request)
         try:

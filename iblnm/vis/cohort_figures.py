@@ -12,7 +12,7 @@ from iblnm.analysis import registry
 from iblnm.analysis.declaration import CATALOG_FILES
 from iblnm.config import Settings
 from iblnm.vis.panels import has_data, no_data_figure
-from iblnm.vis.style import drawing_settings, save_figure
+from iblnm.vis.style import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,14 +74,14 @@ def figures_in(folder: str) -> list[str]:
     return list(registry.figure_folders().get(folder, {}))
 
 
-def draw_figure(name: str, settings: Settings | None = None) -> Figure:
+def draw_figure(name: str, settings: Settings) -> Figure:
     """Draw a figure from the files under the root.
 
     Parameters
     ----------
     name : str
         One of `iblnm.analysis.registry.figures`.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -93,7 +93,6 @@ def draw_figure(name: str, settings: Settings | None = None) -> Figure:
     KeyError
         If there is no figure of that name.
     """
-    settings = drawing_settings(settings)
     figure = registry.figures()[name]
     missing = _missing_file(figure, settings)
     if missing:
@@ -103,14 +102,14 @@ def draw_figure(name: str, settings: Settings | None = None) -> Figure:
     return figure.function(*tables, counts=counts, settings=settings, **figure.options)
 
 
-def save_cohort_figures(folder: str, settings: Settings | None = None) -> SavedFigures:
+def save_cohort_figures(folder: str, settings: Settings) -> SavedFigures:
     """Draw and write all figures of a folder, each file whole.
 
     Parameters
     ----------
     folder : str
         One of `iblnm.analysis.registry.figure_folders`.
-    settings : Settings, optional
+    settings : Settings
         File types, resolution, root.
 
     Returns
@@ -120,7 +119,6 @@ def save_cohort_figures(folder: str, settings: Settings | None = None) -> SavedF
         file from before stays as it is, and the figure stands in ``missing``. A table that is
         there but empty gives a figure that says 'no data'.
     """
-    settings = drawing_settings(settings)
     saved = SavedFigures()
     for name, placed in registry.figure_folders().get(folder, {}).items():
         missing = _missing_file(placed, settings)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iblnm.config import Settings, get_settings
+from iblnm.config import Settings
 from iblnm.storage.atomic import write_whole
 
 if TYPE_CHECKING:
@@ -28,11 +28,6 @@ _FILE_METADATA = {
     "pdf": {"CreationDate": None},
     "png": {"Software": None},
 }
-
-
-def drawing_settings(settings: Settings | None) -> Settings:
-    """Those given, else those of this process: a figure is where a notebook comes in."""
-    return settings or get_settings()
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -53,7 +53,7 @@ def catalog_asset(
 @catalog_asset(file="metadata/sessions.pqt", table=SESSIONS_TABLE, deps=["session", "labels"])
 def sessions(store: ResourceParam[SessionStore], settings: ResourceParam[Settings]):
     from iblnm.archive.sync_state import open_state
-    from iblnm.data.catalog import sessions_table
+    from iblnm.pipeline.catalog import sessions_table
     from iblnm.pipeline.labels import labels_in_force
 
     withdrawn = open_state(settings).withdrawn()
@@ -62,7 +62,7 @@ def sessions(store: ResourceParam[SessionStore], settings: ResourceParam[Setting
 
 @catalog_asset(file="data/qc_photometry.pqt", table=QC_PHOTOMETRY, deps=["photometry_qc"])
 def qc_photometry(store: ResourceParam[SessionStore]):
-    from iblnm.data.catalog import qc_photometry_table
+    from iblnm.pipeline.catalog import qc_photometry_table
 
     return qc_photometry_table(store)
 
@@ -74,7 +74,7 @@ def performance_table(store: ResourceParam[SessionStore]):
 
 @catalog_asset(file="data/trial_timing.pqt", table=TRIAL_TIMING, deps=["trials"])
 def trial_timing(store: ResourceParam[SessionStore]):
-    from iblnm.data.catalog import trial_timing_table
+    from iblnm.pipeline.catalog import trial_timing_table
 
     return trial_timing_table(store)
 

@@ -20,7 +20,7 @@ from iblnm_dagster.partitions import known_sessions
     metadata={"dagster/column_schema": column_schema(LABELS)},
 )
 def labels(settings: ResourceParam[Settings]) -> MaterializeResult:
-    from iblnm.data.label_rows import labels_paths
+    from iblnm.pipeline.label_rows import labels_paths
     from iblnm.pipeline.labels import labels_in_force, labels_version
 
     table = labels_in_force(settings)

@@ -16,7 +16,6 @@ DOORS = {
     "data/group.py": "PhotometrySessionGroup",
     "layers/access.py": "_root",
     "pipeline/groups.py": "running_group",
-    "vis/style.py": "drawing_settings",
 }
 FACADES = ("validation", "util", "gui")
 

@@ -7,8 +7,8 @@ import time
 import pandas as pd
 import pytest
 
-from iblnm.data.label_rows import read_rows
 from iblnm.pipeline.graph import find_stage
+from iblnm.pipeline.label_rows import read_rows
 from iblnm.schemas import SESSIONS
 from iblnm.storage import read_table, write_table
 from iblnm.storage.store import SessionStore

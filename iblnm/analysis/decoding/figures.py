@@ -19,7 +19,7 @@ from iblnm.vis.panels import (
     or_no_data,
     zero_line,
 )
-from iblnm.vis.style import INK, drawing_settings, new_figure, ordered_targets, plain_axes
+from iblnm.vis.style import INK, new_figure, ordered_targets, plain_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +44,7 @@ def confusion_figure(
     accuracy: pd.DataFrame | None = None,
     *,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Share of each target's recordings by the target that was predicted.
 
@@ -58,14 +58,13 @@ def confusion_figure(
         interval and p stand in the title.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
     Figure
         Cells: share of the row in percent, and number of recordings.
     """
-    settings = drawing_settings(settings)
     table = need_rows(predictions, ("target_NM",), "predictions")
     if not table["predicted"].notna().any():
         raise NoDataError(f"none of {len(table)} recordings has a prediction")
@@ -108,7 +107,7 @@ def decoder_coefficients_figure(
     coefficients: pd.DataFrame,
     *,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Coefficients of the refit decoder: a row per target, a column per feature.
 
@@ -118,9 +117,8 @@ def decoder_coefficients_figure(
         Long (``target_NM``, ``feature``, ``coefficient``), or target × feature.
     counts : mapping, optional
         Numbers for the title.
-    settings : Settings, optional
+    settings : Settings
     """
-    settings = drawing_settings(settings)
     if "feature" in coefficients:
         coefficients = coefficients.pivot_table(
             index="target_NM", columns="feature", values="coefficient", observed=True

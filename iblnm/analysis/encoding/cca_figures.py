@@ -24,7 +24,6 @@ from iblnm.vis.panels import (
     zero_line,
 )
 from iblnm.vis.style import (
-    drawing_settings,
     new_figure,
     ordered_targets,
     target_color,
@@ -76,7 +75,7 @@ def cca_weights_figure(
     *,
     variant: str = "plain",
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Weights of the features on the first canonical pair: a row per event, a column per view.
 
@@ -87,9 +86,8 @@ def cca_weights_figure(
     variant : {'plain', 'elastic_net'}
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
     """
-    settings = drawing_settings(settings)
     table = _of_variant(weights, variant, "canonical weights")
     table = need_rows(table, ("weight",), "canonical weights")
     events, targets = ordered_events(table["event"]), ordered_targets(table["target_NM"], settings)
@@ -129,7 +127,7 @@ def cca_projections_figure(
     *,
     variant: str = "plain",
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Scores of the recordings on the first pair: a row per event, a column per target.
 
@@ -143,9 +141,8 @@ def cca_projections_figure(
     variant : {'plain', 'elastic_net'}
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
     """
-    settings = drawing_settings(settings)
     table = _of_variant(projections, variant, "canonical scores")
     table = need_rows(table, ("encoding_score", "behaviour_score"), "canonical scores")
     events, targets = ordered_events(table["event"]), ordered_targets(table["target_NM"], settings)
@@ -211,7 +208,7 @@ def cca_targets_figure(
     *,
     variant: str = "plain",
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Do the weights of one target hold in another? A row per event.
 
@@ -224,7 +221,7 @@ def cca_targets_figure(
     variant : {'plain', 'elastic_net'}
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -233,7 +230,6 @@ def cca_targets_figure(
         recordings of another (rows); on the diagonal, in sample. Middle and right: cosine of
         the weights.
     """
-    settings = drawing_settings(settings)
     cross = _of_variant(cross, variant, "projections across targets")
     similarities = _of_variant(similarities, variant, "similarities of weights")
     events = ordered_events(cross["event"])

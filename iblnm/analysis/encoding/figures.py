@@ -21,7 +21,7 @@ from iblnm.vis.panels import (
     panel_title,
     zero_line,
 )
-from iblnm.vis.style import INK, drawing_settings, ordered_targets, target_style
+from iblnm.vis.style import INK, ordered_targets, target_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,7 @@ def glm_coefficients_figure(
     *,
     seed: int = 0,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Coefficients of the regressions of recordings: a column per term, a row per event.
 
@@ -79,14 +79,13 @@ def glm_coefficients_figure(
         Of the points' horizontal scatter.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
     Figure
         Points: animals, the mean of their recordings; bar: mean and SEM of animals.
     """
-    settings = drawing_settings(settings)
     table = need_rows(coefficients, ("target_NM", "event", "term", "estimate"), "coefficients")
     table = need_rows(table[table["term"].str.lower() != INTERCEPT], (), "coefficients")
     terms, events = list(pd.unique(table["term"])), ordered_events(table["event"])
@@ -121,7 +120,7 @@ def components_figure(
     method: str = "pca",
     seed: int = 0,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Loadings of the components above, scores of the animals per target below.
 
@@ -140,9 +139,8 @@ def components_figure(
         Of the points' horizontal scatter.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
     """
-    settings = drawing_settings(settings)
     what = f"components ({method.upper()}) at {EVENT_LABELS.get(event, event)}"
     table = need_rows(scores, ("target_NM", "component", "score"), what)
     table = need_rows(_chosen(table, event, method), (), what)

@@ -31,7 +31,7 @@ from iblnm.vis.panels import (
     wrapped_grid,
     zero_line,
 )
-from iblnm.vis.style import drawing_settings, ordered_targets, target_color
+from iblnm.vis.style import ordered_targets, target_color
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +65,7 @@ def lmm_coefficients_figure(
     *,
     terms: Sequence[str] | None = None,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Fixed effects with their intervals: a column per event, a row per term, all targets.
 
@@ -77,9 +77,8 @@ def lmm_coefficients_figure(
         From the top; all but the intercept by default.
     counts : mapping, optional
         Numbers for the title; by default those of the fits, see `fit_counts`.
-    settings : Settings, optional
+    settings : Settings
     """
-    settings = drawing_settings(settings)
     table = need_rows(coefficients, ("target_NM", "event", "term"), "coefficients")
     if terms is None:
         terms = [term for term in pd.unique(table["term"]) if term != "Intercept"]
@@ -115,7 +114,7 @@ def marginal_means_figure(
     means: pd.DataFrame,
     *,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Mean response at each level of a factor: a row per event, a column per factor.
 
@@ -125,7 +124,7 @@ def marginal_means_figure(
         Schema `iblnm.analysis.lmm.tables.MARGINAL_MEANS`.
     counts : mapping, optional
         Numbers for the title; by default those of the fits where the table has them.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -133,7 +132,6 @@ def marginal_means_figure(
         Intervals far beyond the means, as two animals give, end in an arrow head at the edge;
         the title names their targets.
     """
-    settings = drawing_settings(settings)
     table = need_rows(means, ("target_NM", "event", "factor", "level", "mean"), "marginal means")
     events = ordered_events(table["event"])
     factors = [name for name in FACTOR_LABELS if name in set(table["factor"])]
@@ -192,7 +190,7 @@ def contrast_slopes_figure(
     slopes: pd.DataFrame,
     *,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Slope of the response on contrast per target, for each outcome and side.
 
@@ -202,9 +200,8 @@ def contrast_slopes_figure(
         Schema `iblnm.analysis.lmm.tables.CONTRAST_SLOPES`.
     counts : mapping, optional
         Numbers for the title; by default those of the fits where the table has them.
-    settings : Settings, optional
+    settings : Settings
     """
-    settings = drawing_settings(settings)
     table = need_rows(slopes, ("target_NM", "event", "level", "slope"), "slopes")
     events = ordered_events(table["event"])
     targets = ordered_targets(table["target_NM"], settings)

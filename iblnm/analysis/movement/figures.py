@@ -23,7 +23,7 @@ from iblnm.vis.panels import (
     panel_title,
     zero_line,
 )
-from iblnm.vis.style import INK, drawing_settings, ordered_targets, target_style
+from iblnm.vis.style import INK, ordered_targets, target_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +51,7 @@ def movement_encoding_figure(
     *,
     seed: int = 0,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Held-out ΔR² of contrast and of timing: a point per animal, a column per predictor.
 
@@ -65,7 +65,7 @@ def movement_encoding_figure(
         Of the points' horizontal scatter.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -73,7 +73,6 @@ def movement_encoding_figure(
         Points: held-out animals; bar: their mean; with `tests` its 95 % interval over
         animals, and a star where the corrected p of the permutation test is small.
     """
-    settings = drawing_settings(settings)
     columns = [f"delta_r2_{name}" for name in PREDICTORS]
     table = need_rows(encoding, ("target_NM", "timing_col", "subject"), "movement encoding")
     table = table[table[columns].notna().any(axis=1)]
@@ -156,7 +155,7 @@ def movement_slopes_figure(
     slopes: pd.DataFrame,
     *,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Slope of the response on timing by contrast: a row per variable, a column per target.
 
@@ -166,9 +165,8 @@ def movement_slopes_figure(
         Schema `iblnm.analysis.movement.tables.MOVEMENT_SLOPES`.
     counts : mapping, optional
         Numbers for the title; by default those of the fits, see `fit_counts`.
-    settings : Settings, optional
+    settings : Settings
     """
-    settings = drawing_settings(settings)
     needed = ("target_NM", "timing_col", "contrast", "timing_coef")
     table = need_rows(slopes, needed, "slopes on timing")
     if "ci_low" not in table:

@@ -22,7 +22,7 @@ from iblnm.vis.panels import (
     target_legend,
     zero_line,
 )
-from iblnm.vis.style import drawing_settings, ordered_targets, target_style
+from iblnm.vis.style import ordered_targets, target_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ def wheel_models_figure(
     models: pd.DataFrame,
     *,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """What the response adds to models of movement: coefficient and ΔR² by contrast.
 
@@ -49,7 +49,7 @@ def wheel_models_figure(
         Schema `iblnm.analysis.movement.tables.WHEEL_MODELS`.
     counts : mapping, optional
         Numbers for the title; by default those of the fits.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -57,7 +57,6 @@ def wheel_models_figure(
         A column per variable of movement; above the coefficient of the response, below the
         marginal R² that it adds. Filled: p of the likelihood ratio.
     """
-    settings = drawing_settings(settings)
     needed = ("target_NM", "dv", "contrast", "nm_coefficient")
     table = need_rows(models, needed, "wheel models")
     renames = {"nm_ci_low": "ci_low", "nm_ci_high": "ci_high", "nm_se": "se"}

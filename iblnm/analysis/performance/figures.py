@@ -22,7 +22,6 @@ from iblnm.vis.panels import (
 from iblnm.vis.style import (
     INK,
     NEUTRAL,
-    drawing_settings,
     ordered_targets,
     target_color,
     target_style,
@@ -64,7 +63,7 @@ def learning_curves_figure(
     *,
     measure: str = "fraction_correct",
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Performance by session: a row per target, a column per task.
 
@@ -76,7 +75,7 @@ def learning_curves_figure(
         One of `MEASURES`.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -84,7 +83,6 @@ def learning_curves_figure(
         Thin lines: animals; thick line and band: mean and SEM of the animals that have a
         session of that number, of which there are fewer and fewer.
     """
-    settings = drawing_settings(settings)
     table = need_rows(curves, ("target_NM", "session_type", measure), "learning curves")
     table = table.assign(**{measure: 100 * table[measure].astype(float)})
     targets, kinds = ordered_targets(table["target_NM"], settings), session_types(table, settings)
@@ -145,7 +143,7 @@ def sessions_to_stage_figure(
     comparisons: pd.DataFrame | None = None,
     *,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Sessions that each animal needed for a stage, per target.
 
@@ -158,9 +156,8 @@ def sessions_to_stage_figure(
         written above the panel.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
     """
-    settings = drawing_settings(settings)
     steps = [name for name in STEPS if name in stages and stages[name].notna().any()]
     table = need_rows(stages, ("target_NM", "subject"), "sessions to each stage")
     table = need_rows(table[table[steps].notna().any(axis=1)], (), "animals that reached a stage")

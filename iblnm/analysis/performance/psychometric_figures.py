@@ -19,7 +19,7 @@ from iblnm.vis.panels import (
     panel_title,
     wrapped_grid,
 )
-from iblnm.vis.style import INK, drawing_settings, ordered_targets, target_color
+from iblnm.vis.style import INK, ordered_targets, target_color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ def psychometric_figure(
     by: str | None = "target_NM",
     show_animals: bool = True,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Probability of a rightward choice per block: one panel per target, or per other group.
 
@@ -95,7 +95,7 @@ def psychometric_figure(
         Thin lines: the fit of each animal's trials in the panel.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -103,7 +103,6 @@ def psychometric_figure(
         Points: share of all trials of the panel, with Wilson's interval. It tells how well
         the pooled share is known, not how animals differ: that is what the thin lines show.
     """
-    settings = drawing_settings(settings)
     trials = need_rows(trials, ("eid", "trial", *_COLUMNS, *([by] if by else [])), "trials")
     groups = {"": trials} if by is None else dict(iter(trials.groupby(by, observed=True)))
     order = ordered_targets(groups, settings)

@@ -22,7 +22,7 @@ from iblnm.vis.panels import (
     target_legend,
     zero_line,
 )
-from iblnm.vis.style import drawing_settings, ordered_targets, target_style
+from iblnm.vis.style import ordered_targets, target_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def psychometric_trajectories_figure(
     *,
     parameters: Sequence[str] = tuple(PARAMETERS),
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Parameters of the fits to unbiased trials: a row per parameter, a column per task.
 
@@ -58,7 +58,7 @@ def psychometric_trajectories_figure(
         Of `PARAMETERS`.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -66,7 +66,6 @@ def psychometric_trajectories_figure(
         Mean and SEM over animals, per target. Fits with a parameter on its bound are in; the
         symbols of the means that hold one are open, as the data do not tell their value.
     """
-    settings = drawing_settings(settings)
     table = need_rows(trajectories, ("target_NM", "session_type", "block"), "trajectories")
     table = need_rows(table[table["block"] == _UNBIASED], (), "fits to unbiased trials")
     drawn = [name for name in parameters if name in table and table[name].notna().any()]

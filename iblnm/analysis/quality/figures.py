@@ -22,7 +22,7 @@ from iblnm.vis.panels import (
     wrapped_grid,
     zero_line,
 )
-from iblnm.vis.style import drawing_settings, ordered_targets, target_color
+from iblnm.vis.style import ordered_targets, target_color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,7 +120,7 @@ def qc_histograms_figure(
     values: pd.DataFrame,
     *,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Histogram of every metric, one line per band.
 
@@ -130,10 +130,9 @@ def qc_histograms_figure(
         Schema `iblnm.analysis.quality.tables.QC_VALUES`.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
         Limit of the fraction of unique samples.
     """
-    settings = drawing_settings(settings)
     table = need_rows(values, ("band", "metric", "value"), "quality metrics")
     metrics = measured(table)
     figure, axes = wrapped_grid(
@@ -195,7 +194,7 @@ def qc_violins_figure(
     *,
     seed: int = 0,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Distribution of every metric of the signal band per target.
 
@@ -206,7 +205,7 @@ def qc_violins_figure(
     seed : int
         Of the points' horizontal scatter.
     counts : mapping, optional
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -214,7 +213,6 @@ def qc_violins_figure(
         Points: recordings; line: their median; violin: Gaussian kernel density, where a
         target has three different values or more.
     """
-    settings = drawing_settings(settings)
     table = need_rows(values, ("band", "metric", "value"), "quality metrics")
     table = table.assign(target_NM=table["target_NM"].astype(object).fillna("unknown"))
     table = need_rows(table[table["band"] == SIGNAL_BAND], (), f"{SIGNAL_BAND} metrics")

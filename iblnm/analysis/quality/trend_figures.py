@@ -27,7 +27,6 @@ from iblnm.vis.panels import (
 )
 from iblnm.vis.style import (
     NEUTRAL,
-    drawing_settings,
     new_figure,
     ordered_targets,
     plain_axes,
@@ -48,7 +47,7 @@ def qc_trend_figure(
     *,
     band: str = SIGNAL_BAND,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Median of every metric per month and target, with its quartiles.
 
@@ -59,7 +58,7 @@ def qc_trend_figure(
     band : str
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -67,7 +66,6 @@ def qc_trend_figure(
         Months without any recording take no room: a dotted line stands for them. Lines break
         where a target has a month without recordings.
     """
-    settings = drawing_settings(settings)
     table = need_rows(trend, ("month", "median"), "quality over time")
     table = need_rows(table[table["band"] == band], (), f"{band} over time")
     metrics = in_order(table["metric"])
@@ -136,7 +134,7 @@ def qc_components_figure(
     *,
     band: str = SIGNAL_BAND,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Recordings on the first two principal components of the metrics, and the loadings.
 
@@ -149,9 +147,8 @@ def qc_components_figure(
     band : str
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
     """
-    settings = drawing_settings(settings)
     scores = need_rows(scores, ("component", "score"), "components of quality")
     scores = need_rows(scores[scores["band"] == band], (), f"components of {band}")
     components = components[components["band"] == band]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from iblnm.config import Settings
 from iblnm.vis.panels import SMALL, give_title, need_rows, or_no_data, zero_line
-from iblnm.vis.style import INK, NEUTRAL, drawing_settings, new_figure, plain_axes
+from iblnm.vis.style import INK, NEUTRAL, new_figure, plain_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ def video_figure(
     video: pd.DataFrame,
     *,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Verdicts of Alyx, difference of length between session and video, and frame rate.
 
@@ -68,10 +68,9 @@ def video_figure(
         Schema `iblnm.schemas.VIDEO`.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
         Limit of the difference of length, colors of the session types.
     """
-    settings = drawing_settings(settings)
     video = need_rows(video, ("eid",), "videos")
     figure = new_figure(9.0, 3.3)
     verdicts, lengths, rates = figure.subplots(1, 3, width_ratios=(1.25, 1, 0.8))

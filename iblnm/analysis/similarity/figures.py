@@ -19,7 +19,7 @@ from iblnm.vis.panels import (
     or_no_data,
     panel_title,
 )
-from iblnm.vis.style import INK, NEUTRAL, drawing_settings, new_figure, ordered_targets, plain_axes
+from iblnm.vis.style import INK, NEUTRAL, new_figure, ordered_targets, plain_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def similarity_matrix_figure(
     similarity: pd.DataFrame,
     *,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Similarity of every two recordings, grouped by target.
 
@@ -57,9 +57,8 @@ def similarity_matrix_figure(
         level ``target_NM`` in its index (see `iblnm.analysis.cosine_similarity_matrix`).
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
     """
-    settings = drawing_settings(settings)
     if not len(similarity):
         raise NoDataError("no recording has a complete response vector")
     if "target_NM" in similarity:
@@ -92,7 +91,7 @@ def target_similarity_figure(
     contrasts: pd.DataFrame | None = None,
     *,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Mean similarity of every two targets, and the pairs within and between targets.
 
@@ -107,7 +106,7 @@ def target_similarity_figure(
         targets and its p stand in the title.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -115,7 +114,6 @@ def target_similarity_figure(
         Left: pairs of different animals only; middle: all pairs; right: distribution of the
         pairs. Pairs share recordings and animals: the spread of pairs is no standard error.
     """
-    settings = drawing_settings(settings)
     pairs = need_rows(pairs, ("target_i", "target_j", "similarity"), "pairs of recordings")
     targets = ordered_targets({*means["target_i"], *means["target_j"]}, settings)
     figure = new_figure(9.4, 3.4)

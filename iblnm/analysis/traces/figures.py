@@ -24,7 +24,7 @@ from iblnm.vis.panels import (
     panel_title,
     zero_line,
 )
-from iblnm.vis.style import drawing_settings, ordered_targets, target_color
+from iblnm.vis.style import ordered_targets, target_color
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ def mean_traces_figure(
     event: str = "feedback_times",
     min_animals: int = 1,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Responses to an event: a column per target, a row per outcome, a line per contrast.
 
@@ -78,7 +78,7 @@ def mean_traces_figure(
         Times at which fewer animals have a value are not drawn.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
@@ -87,7 +87,6 @@ def mean_traces_figure(
         there are two animals or more. The band is named ``band {target} {outcome}
         {contrast}``.
     """
-    settings = drawing_settings(settings)
     title = f"Responses at {EVENT_LABELS.get(event, event)} by contrast and outcome"
     traces = need_rows(traces, ("target_NM", "response"), "mean traces")
     traces = need_rows(traces[traces["event"] == event], (), f"mean traces at {event}")

@@ -24,7 +24,7 @@ from iblnm.vis.panels import (
     panel_title,
     zero_line,
 )
-from iblnm.vis.style import NEUTRAL, drawing_settings, ordered_targets, target_color, target_style
+from iblnm.vis.style import NEUTRAL, ordered_targets, target_color, target_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +61,7 @@ def response_vectors_figure(
     matrix: pd.DataFrame,
     *,
     counts: Mapping[str, int] | None = None,
-    settings: Settings | None = None,
+    settings: Settings,
 ) -> Figure:
     """Mean response per condition: a row of panels per target, a column per event.
 
@@ -71,14 +71,13 @@ def response_vectors_figure(
         Schema `iblnm.analysis.vectors.tables.RESPONSE_MATRIX`; its identity as columns or index.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
-    settings : Settings, optional
+    settings : Settings
 
     Returns
     -------
     Figure
         Thin lines: animals, the mean of their recordings; thick: mean of animals and SEM.
     """
-    settings = drawing_settings(settings)
     matrix = matrix.reset_index() if "target_NM" not in matrix else matrix
     matrix = need_rows(matrix, ("target_NM",), "response matrix")
     features = parse_features(matrix.columns)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from iblnm.config import Settings, get_settings
-from iblnm.data.label_rows import add_row, read_rows
 from iblnm.errors import (
     InvalidNameError,
     MalformedFileError,
@@ -16,6 +15,7 @@ from iblnm.errors import (
 )
 from iblnm.io.fibers import read_fibers
 from iblnm.io.text import read_delimited, read_eid_lines, read_eid_list, read_text
+from iblnm.pipeline.label_rows import add_row, read_rows
 
 EID, OTHER = "96268231-87d4-4791-b39f-6e3059cfa72e", "00000000-0000-4000-8000-000000000001"
 LABELS = "eid,fiber_idx,verdict,who,when,why,t0,t1"

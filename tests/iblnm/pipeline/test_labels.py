@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from iblnm.config import Settings
-from iblnm.data.label_rows import labels_paths
 from iblnm.errors import MalformedFileError
+from iblnm.pipeline.label_rows import labels_paths
 from iblnm.pipeline.labels import (
     dropped_recordings,
     label_sessions,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from iblnm.data.label_rows import add_row, read_rows, remove_row
 from iblnm.pipeline.graph import find_stage
+from iblnm.pipeline.label_rows import add_row, read_rows, remove_row
 from iblnm.pipeline.masks import masked_windows, sessions_with_other_masks
 from iblnm.storage import read_group, write_groups
 from iblnm.storage.store import SessionStore

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from iblnm.data.label_rows import read_rows
+from iblnm.pipeline.label_rows import read_rows
 from iblnm.viewer.security import POLICY
 from iblnm.viewer.server import is_free
 from iblnm.viewer.wire import unpack

@@ -14,6 +14,9 @@ from iblnm.analysis.similarity.figures import (
     similarity_matrix_figure,
     target_similarity_figure,
 )
+from iblnm.config import Settings
+
+SETTINGS = Settings(_env_file=None)
 
 LABELS = ["LC-NE", "VTA-DA", "LC-NE", "VTA-DA"]
 
@@ -52,7 +55,7 @@ def pairs(similarity):
 
 
 def test_matrix_is_grouped_by_target_in_the_order_of_the_settings(similarity, reason):
-    figure = similarity_matrix_figure(similarity, counts={"trials": 50})
+    figure = similarity_matrix_figure(similarity, counts={"trials": 50}, settings=SETTINGS)
     drawn = np.asarray(figure.axes[0].images[0].get_array())
     order = [1, 3, 0, 2]
     np.testing.assert_allclose(drawn, similarity.to_numpy()[np.ix_(order, order)])
@@ -60,8 +63,10 @@ def test_matrix_is_grouped_by_target_in_the_order_of_the_settings(similarity, re
     assert names == ["VTA-DA (2)", "LC-NE (2)"]
     assert "n = 3 mice, 4 sessions, 4 recordings, 50 trials" in figure.get_suptitle()
     assert figure.axes[1].get_ylabel() == "Cosine similarity"
-    assert "no recording" in reason(similarity_matrix_figure(similarity.iloc[:0, :0]))
-    assert similarity_matrix_figure(similarity.iloc[:1, :1]).axes
+    assert "no recording" in reason(
+        similarity_matrix_figure(similarity.iloc[:0, :0], settings=SETTINGS)
+    )
+    assert similarity_matrix_figure(similarity.iloc[:1, :1], settings=SETTINGS).axes
 
 
 def test_a_table_of_the_stage_is_drawn_like_the_matrix(similarity):
@@ -69,7 +74,9 @@ def test_a_table_of_the_stage_is_drawn_like_the_matrix(similarity):
         ["eid", "target_NM", "fiber_idx", "subject", "a_0", "b_0", "c_0", "d_0"], axis=1
     )
     drawn = [
-        np.asarray(similarity_matrix_figure(table).axes[0].images[0].get_array())
+        np.asarray(
+            similarity_matrix_figure(table, settings=SETTINGS).axes[0].images[0].get_array()
+        )
         for table in (similarity, wide)
     ]
     np.testing.assert_allclose(*drawn)
@@ -87,7 +94,9 @@ def test_summary_has_cells_distributions_and_the_contrast(pairs, reason):
     contrasts = pd.DataFrame(
         {"target_NM": ["LC-NE", "all"], "difference": [0.1, 0.45], "low": [0, 0.2]}
     ).assign(high=0.6, p=0.013)
-    figure = target_similarity_figure(means, pairs, contrasts, counts={"trials": 50})
+    figure = target_similarity_figure(
+        means, pairs, contrasts, counts={"trials": 50}, settings=SETTINGS
+    )
     others, every, histogram = figure.axes[:3]
     assert [text.get_text() for text in others.texts] == ["0.50", "0.05", "0.05", ""]
     assert [text.get_text() for text in every.texts] == ["0.50", "0.00", "0.00", "0.90"]
@@ -100,8 +109,10 @@ def test_summary_has_cells_distributions_and_the_contrast(pairs, reason):
     title = figure.get_suptitle()
     assert "n = 3 mice, 4 sessions, 4 recordings, 50 trials" in title
     assert "within − between 0.45 (0.20 to 0.60), p = 0.013" in title
-    assert "is empty" in reason(target_similarity_figure(means.head(0), pairs.head(0)))
-    assert target_similarity_figure(means.head(1), pairs.head(1)).axes
+    assert "is empty" in reason(
+        target_similarity_figure(means.head(0), pairs.head(0), settings=SETTINGS)
+    )
+    assert target_similarity_figure(means.head(1), pairs.head(1), settings=SETTINGS).axes
 
 
 @pytest.fixture
@@ -123,7 +134,7 @@ def test_confusion_is_in_percent_of_the_true_target_without_missing_predictions(
     accuracy = pd.DataFrame(
         {"measure": ["accuracy", "balanced_accuracy"], "value": [0.5, 0.833], "p": [np.nan, 0.002]}
     ).assign(low=0.6, high=0.95)
-    figure = confusion_figure(predictions, accuracy, counts={"trials": 9})
+    figure = confusion_figure(predictions, accuracy, counts={"trials": 9}, settings=SETTINGS)
     ax = figure.axes[0]
     np.testing.assert_allclose(
         np.asarray(ax.images[0].get_array()), [[100, 0], [100 / 3, 200 / 3]]
@@ -137,8 +148,10 @@ def test_confusion_is_in_percent_of_the_true_target_without_missing_predictions(
         in title
     )
     predictions["predicted"] = None
-    assert "none of 5 recordings has a prediction" in reason(confusion_figure(predictions))
-    assert "is empty" in reason(confusion_figure(predictions.head(0)))
+    assert "none of 5 recordings has a prediction" in reason(
+        confusion_figure(predictions, settings=SETTINGS)
+    )
+    assert "is empty" in reason(confusion_figure(predictions.head(0), settings=SETTINGS))
 
 
 def test_coefficients_are_ordered_by_condition(reason):
@@ -149,7 +162,7 @@ def test_coefficients_are_ordered_by_condition(reason):
             "coefficient": [1.0, -2.0, 0.0, 4.0],
         }
     )
-    figure = decoder_coefficients_figure(table, counts={"subjects": 2})
+    figure = decoder_coefficients_figure(table, counts={"subjects": 2}, settings=SETTINGS)
     image = figure.axes[0].images[0]
     np.testing.assert_allclose(np.asarray(image.get_array()), [[4, 0], [-2, 1]])
     assert image.get_clim() == (-4, 4)
@@ -157,7 +170,7 @@ def test_coefficients_are_ordered_by_condition(reason):
     assert names == ["stimOn c100 contra correct", "feedback c0 ipsi correct"]
     assert "n = 2 mice" in figure.get_suptitle()
     table["coefficient"] = np.nan
-    assert "no coefficients" in reason(decoder_coefficients_figure(table))
+    assert "no coefficients" in reason(decoder_coefficients_figure(table, settings=SETTINGS))
 
 
 def test_contributions_are_sorted_with_their_intervals(reason):

@@ -11,6 +11,9 @@ from iblnm.analysis.encoding.cca_figures import (
     cca_weights_figure,
 )
 from iblnm.analysis.encoding.figures import components_figure, glm_coefficients_figure
+from iblnm.config import Settings
+
+SETTINGS = Settings(_env_file=None)
 
 STIMULUS = {"event": "stimOn_times"}
 
@@ -41,7 +44,7 @@ def coefficients():
 
 
 def test_points_are_animals_and_bars_their_mean_and_sem(coefficients, reason):
-    figure = glm_coefficients_figure(coefficients)
+    figure = glm_coefficients_figure(coefficients, settings=SETTINGS)
     assert "n = 3 mice, 6 sessions, 6 recordings, 1,200 trials" in figure.get_suptitle()
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert titles == ["contrast", "contrast × side", "", ""]
@@ -53,9 +56,11 @@ def test_points_are_animals_and_bars_their_mean_and_sem(coefficients, reason):
     np.testing.assert_allclose(bar.lines[2][0].get_segments()[0][:, 1], [2.5, 4.5])
     assert ax.get_ylabel() == "At feedback\nCoefficient (z per coded unit)"
     unfitted = coefficients.assign(estimate=np.nan)
-    assert "none of 36 rows" in reason(glm_coefficients_figure(unfitted))
-    assert "is empty" in reason(glm_coefficients_figure(coefficients.head(0)))
-    assert glm_coefficients_figure(coefficients[coefficients["subject"] == "c"]).axes
+    assert "none of 36 rows" in reason(glm_coefficients_figure(unfitted, settings=SETTINGS))
+    assert "is empty" in reason(glm_coefficients_figure(coefficients.head(0), settings=SETTINGS))
+    assert glm_coefficients_figure(
+        coefficients[coefficients["subject"] == "c"], settings=SETTINGS
+    ).axes
 
 
 def test_components_show_loadings_and_scores_of_animals(coefficients, reason):
@@ -80,7 +85,7 @@ def test_components_show_loadings_and_scores_of_animals(coefficients, reason):
     tests = pd.DataFrame(
         {**STIMULUS, "method": "pca", "component": ["PC1"], "test": "kruskal_wallis"}
     ).assign(p_corrected=0.012)
-    figure = components_figure(scores, loadings, tests, counts={"trials": 1200})
+    figure = components_figure(scores, loadings, tests, counts={"trials": 1200}, settings=SETTINGS)
     upper, second, lower, _ = figure.axes
     assert upper.get_title(loc="left") == "PC1 (75 % of variance)"
     assert [bar.get_width() for bar in second.patches] == [0.8, -0.6]
@@ -89,7 +94,9 @@ def test_components_show_loadings_and_scores_of_animals(coefficients, reason):
     np.testing.assert_allclose(points["LC-NE"], [1.5, 3.5])
     assert lower.get_title(loc="left") == "Kruskal–Wallis p = 0.012"
     assert "n = 3 mice, 6 sessions, 6 recordings, 1,200 trials" in figure.get_suptitle()
-    assert "is empty" in reason(components_figure(scores, loadings, method="ica"))
+    assert "is empty" in reason(
+        components_figure(scores, loadings, method="ica", settings=SETTINGS)
+    )
 
 
 @pytest.fixture
@@ -119,14 +126,18 @@ def test_projections_are_scores_with_correlation_and_p(projections, reason):
     results = pd.DataFrame(
         {**STIMULUS, "variant": "plain", "target_NM": ["LC-NE"], "correlation": 0.5}
     ).assign(p_corrected=0.02)
-    figure = cca_projections_figure(projections, results, counts={"trials": 800})
+    figure = cca_projections_figure(
+        projections, results, counts={"trials": 800}, settings=SETTINGS
+    )
     first, second = figure.axes
     line = next(line for line in second.lines if line.get_label() == "LC-NE")
     np.testing.assert_allclose(line.get_xydata(), [[1, 1.5], [2, 2.5], [3, 2]])
     assert second.texts[0].get_text() == "n = 3\nin-sample r = 0.50, p = 0.02"
     results = results.assign(correlation_held_out=-0.1, p_within_subject_corrected=0.4)
     assert "within animals" not in figure.get_suptitle()
-    figure = cca_projections_figure(projections, results, counts={"trials": 800})
+    figure = cca_projections_figure(
+        projections, results, counts={"trials": 800}, settings=SETTINGS
+    )
     assert "permutations within animals" in figure.get_suptitle().replace("\n", " ")
     ax = figure.axes[1]
     assert ax.texts[0].get_text().splitlines() == [
@@ -139,9 +150,11 @@ def test_projections_are_scores_with_correlation_and_p(projections, reason):
     assert first.texts[0].get_text() == "n = 1"
     assert "n = 3 mice, 4 sessions, 4 recordings, 800 trials" in figure.get_suptitle()
     assert figure.get_supxlabel() == "Encoding score (s.d.)"
-    assert "is empty" in reason(cca_projections_figure(projections.head(0)))
+    assert "is empty" in reason(cca_projections_figure(projections.head(0), settings=SETTINGS))
     plain = projections[projections["variant"] == "plain"]
-    assert "with elastic net" in reason(cca_projections_figure(plain, variant="elastic_net"))
+    assert "with elastic net" in reason(
+        cca_projections_figure(plain, variant="elastic_net", settings=SETTINGS)
+    )
 
 
 def test_a_correlation_of_one_by_construction_is_not_shown(projections):
@@ -155,7 +168,7 @@ def test_a_correlation_of_one_by_construction_is_not_shown(projections):
             "null_median": [1.0, 0.99],
         }
     )
-    figure = cca_projections_figure(projections, results)
+    figure = cca_projections_figure(projections, results, settings=SETTINGS)
     texts = [ax.texts[0].get_text() for ax in figure.axes]
     assert texts[1] == "not identified:\n3 recordings ≤ features"
     assert texts[0] == "held-out r = 0.40, n = 1\nin-sample r = 1.00"
@@ -172,13 +185,13 @@ def test_weights_stand_in_the_row_of_their_feature(reason):
             "weight": [0.3, -0.4, 0.9],
         }
     )
-    figure = cca_weights_figure(table, counts={"subjects": 4})
+    figure = cca_weights_figure(table, counts={"subjects": 4}, settings=SETTINGS)
     encoding, behavior = figure.axes
     line = next(line for line in encoding.lines if line.get_label() == "LC-NE")
     np.testing.assert_allclose(line.get_xydata(), [[0.3, 0], [-0.4, 1]])
     assert [t.get_text() for t in behavior.get_yticklabels()] == ["lapse contra"]
     assert "n = 4 mice" in figure.get_suptitle()
-    assert "is empty" in reason(cca_weights_figure(table.head(0)))
+    assert "is empty" in reason(cca_weights_figure(table.head(0), settings=SETTINGS))
 
 
 def test_targets_are_compared_in_squares(reason):
@@ -202,10 +215,10 @@ def test_targets_are_compared_in_squares(reason):
             "cosine": [1, 0.5, 0.5, 1, 1, -0.5, -0.5, 1],
         }
     )
-    figure = cca_targets_figure(cross, similarities)
+    figure = cca_targets_figure(cross, similarities, settings=SETTINGS)
     squares = [np.asarray(ax.images[0].get_array()) for ax in figure.axes[:3]]
     # rows: recordings of, columns: weights of, in the order of the settings
     np.testing.assert_allclose(squares[0], [[0.8, 0.2], [0.1, 0.9]])
     np.testing.assert_allclose(squares[1], [[1, 0.5], [0.5, 1]])
     np.testing.assert_allclose(squares[2], [[1, -0.5], [-0.5, 1]])
-    assert "is empty" in reason(cca_targets_figure(cross.head(0), similarities))
+    assert "is empty" in reason(cca_targets_figure(cross.head(0), similarities, settings=SETTINGS))

@@ -11,6 +11,9 @@ from iblnm.analysis.lmm.figures import (
 )
 from iblnm.analysis.movement.figures import movement_encoding_figure, movement_slopes_figure
 from iblnm.analysis.movement.wheel_figures import wheel_models_figure
+from iblnm.config import Settings
+
+SETTINGS = Settings(_env_file=None)
 
 TARGETS = ("VTA-DA", "LC-NE")
 COUNTS = {"n_subjects": 3, "n_sessions": 6, "n_recordings": 7, "n_trials": 1500}
@@ -47,7 +50,7 @@ def coefficients():
 
 
 def test_coefficients_and_intervals_are_those_of_the_table(coefficients):
-    figure = lmm_coefficients_figure(coefficients)
+    figure = lmm_coefficients_figure(coefficients, settings=SETTINGS)
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert titles == ["At stimulus onset", "At feedback"]
     ax = figure.axes[0]
@@ -70,7 +73,7 @@ def test_fits_that_did_not_converge_are_named_and_not_drawn(coefficients):
     failed = (coefficients["target_NM"] == "LC-NE") & (coefficients["event"] == "feedback_times")
     coefficients.loc[failed, "converged"] = False
     coefficients.loc[failed, ["estimate", "ci_low", "ci_high", "p_corrected"]] = np.nan
-    figure = lmm_coefficients_figure(coefficients)
+    figure = lmm_coefficients_figure(coefficients, settings=SETTINGS)
     title = figure.get_suptitle().replace("\n", " ")
     assert "did not converge (gray cross or missing): LC-NE feedback_times" in title
     labels = [c.get_label() for c in figure.axes[1].containers]
@@ -79,20 +82,26 @@ def test_fits_that_did_not_converge_are_named_and_not_drawn(coefficients):
 
 
 def test_singular_fits_are_named_and_explained(coefficients):
-    assert "singular" not in lmm_coefficients_figure(coefficients).get_suptitle()
+    assert (
+        "singular" not in lmm_coefficients_figure(coefficients, settings=SETTINGS).get_suptitle()
+    )
     coefficients["singular"] = coefficients["target_NM"] == "LC-NE"
-    title = lmm_coefficients_figure(coefficients).get_suptitle().replace("\n", " ")
+    title = (
+        lmm_coefficients_figure(coefficients, settings=SETTINGS).get_suptitle().replace("\n", " ")
+    )
     meaning = (
         "singular (variance between animals, in intercept, slope or a mix, estimated as zero)"
     )
     assert f"{meaning}: at stimulus onset LC-NE; at feedback LC-NE; bars" in title
     coefficients["singular"] = True
-    title = lmm_coefficients_figure(coefficients).get_suptitle().replace("\n", " ")
+    title = (
+        lmm_coefficients_figure(coefficients, settings=SETTINGS).get_suptitle().replace("\n", " ")
+    )
     assert f"{meaning}: all fits; bars" in title
 
 
 def test_counts_of_the_analysis_replace_sums_over_targets(coefficients):
-    figure = lmm_coefficients_figure(coefficients, counts={"subjects": 5})
+    figure = lmm_coefficients_figure(coefficients, counts={"subjects": 5}, settings=SETTINGS)
     assert "n = 5 mice, 12 sessions" in figure.get_suptitle()
 
 
@@ -114,7 +123,7 @@ def test_marginal_means_are_at_their_levels_in_order():
         for level in names
     ]
     rows.append(rows[0] | {"factor": "reward", "level": "correct", "mean": 1.0})
-    figure = marginal_means_figure(pd.DataFrame(rows))
+    figure = marginal_means_figure(pd.DataFrame(rows), settings=SETTINGS)
     assert len(figure.axes) == 6
     first, side, reward, below = figure.axes[:4]
     assert first.get_ylabel() == "At stimulus onset\nResponse (z)"
@@ -133,7 +142,7 @@ def test_wide_intervals_of_marginal_means_end_in_an_arrow_head_and_are_named():
         for target, half, up in (("VTA-DA", 0.1, 0.1), ("LC-NE", 0.2, 30.0))
         for level, coded, mean in (("contra", 0.5, 2.0), ("ipsi", -0.5, 0.0))
     ]
-    figure = marginal_means_figure(pd.DataFrame(rows))
+    figure = marginal_means_figure(pd.DataFrame(rows), settings=SETTINGS)
     (ax,) = figure.axes
     low, high = ax.get_ylim()
     # means from 0 to 2: intervals may reach a quarter of that beyond, and there is a margin
@@ -144,7 +153,7 @@ def test_wide_intervals_of_marginal_means_end_in_an_arrow_head_and_are_named():
     np.testing.assert_array_equal(heads[0].get_xdata(), bars(ax, "LC-NE sure")[0][0])
     title = figure.get_suptitle().replace("\n", " ")
     assert "arrow heads: intervals that go on beyond the axis (LC-NE)" in title
-    narrow = marginal_means_figure(pd.DataFrame(rows[:2]))
+    narrow = marginal_means_figure(pd.DataFrame(rows[:2]), settings=SETTINGS)
     assert "arrow heads" not in narrow.get_suptitle()
 
 
@@ -157,7 +166,7 @@ def test_levels_that_an_event_has_not_are_not_in_the_model():
             ("feedback_times", "correct"),
         )
     ]
-    stimulus, feedback = contrast_slopes_figure(pd.DataFrame(rows)).axes
+    stimulus, feedback = contrast_slopes_figure(pd.DataFrame(rows), settings=SETTINGS).axes
     texts = [(text.get_text(), text.get_position()[0]) for text in stimulus.texts]
     assert texts == [("not in the model", 1)]
     assert not feedback.texts
@@ -173,7 +182,9 @@ def test_slopes_stand_at_their_condition():
             ("reward", "incorrect", 0.4 + shift, 0.2),
         )
     ]
-    figure = contrast_slopes_figure(pd.DataFrame(rows), counts={"subjects": 4, "trials": 10})
+    figure = contrast_slopes_figure(
+        pd.DataFrame(rows), counts={"subjects": 4, "trials": 10}, settings=SETTINGS
+    )
     (ax,) = figure.axes
     assert [t.get_text() for t in ax.get_xticklabels()] == ["all", "incorrect"]
     points, _, face = bars(ax, "LC-NE unsure")
@@ -198,7 +209,7 @@ def encoding():
 
 
 def test_every_held_out_animal_is_a_point_in_percent(encoding):
-    figure = movement_encoding_figure(encoding)
+    figure = movement_encoding_figure(encoding, settings=SETTINGS)
     contrast, timing = figure.axes
     points = {line.get_label(): line.get_ydata() for line in contrast.lines}
     np.testing.assert_allclose(points["VTA-DA"], [10, 20, 30])
@@ -221,7 +232,7 @@ def test_permutation_tests_add_interval_and_star(encoding):
             "p_corrected": [0.01, 0.6],
         }
     )
-    figure = movement_encoding_figure(encoding, tests)
+    figure = movement_encoding_figure(encoding, tests, settings=SETTINGS)
     contrast, timing = figure.axes
     intervals = [line for line in contrast.lines if line.get_label() == "_interval"]
     np.testing.assert_allclose(intervals[0].get_ydata(), [10, 30])
@@ -242,7 +253,7 @@ def test_columns_have_their_own_scale_and_stars_stand_above_points_and_intervals
             "p_corrected": 0.01,
         }
     )
-    figure = movement_encoding_figure(both, tests)
+    figure = movement_encoding_figure(both, tests, settings=SETTINGS)
     contrast, timing, contrast_below, timing_below = figure.axes
     # the interval ends above the points, then the points above the interval
     assert contrast.texts[0].xy == pytest.approx((0, 40))
@@ -274,7 +285,7 @@ def test_slopes_on_timing_by_contrast():
             "n_subjects": 3,
         }
     )
-    figure = movement_slopes_figure(table)
+    figure = movement_slopes_figure(table, settings=SETTINGS)
     points, ends, _ = bars(figure.axes[0], "LC-NE sure")
     np.testing.assert_allclose(points, [[0, 1], [-0.5, -1.0]])
     np.testing.assert_allclose(ends[0][:, 1], [-2, 2])
@@ -298,7 +309,7 @@ def test_wheel_models_have_coefficient_and_added_variance():
             "n_subjects": 4,
         }
     )
-    figure = wheel_models_figure(table)
+    figure = wheel_models_figure(table, settings=SETTINGS)
     upper, other, lower, _ = figure.axes
     points, ends, _ = bars(upper, "VTA-DA sure")
     np.testing.assert_allclose(points, [[0, 1], [0.3, 0.4]])
@@ -312,11 +323,13 @@ def test_wheel_models_have_coefficient_and_added_variance():
 
 
 def test_empty_tables_say_so(coefficients, encoding, reason):
-    assert "is empty" in reason(lmm_coefficients_figure(coefficients.head(0)))
+    assert "is empty" in reason(lmm_coefficients_figure(coefficients.head(0), settings=SETTINGS))
     coefficients["estimate"] = np.nan
-    assert "has estimate" in reason(lmm_coefficients_figure(coefficients))
+    assert "has estimate" in reason(lmm_coefficients_figure(coefficients, settings=SETTINGS))
     for draw in (marginal_means_figure, contrast_slopes_figure):
-        assert "is empty" in reason(draw(pd.DataFrame()))
+        assert "is empty" in reason(draw(pd.DataFrame(), settings=SETTINGS))
     for draw in (movement_encoding_figure, movement_slopes_figure, wheel_models_figure):
-        assert "is empty" in reason(draw(encoding.head(0)))
-    assert "1 mouse" in movement_encoding_figure(encoding.head(1)).get_suptitle()
+        assert "is empty" in reason(draw(encoding.head(0), settings=SETTINGS))
+    assert (
+        "1 mouse" in movement_encoding_figure(encoding.head(1), settings=SETTINGS).get_suptitle()
+    )

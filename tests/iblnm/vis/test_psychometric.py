@@ -5,7 +5,10 @@ import pandas as pd
 import pytest
 
 from iblnm.analysis.performance.psychometric_figures import choice_fractions, psychometric_figure
+from iblnm.config import Settings
 from iblnm.task.psychometric import fit_psychometric
+
+SETTINGS = Settings(_env_file=None)
 
 
 def test_fractions_and_wilson_intervals_of_known_counts():
@@ -39,7 +42,7 @@ def test_points_and_fits_of_a_panel_are_those_of_its_trials(magnitudes, settings
 
 
 def test_trials_count_once_and_no_go_is_no_choice(magnitudes):
-    figure = psychometric_figure(magnitudes)
+    figure = psychometric_figure(magnitudes, settings=SETTINGS)
     unique = magnitudes.drop_duplicates(["eid", "trial"])
     numbers = f"n = 6 mice, 12 sessions, {len(unique):,} trials"
     assert numbers in figure.get_suptitle().replace("\n", " ")
@@ -49,7 +52,7 @@ def test_trials_count_once_and_no_go_is_no_choice(magnitudes):
 
 def test_one_animal_one_panel_and_nothing(magnitudes):
     one = magnitudes[magnitudes["subject"] == magnitudes["subject"].iloc[0]]
-    figure = psychometric_figure(one, by=None)
+    figure = psychometric_figure(one, by=None, settings=SETTINGS)
     assert len(figure.axes) == 1
-    empty = psychometric_figure(magnitudes.head(0))
+    empty = psychometric_figure(magnitudes.head(0), settings=SETTINGS)
     assert "no data" in empty.texts[-1].get_text()

@@ -12,7 +12,10 @@ from iblnm.analysis.quality.figures import (
 )
 from iblnm.analysis.quality.trend_figures import qc_components_figure, qc_trend_figure
 from iblnm.analysis.quality.video_figures import verdict_counts, video_figure
+from iblnm.config import Settings
 from iblnm.schemas import VIDEO
+
+SETTINGS = Settings(_env_file=None)
 
 METRICS = {"ar_score": (0.5, 1.0), "median_absolute_deviance": (1e-5, 1e-2)}
 
@@ -83,7 +86,7 @@ def test_counts_are_of_the_signal_band_and_its_sessions(values):
 
 
 def test_histograms_hold_every_value_of_their_band(values):
-    figure = qc_histograms_figure(values, counts={"trials": 1200})
+    figure = qc_histograms_figure(values, counts={"trials": 1200}, settings=SETTINGS)
     assert "n = 4 mice, 12 sessions, 12 recordings, 1,200 trials" in figure.get_suptitle()
     labels = [ax.get_xlabel() for ax in figure.axes]
     assert labels == ["ar score (R²)", "median absolute deviance (a.u.)"]
@@ -104,7 +107,7 @@ def test_only_positive_metrics_of_wide_range_are_logarithmic(values):
 
 
 def test_violins_show_each_recording_and_the_median(values):
-    figure = qc_violins_figure(values)
+    figure = qc_violins_figure(values, settings=SETTINGS)
     ax = figure.axes[0]
     own = values[(values["band"] == "GCaMP") & (values["metric"] == "ar_score")]
     own = own[own["target_NM"] == "LC-NE"]["value"]
@@ -116,7 +119,7 @@ def test_violins_show_each_recording_and_the_median(values):
 
 
 def test_trend_line_breaks_where_months_are_missing(trend):
-    figure = qc_trend_figure(trend)
+    figure = qc_trend_figure(trend, settings=SETTINGS)
     line = next(line for line in figure.axes[0].lines if line.get_label() == "LC-NE")
     np.testing.assert_allclose(line.get_ydata(), [0.5, 0.6, np.nan, np.nan, 0.8])
     assert "n = 12 recordings" in figure.get_suptitle()
@@ -124,29 +127,31 @@ def test_trend_line_breaks_where_months_are_missing(trend):
 
 
 def test_months_without_recordings_take_no_room_and_are_marked(trend):
-    ax = qc_trend_figure(trend).axes[0]
+    ax = qc_trend_figure(trend, settings=SETTINGS).axes[0]
     line = next(line for line in ax.lines if line.get_label() == "LC-NE")
     np.testing.assert_allclose(line.get_xdata(), [0, 1, np.nan, np.nan, 2])
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2024-01", "2024-02", "2024-05"]
     dotted = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
     assert dotted == [1.5]
-    title = qc_trend_figure(trend).get_suptitle().replace("\n", " ")
+    title = qc_trend_figure(trend, settings=SETTINGS).get_suptitle().replace("\n", " ")
     assert "dotted: months left out" in title
-    assert "months left out" not in qc_trend_figure(trend.head(2)).get_suptitle()
+    assert (
+        "months left out" not in qc_trend_figure(trend.head(2), settings=SETTINGS).get_suptitle()
+    )
 
 
 def test_small_values_are_drawn_in_a_power_of_ten(values):
     small = values[values["metric"] == "ar_score"].assign(metric="median_absolute_deviance")
     small = small.assign(value=3e-4 * small["value"])
     label = "median absolute deviance (10⁻⁴ a.u.)"
-    ax = qc_histograms_figure(small).axes[0]
+    ax = qc_histograms_figure(small, settings=SETTINGS).axes[0]
     assert ax.get_xlabel() == label
     edges = ax.patches[0].get_xy()[:, 0]
     own = 1e4 * small["value"]
     # the outline holds all values, with 2 % of their range to spare
     margin = 0.02 * (own.max() - own.min())
     assert (edges.min(), edges.max()) == pytest.approx((own.min() - margin, own.max() + margin))
-    violins = qc_violins_figure(small).axes[0]
+    violins = qc_violins_figure(small, settings=SETTINGS).axes[0]
     assert violins.get_ylabel() == label.replace(" (", "\n(")
     points = next(line for line in violins.lines if line.get_label() == "LC-NE").get_ydata()
     chosen = small[(small["band"] == "GCaMP") & (small["target_NM"] == "LC-NE")]
@@ -156,7 +161,7 @@ def test_small_values_are_drawn_in_a_power_of_ten(values):
 
 
 def test_components_are_drawn_as_they_are_given(scores, components):
-    figure = qc_components_figure(scores, components)
+    figure = qc_components_figure(scores, components, settings=SETTINGS)
     left, right = figure.axes
     drawn = {line.get_label(): line for line in left.lines}
     own = scores[(scores["band"] == "GCaMP") & (scores["target_NM"] == "LC-NE")]
@@ -172,14 +177,18 @@ def test_components_are_drawn_as_they_are_given(scores, components):
 
 
 def test_nothing_and_one_recording_are_no_crash(values, scores, components, trend, reason):
-    assert "is empty" in reason(qc_histograms_figure(values.head(0)))
-    assert "is empty" in reason(qc_violins_figure(values[values["band"] == "Isosbestic"]))
-    assert "is empty" in reason(qc_components_figure(scores.head(0), components))
-    assert "is empty" in reason(qc_trend_figure(trend.head(0)))
+    assert "is empty" in reason(qc_histograms_figure(values.head(0), settings=SETTINGS))
+    assert "is empty" in reason(
+        qc_violins_figure(values[values["band"] == "Isosbestic"], settings=SETTINGS)
+    )
+    assert "is empty" in reason(
+        qc_components_figure(scores.head(0), components, settings=SETTINGS)
+    )
+    assert "is empty" in reason(qc_trend_figure(trend.head(0), settings=SETTINGS))
     for draw in (qc_histograms_figure, qc_violins_figure):
-        assert "1 mouse" in draw(values[values["eid"] == "s1"]).get_suptitle()
-    assert qc_components_figure(scores[scores["eid"] == "s1"], components).axes
-    assert qc_trend_figure(trend.head(1)).axes
+        assert "1 mouse" in draw(values[values["eid"] == "s1"], settings=SETTINGS).get_suptitle()
+    assert qc_components_figure(scores[scores["eid"] == "s1"], components, settings=SETTINGS).axes
+    assert qc_trend_figure(trend.head(1), settings=SETTINGS).axes
 
 
 @pytest.fixture
@@ -204,7 +213,7 @@ def test_verdicts_are_counted_and_what_is_not_set_is_shown(video, reason):
     table = verdict_counts(video)
     assert table.loc["timestamps"].tolist() == [2, 1, 0, 1, 2]
     assert table.loc["focus", "PASS"] == 6
-    figure = video_figure(video, counts={"trials": 600})
+    figure = video_figure(video, counts={"trials": 600}, settings=SETTINGS)
     assert "n = 3 mice, 6 sessions, 600 trials" in figure.get_suptitle()
     bars = {c.get_label(): [bar.get_width() for bar in c] for c in figure.axes[0].containers}
     row = [text.get_text() for text in figure.axes[0].get_yticklabels()].index("timestamps")
@@ -212,17 +221,17 @@ def test_verdicts_are_counted_and_what_is_not_set_is_shown(video, reason):
     lengths = {line.get_label(): list(line.get_ydata()) for line in figure.axes[1].lines}
     assert lengths["biased"] == [0.2, 3600.0]
     assert lengths["ephys"] == [-130.0, 1.0]
-    assert "is empty" in reason(video_figure(video.head(0)))
-    assert video_figure(video.iloc[4:5]).axes
+    assert "is empty" in reason(video_figure(video.head(0), settings=SETTINGS))
+    assert video_figure(video.iloc[4:5], settings=SETTINGS).axes
 
 
 def test_few_frame_rates_are_bars_with_their_number_and_many_a_histogram(video):
-    ax = video_figure(video).axes[2]
+    ax = video_figure(video, settings=SETTINGS).axes[2]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["59", "60", "150"]
     assert [bar.get_width() for bar in ax.patches] == [1, 3, 1]
     assert [text.get_text() for text in ax.texts] == ["1", "3", "1"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Sessions (count)", "Frame rate (Hz)")
     many = video.assign(framerate_from_tpts=np.arange(60.0, 66.0))
-    ax = video_figure(many).axes[2]
+    ax = video_figure(many, settings=SETTINGS).axes[2]
     assert sum(bar.get_height() for bar in ax.patches) == 6
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Frame rate (Hz)", "Sessions (count)")

@@ -9,6 +9,8 @@ from iblnm.analysis.vectors.compute import vector_counts
 from iblnm.analysis.vectors.figures import parse_features, response_vectors_figure
 from iblnm.config import Settings
 
+SETTINGS = Settings(_env_file=None)
+
 
 def test_an_animals_trace_is_the_mean_of_its_recordings_by_trials(mean_traces):
     cell = mean_traces[mean_traces["event"] == "feedback_times"].copy()
@@ -41,7 +43,7 @@ def test_lines_and_bands_are_mean_and_sem_of_animals(mean_traces, settings):
 
 
 def test_contrasts_differ_in_lightness_and_width(mean_traces):
-    figure = mean_traces_figure(mean_traces)
+    figure = mean_traces_figure(mean_traces, settings=SETTINGS)
     lines = [line for line in figure.axes[0].lines if line.get_label().endswith("%")]
     widths = [line.get_linewidth() for line in lines]
     lightness = [sum(line.get_color()) for line in lines]
@@ -52,15 +54,18 @@ def test_contrasts_differ_in_lightness_and_width(mean_traces):
 
 def test_traces_of_one_animal_have_no_band_and_of_none_no_data(mean_traces):
     one = mean_traces[mean_traces["subject"] == "LC-NE_000"]
-    figure = mean_traces_figure(one)
+    figure = mean_traces_figure(one, settings=SETTINGS)
     vertices = np.concatenate(
         [path.vertices for c in figure.axes[0].collections for path in c.get_paths()] or [[]]
     )
     assert not np.isfinite(vertices).any() or not len(vertices)
-    empty = mean_traces_figure(mean_traces, event="firstMovement_times")
+    empty = mean_traces_figure(mean_traces, event="firstMovement_times", settings=SETTINGS)
     reason = "the table of mean traces at firstMovement_times is empty"
     assert reason in empty.texts[-1].get_text()
-    assert "no data" in mean_traces_figure(mean_traces.head(0)).texts[-1].get_text()
+    assert (
+        "no data"
+        in mean_traces_figure(mean_traces.head(0), settings=SETTINGS).texts[-1].get_text()
+    )
 
 
 def test_conditions_are_parsed_and_ordered():
@@ -87,12 +92,14 @@ def test_vectors_are_means_of_animals_with_their_sem(response_matrix, settings):
 
 
 def test_vectors_without_conditions_say_so(response_matrix):
-    figure = response_vectors_figure(response_matrix[["eid", "target_NM", "subject"]])
+    figure = response_vectors_figure(
+        response_matrix[["eid", "target_NM", "subject"]], settings=SETTINGS
+    )
     assert "none of 3 columns of the matrix is a condition" in figure.texts[-1].get_text()
     one = response_matrix[response_matrix["subject"] == "LC-NE_000"]
-    assert len(response_vectors_figure(one).axes) == 2
+    assert len(response_vectors_figure(one, settings=SETTINGS).axes) == 2
     indexed = one.set_index(["eid", "target_NM", "fiber_idx"])
-    assert len(response_vectors_figure(pd.DataFrame(indexed)).axes) == 2
+    assert len(response_vectors_figure(pd.DataFrame(indexed), settings=SETTINGS).axes) == 2
 
 
 def test_counts_are_of_the_selected_trials_of_the_recordings_with_a_prediction(magnitudes):

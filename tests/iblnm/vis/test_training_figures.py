@@ -13,6 +13,9 @@ from iblnm.analysis.performance.trajectory_figures import (
     fits_on_bound,
     psychometric_trajectories_figure,
 )
+from iblnm.config import Settings
+
+SETTINGS = Settings(_env_file=None)
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def curves():
 
 
 def test_curves_are_animals_and_their_mean_in_percent(curves, reason):
-    figure = learning_curves_figure(curves)
+    figure = learning_curves_figure(curves, settings=SETTINGS)
     assert "n = 3 mice, 10 sessions, 1,000 trials" in figure.get_suptitle()
     assert figure.get_supylabel() == "Correct choices (%)"
     assert figure.get_supxlabel() == "Session of the task (number)"
@@ -48,13 +51,16 @@ def test_curves_are_animals_and_their_mean_in_percent(curves, reason):
     np.testing.assert_allclose(lines["LC-NE"].get_ydata(), [60, 70, 70])
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == pytest.approx((50, 80))
-    assert "is empty" in reason(learning_curves_figure(curves.head(0)))
-    assert learning_curves_figure(curves[curves["subject"] == "c"]).axes
+    assert "is empty" in reason(learning_curves_figure(curves.head(0), settings=SETTINGS))
+    assert learning_curves_figure(curves[curves["subject"] == "c"], settings=SETTINGS).axes
 
 
 def test_a_session_of_two_targets_counts_once(curves):
     twice = pd.concat([curves, curves[curves["subject"] == "c"].assign(target_NM="SNc-DA")])
-    assert "n = 3 mice, 10 sessions, 1,000 trials" in learning_curves_figure(twice).get_suptitle()
+    assert (
+        "n = 3 mice, 10 sessions, 1,000 trials"
+        in learning_curves_figure(twice, settings=SETTINGS).get_suptitle()
+    )
 
 
 def test_two_sessions_of_one_number_are_averaged(curves):
@@ -74,7 +80,7 @@ def test_trajectories_are_of_unbiased_trials(curves, reason):
         at_bound=pd.array(curves["stage_index"] == 3, dtype="boolean"),
     )
     others = table.assign(block=20, bias=50.0)
-    figure = psychometric_trajectories_figure(pd.concat([table, others]))
+    figure = psychometric_trajectories_figure(pd.concat([table, others]), settings=SETTINGS)
     labels = [ax.get_ylabel() for ax in figure.axes[::2]]
     assert labels == [
         "Threshold\n(% contrast)",
@@ -98,7 +104,7 @@ def test_trajectories_are_of_unbiased_trials(curves, reason):
         assert [line.get_xydata().tolist() for line in open_ones] == [[[3, mean]]]
         assert open_ones[0].get_markerfacecolor() == "white"
     assert not [line for line in figure.axes[1].lines if "bound" in line.get_label()]
-    assert "is empty" in reason(psychometric_trajectories_figure(others))
+    assert "is empty" in reason(psychometric_trajectories_figure(others, settings=SETTINGS))
 
 
 def test_without_flags_the_bounds_of_the_fit_tell(curves):
@@ -114,7 +120,7 @@ def test_without_flags_the_bounds_of_the_fit_tell(curves):
     fits["at_bound"] = pd.array([True, False, None, False, False], dtype="boolean")
     assert fits_on_bound(fits).tolist() == [True, False, False, False, False]
     table = curves.assign(block=50, bias=1.0, at_bound=False)
-    title = psychometric_trajectories_figure(table).get_suptitle()
+    title = psychometric_trajectories_figure(table, settings=SETTINGS).get_suptitle()
     assert "no fit has a parameter on its bound" in title.replace("\n", " ")
 
 
@@ -134,7 +140,9 @@ def test_sessions_to_stage_are_points_with_median_and_test(reason):
             "p_corrected": [0.034, 0.5],
         }
     )
-    figure = sessions_to_stage_figure(stages, tests, counts={"sessions": 40, "trials": 99})
+    figure = sessions_to_stage_figure(
+        stages, tests, counts={"sessions": 40, "trials": 99}, settings=SETTINGS
+    )
     (ax,) = figure.axes
     points = {line.get_label(): list(line.get_ydata()) for line in ax.lines}
     assert points["LC-NE"] == [5.0, 7.0, 12.0]
@@ -143,4 +151,4 @@ def test_sessions_to_stage_are_points_with_median_and_test(reason):
     assert ax.get_title(loc="left") == "Kruskal–Wallis p = 0.034 (corrected)"
     assert "n = 4 mice, 40 sessions, 99 trials" in figure.get_suptitle()
     assert ax.get_ylabel().endswith("(count)")
-    assert "is empty" in reason(sessions_to_stage_figure(stages.tail(1)))
+    assert "is empty" in reason(sessions_to_stage_figure(stages.tail(1), settings=SETTINGS))

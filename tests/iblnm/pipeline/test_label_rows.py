@@ -2,8 +2,8 @@
 
 import pytest
 
-from iblnm.data.label_rows import add_row, read_rows, remove_row
 from iblnm.errors import MalformedFileError
+from iblnm.pipeline.label_rows import add_row, read_rows, remove_row
 
 EID = "cd9d071e-c798-4900-891f-b65640ec22b1"
 OTHER = "16aa7570-578f-4daa-8244-844716fb1320"
