@@ -13,6 +13,7 @@ from iblnm.pipeline.rules.values import get_list
 from iblnm.storage.parquet import TableSchema, write_table
 from iblnm.storage.provenance import Provenance, software_versions
 
+_USED_BY = "used by {}"
 ANALYSIS_PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "statsmodels", "xarray")
 
 
@@ -144,14 +145,35 @@ def count_sessions(
 
 
 def count_stages(
-    candidate: pd.DataFrame, eligible: pd.DataFrame, used: pd.DataFrame | None = None
+    candidate: pd.DataFrame,
+    eligible: pd.DataFrame,
+    used: pd.DataFrame | None = None,
+    used_by: Mapping[str, pd.DataFrame] | None = None,
 ) -> dict[str, dict[str, int]]:
-    """Counts of an analysis, from the tables of its stages; nothing is used without one."""
+    """Counts of an analysis, from the tables of its stages; nothing is used without one.
+
+    Parameters
+    ----------
+    candidate, eligible, used : DataFrame
+    used_by : mapping of str to DataFrame, optional
+        What single tables of the result use, by their stems, where that is not `used`.
+
+    Returns
+    -------
+    dict
+        By stage; ``used by {stem}`` for those of `used_by`, see `used_counts`.
+    """
     return {
         "candidate": count_units(candidate),
         "eligible": count_units(eligible),
         "used": no_units() if used is None else count_units(used),
+        **{_USED_BY.format(stem): count_units(table) for stem, table in (used_by or {}).items()},
     }
+
+
+def used_counts(counts: Mapping[str, dict[str, int]], stem: str) -> dict[str, int]:
+    """What a table of a result uses, of the counts of `count_stages`."""
+    return dict(counts.get(_USED_BY.format(stem), counts.get("used", {})))
 
 
 def no_result(

@@ -144,7 +144,8 @@ def plan_session(
     session_type = ("training", "biased", "ephys")[int(np.searchsorted(stages, share))]
     sequence = np.random.SeedSequence([seed, 1, subject.index, position])
     rng = np.random.default_rng(sequence)
-    is_early = session_type == "training" and position == 0 and pace[0] > 1
+    is_first = subject.index == 0 and position == 0
+    is_early = session_type == "training" and position == 0 and pace[0] > 1 and not is_first
     start = _FIRST_DAY + timedelta(
         days=7 * subject.index + position, seconds=int(rng.integers(4 * 3600))
     )
@@ -232,6 +233,8 @@ def make_cohort(
 ) -> list[SessionPlan]:
     """Plan all sessions; a defect takes a session in the middle of a mouse's list, or adds one.
 
+    The earliest session has no fault, so that the first row of a table can be opened and shown.
+
     Returns
     -------
     list of SessionPlan
@@ -242,17 +245,20 @@ def make_cohort(
         for i in range(n_subjects)
         for position in range(sessions_per_subject)
     ]
+    earliest = plans[0]
     free = [
-        plan for i, plan in enumerate(plans) if plan.is_early or i % sessions_per_subject in (1, 2)
+        plan
+        for i, plan in enumerate(plans)
+        if plan is earliest or plan.is_early or i % sessions_per_subject in (1, 2)
     ]
     n_added: dict[str, int] = {}
     for number, defect in enumerate(defects):
         if defect.subject is None:
             plan = next((p for p in free if defect.fits(p)), None)
-            if plan is None:
+            free = [p for p in free if p is not plan]
+            if plan is None or plan is earliest:
+                # the first row of a table is what a newcomer opens: the fault goes elsewhere
                 plan = _added(plans, defect, n_added, n_subjects, sessions_per_subject)
-            else:
-                free = [p for p in free if p is not plan]
         else:
             subject = make_subject(n_subjects + number, **defect.subject)
             plan = plan_session(subject, 3, 5, duration_s, seed)

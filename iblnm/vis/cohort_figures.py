@@ -150,6 +150,7 @@ def _read(path: Path) -> pd.DataFrame | None:
 
 def _counts(figure: PlacedFigure, table: pd.DataFrame, settings: Settings) -> dict[str, int]:
     """Numbers that the analysis used; trials of the sessions where it does not tell any."""
+    from iblnm.analysis.result import used_counts
     from iblnm.storage.parquet import read_provenance
 
     if figure.counter is not None:
@@ -158,7 +159,8 @@ def _counts(figure: PlacedFigure, table: pd.DataFrame, settings: Settings) -> di
             return figure.counter(*tables, settings=settings, **figure.options)
     origin = read_provenance(settings.root / figure.files[0])
     parameters = {} if origin is None else origin.parameters
-    counts = {unit: n for unit, n in parameters.get("counts", {}).get("used", {}).items() if n}
+    used = used_counts(parameters.get("counts", {}), Path(figure.files[0]).stem)
+    counts = {unit: n for unit, n in used.items() if n}
     performance = _read(settings.root / CATALOG_FILES["performance_table"])
     if "trials" not in counts and performance is not None and "eid" in table:
         counts["trials"] = trials_of(table, performance)

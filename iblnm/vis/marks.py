@@ -35,7 +35,8 @@ def symbols_note(table: pd.DataFrame, settings: Settings) -> str:
     if len(singular):
         meaning = "variance between animals, in intercept, slope or a mix, estimated as zero"
         parts.append(f"singular ({meaning}): {_names_of_fits(singular, table)}")
-    return "; ".join([*parts, "bars: 95 % intervals"])
+    level = "95 % intervals, not corrected" if "p_corrected" in table else "95 % intervals"
+    return "; ".join([*parts, f"bars: {level}"])
 
 
 def _names_of_fits(chosen: pd.DataFrame, table: pd.DataFrame) -> str:
@@ -132,7 +133,8 @@ def draw_estimates(
     low, high = intervals(table, value)
     good = _flag(table, "converged", missing=True)
     p = _numbers(table, "p_corrected")
-    sure = good & (np.isnan(p) | (p < settings.figures.alpha))
+    # of a table without p nothing is claimed; an unknown p of one that has them is not small
+    sure = good & (p < settings.figures.alpha if "p_corrected" in table else True)
     positions = np.asarray(positions, dtype=float)
     marks = [
         (good & sure, {"color": style["color"], "marker": style["marker"]}, "sure"),

@@ -94,27 +94,34 @@ def need_rows(table: pd.DataFrame | None, columns: Iterable[str], what: str) -> 
     return known
 
 
-def count_text(counts: Mapping[str, int]) -> str:
-    """Numbers in words.
+def count_text(counts: Mapping[str, int | tuple[int, int]]) -> str:
+    """Numbers in words; of a pair, least and most of one target.
 
     Examples
     --------
     >>> count_text({"trials": 1200, "subjects": 1})
     'n = 1 mouse, 1,200 trials'
+    >>> count_text({"subjects": (2, 4), "sessions": (3, 3)})
+    'n = 2 to 4 mice, 3 sessions per target'
     """
-    parts = [
-        f"{counts[unit]:,} {names[counts[unit] != 1]}"
-        for unit, names in _UNITS.items()
-        if unit in counts
-    ]
-    return f"n = {', '.join(parts)}" if parts else ""
+    pairs = {unit for unit, number in counts.items() if isinstance(number, tuple)}
+    each = " per target" if pairs and pairs != counts.keys() else ""
+    parts = []
+    for unit, names in _UNITS.items():
+        if unit in counts:
+            number = counts[unit]
+            low, high = number if isinstance(number, tuple) else (number, number)
+            span = f"{low:,} to {high:,}" if low != high else f"{low:,}"
+            parts.append(f"{span} {names[high != 1]}{each if unit in pairs else ''}")
+    whole = " per target" if pairs and not each else ""
+    return f"n = {', '.join(parts)}{whole}" if parts else ""
 
 
 def give_title(
     figure: Figure,
     title: str,
     table: pd.DataFrame | None = None,
-    counts: Mapping[str, int] | None = None,
+    counts: Mapping[str, int | tuple[int, int]] | None = None,
     note: str = "",
 ) -> None:
     """Write title, numbers of animals, sessions, recordings and trials, and a note.
@@ -130,7 +137,7 @@ def give_title(
     note : str
         What bars, bands or symbols are.
     """
-    known = dict(count_units(table)) if table is not None else {}
+    known: dict[str, Any] = dict(count_units(table)) if table is not None else {}
     known = {**(counts or {}), **{unit: number for unit, number in known.items() if number}}
     n_letters = int(_LETTERS_PER_INCH * figure.get_figwidth())
     lines = [part for line in (title, count_text(known), note) for part in wrap(line, n_letters)]

@@ -6,9 +6,9 @@ from iblnm.analysis.encoding.tables import TABLES
 
 _EVENTS = {"stimOn": "stimOn_times", "feedback": "feedback_times"}
 _CCA_FIGURES = (
-    ("weights", ("cca_weights",), 1),
+    ("weights", ("cca_weights", "cca_results"), 1),
     ("projections", ("cca_projections", "cca_results"), 1),
-    ("targets", ("cca_cross_projections", "cca_weight_similarities"), 2),
+    ("targets", ("cca_cross_projections", "cca_weight_similarities", "cca_results"), 2),
 )
 ANALYSIS = Analysis(
     name="task_encoding",
@@ -36,7 +36,7 @@ ANALYSIS = Analysis(
                 n_required=n_required,
                 options={"variant": variant},
                 count_by="cca_figures:cca_counts",
-                count_tables=("cca_projections", "glm_coefficients"),
+                count_tables=("cca_projections", "glm_coefficients", "cca_results"),
             )
             for variant in ("plain", "elastic_net")
             for name, tables, n_required in _CCA_FIGURES

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from iblnm.analysis.lmm.figures import ordered_events
@@ -14,6 +15,7 @@ from iblnm.vis.marks import cell_text, color_bar, draw_matrix, spread_positions
 from iblnm.vis.panels import (
     EVENT_LABELS,
     SMALL,
+    NoDataError,
     give_title,
     label_outer,
     need_rows,
@@ -31,6 +33,7 @@ from iblnm.vis.style import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 VIEWS = {"encoding": "Encoding of the response", "behavior": "Psychometric parameters"}
@@ -45,9 +48,60 @@ def _of_variant(table: pd.DataFrame, variant: str, what: str) -> pd.DataFrame:
     return need_rows(table[table["variant"] == variant], (), f"{what} {VARIANTS[variant]}")
 
 
+def not_identified(results: pd.DataFrame | None, variant: str) -> set[tuple[str, str]]:
+    """Events and targets with a correlation of 1 whatever the data: no fewer features than rows.
+
+    Parameters
+    ----------
+    results : DataFrame or None
+        Schema `iblnm.analysis.encoding.tables.CCA_RESULTS`; of None nothing is known.
+    variant : {'plain', 'elastic_net'}
+
+    Returns
+    -------
+    set of (event, target_NM)
+        Those whose permuted data are perfectly correlated too.
+    """
+    if results is None or "null_median" not in results:
+        return set()
+    own = results[results["variant"] == variant]
+    null = own["null_median"].to_numpy(dtype=float, na_value=np.nan)
+    chosen = own[null > 1 - _ROUND_OFF]
+    return set(zip(chosen["event"], chosen["target_NM"], strict=True))
+
+
+def _in_pairs(table: pd.DataFrame, column: str, pairs: set[tuple[str, str]]) -> np.ndarray:
+    return np.array(
+        [key in pairs for key in zip(table["event"], table[column], strict=True)], bool
+    )
+
+
+def _without(
+    table: pd.DataFrame, results: pd.DataFrame | None, variant: str, what: str
+) -> pd.DataFrame:
+    """Rows of the targets whose correlation is identified."""
+    left_out = not_identified(results, variant)
+    kept = table[~_in_pairs(table, "target_NM", left_out)]
+    if not len(kept):
+        names = ", ".join(sorted({target for _, target in left_out}))
+        raise NoDataError(f"{what} not identified, recordings ≤ features: {names}")
+    return kept
+
+
+def _left_out_note(pairs: set[tuple[str, str]]) -> str:
+    if not pairs:
+        return ""
+    by_target: dict[str, list[str]] = {}
+    for event, target in sorted(pairs):
+        by_target.setdefault(target, []).append(EVENT_LABELS.get(event, event))
+    names = ", ".join(f"{target} at {' and '.join(at)}" for target, at in by_target.items())
+    return f"not identified (recordings ≤ features), left out: {names}"
+
+
 def cca_counts(
     projections: pd.DataFrame,
     coefficients: pd.DataFrame,
+    results: pd.DataFrame | None = None,
     *,
     variant: str = "plain",
     settings: Settings | None = None,
@@ -60,9 +114,12 @@ def cca_counts(
         Schema `iblnm.analysis.encoding.tables.CCA_PROJECTIONS`.
     coefficients : DataFrame
         Schema `iblnm.analysis.encoding.tables.GLM_COEFFICIENTS`.
+    results : DataFrame, optional
+        Schema `CCA_RESULTS`; what is not identified is not drawn, and not counted.
     variant : {'plain', 'elastic_net'}
     """
     own = projections[projections["variant"] == variant]
+    own = own[~_in_pairs(own, "target_NM", not_identified(results, variant))]
     keys = ["eid", "fiber_idx"]
     models = coefficients.merge(own[keys].drop_duplicates(), on=keys)
     trials = models.groupby("eid")["n_trials"].max().sum()
@@ -72,6 +129,7 @@ def cca_counts(
 @or_no_data("Canonical weights")
 def cca_weights_figure(
     weights: pd.DataFrame,
+    results: pd.DataFrame | None = None,
     *,
     variant: str = "plain",
     counts: Mapping[str, int] | None = None,
@@ -83,6 +141,8 @@ def cca_weights_figure(
     ----------
     weights : DataFrame
         Schema `iblnm.analysis.encoding.tables.CCA_WEIGHTS`.
+    results : DataFrame, optional
+        Schema `CCA_RESULTS`; weights of what is not identified are left out.
     variant : {'plain', 'elastic_net'}
     counts : mapping, optional
         Numbers for the title that the table does not tell.
@@ -90,6 +150,7 @@ def cca_weights_figure(
     """
     table = _of_variant(weights, variant, "canonical weights")
     table = need_rows(table, ("weight",), "canonical weights")
+    table = _without(table, results, variant, "canonical weights")
     events, targets = ordered_events(table["event"]), ordered_targets(table["target_NM"], settings)
     features = {view: list(pd.unique(table[table["view"] == view]["feature"])) for view in VIEWS}
     most = max(len(names) for names in features.values())
@@ -116,7 +177,9 @@ def cca_weights_figure(
                 ax.set_xlabel("Weight of the standardized feature", fontsize=8)
     target_legend(figure, targets, settings)
     title = f"Canonical correlation {VARIANTS[variant]}: weights of the first pair"
-    give_title(figure, title, counts=counts, note="signs common to all targets")
+    left_out = _left_out_note(not_identified(results, variant))
+    note = "; ".join(filter(None, ("signs common to all targets", left_out)))
+    give_title(figure, title, counts=counts, note=note)
     return figure
 
 
@@ -145,20 +208,25 @@ def cca_projections_figure(
     """
     table = _of_variant(projections, variant, "canonical scores")
     table = need_rows(table, ("encoding_score", "behaviour_score"), "canonical scores")
+    left_out = not_identified(results, variant)
+    drawn = _without(table, results, variant, "canonical scores")
     events, targets = ordered_events(table["event"]), ordered_targets(table["target_NM"], settings)
     figure, axes = panel_grid(
         len(events), len(targets), size=(1.7, 1.75), share_x=False, share_y=False, extra=(0.8, 1.1)
     )
     for i, event in enumerate(events):
         for ax, target in zip(axes[i], targets, strict=True):
+            if i == 0:
+                panel_title(ax, target, target_color(target, settings))
             own = table[(table["event"] == event) & (table["target_NM"] == target)]
+            if (event, target) in left_out or not len(own):
+                _say_nothing_is_drawn(ax, len(own))
+                continue
             style = {**target_style(target, settings), "linestyle": "none"}
             ax.plot(own["encoding_score"], own["behaviour_score"], ms=3.5, label=target, **style)
             ax.margins(0.08)
             low, high = ax.get_ylim()
             ax.set_ylim(low, high + _ROOM_FOR_TEXT * (high - low))
-            if i == 0:
-                panel_title(ax, target, target_color(target, settings))
             text = _result_text(results, (event, variant, target), len(own))
             ax.text(0.03, 0.97, text, transform=ax.transAxes, va="top", fontsize=6.5)
         at = EVENT_LABELS.get(event, event)
@@ -170,8 +238,15 @@ def cca_projections_figure(
         within = ", p of permutations within animals" if _WITHIN in results else ""
         note = f"r in animals held out{within}; below, r in sample and p of permutations of whole "
         note += "sessions; all p corrected"
-    give_title(figure, title, table, counts, note)
+    give_title(figure, title, drawn, counts, note)
     return figure
+
+
+def _say_nothing_is_drawn(ax: Axes, n: int) -> None:
+    text = f"not identified:\n{n} recordings ≤ features" if n else "no complete recordings"
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=6.5)
+    ax.set_xticks([])
+    ax.set_yticks([])
 
 
 def _result_text(results: pd.DataFrame | None, key: tuple[str, str, str], n: int) -> str:
@@ -182,8 +257,6 @@ def _result_text(results: pd.DataFrame | None, key: tuple[str, str, str], n: int
     if key not in found.index:
         return f"n = {n}"
     row = found.loc[key]
-    if _is_one_by_construction(row):
-        return f"not identified:\n{n} recordings ≤ features"
     held_out, within = row.get("correlation_held_out"), row.get(_WITHIN)
     sample, whole = row.get("correlation"), row.get("p_corrected")
     first = f"held-out r = {held_out:.2f}, " if pd.notna(held_out) else ""
@@ -195,16 +268,11 @@ def _result_text(results: pd.DataFrame | None, key: tuple[str, str, str], n: int
     return "\n".join([*lines, *([", ".join(after)] if after else [])])
 
 
-def _is_one_by_construction(row: pd.Series) -> bool:
-    """Whether permuted data are perfectly correlated too: as many features as recordings."""
-    null = row.get("null_median")
-    return bool(pd.notna(null) and null > 1 - _ROUND_OFF)
-
-
 @or_no_data("Canonical correlation across targets")
 def cca_targets_figure(
     cross: pd.DataFrame,
     similarities: pd.DataFrame,
+    results: pd.DataFrame | None = None,
     *,
     variant: str = "plain",
     counts: Mapping[str, int] | None = None,
@@ -218,6 +286,8 @@ def cca_targets_figure(
         Schema `iblnm.analysis.encoding.tables.CCA_CROSS_PROJECTIONS`.
     similarities : DataFrame
         Schema `iblnm.analysis.encoding.tables.CCA_WEIGHT_SIMILARITIES`.
+    results : DataFrame, optional
+        Schema `CCA_RESULTS`; cells of weights that are not identified stay empty.
     variant : {'plain', 'elastic_net'}
     counts : mapping, optional
         Numbers for the title that the table does not tell.
@@ -232,6 +302,14 @@ def cca_targets_figure(
     """
     cross = _of_variant(cross, variant, "projections across targets")
     similarities = _of_variant(similarities, variant, "similarities of weights")
+    left_out = not_identified(results, variant)
+    cross = cross.assign(
+        correlation=cross["correlation"].mask(_in_pairs(cross, "weights_target", left_out))
+    )
+    of_either = [_in_pairs(similarities, name, left_out) for name in ("target_a", "target_b")]
+    similarities = similarities.assign(cosine=similarities["cosine"].mask(np.any(of_either, 0)))
+    if not cross["correlation"].notna().any():
+        raise NoDataError(_left_out_note(left_out) or "no weights could be projected")
     events = ordered_events(cross["event"])
     targets = ordered_targets({*cross["data_target"], *cross["weights_target"]}, settings)
     figure = new_figure(9.0, 0.8 + 2.7 * len(events))
@@ -259,5 +337,7 @@ def cca_targets_figure(
         row[0].set_ylabel(f"At {EVENT_LABELS.get(event, event)}\nRecordings of", fontsize=8)
     color_bar(figure, image, axes, "Correlation or cosine")
     title = f"Canonical correlation {VARIANTS[variant]} across targets"
-    give_title(figure, title, counts=counts, note="diagonal of the left panels: in sample")
+    empty = _left_out_note(left_out)
+    note = "diagonal of the left panels: in sample" + (f"; gray: {empty}" if empty else "")
+    give_title(figure, title, counts=counts, note=note)
     return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -40,17 +40,21 @@ FACTOR_LABELS = {"contrast": "Contrast (%)", "side": "Side of stimulus", "reward
 _EVENT_ORDER = list(EVENT_LABELS)
 
 
-def fit_counts(table: pd.DataFrame, counts: Mapping[str, int] | None) -> dict[str, int]:
-    """Numbers for the title from ``n_subjects``, ``n_sessions``, ... of the fits.
+def fit_counts(table: pd.DataFrame, counts: Mapping[str, int] | None) -> dict[str, Any]:
+    """Numbers for the title: `counts`, or else ``n_subjects``, ``n_sessions``, ... of the fits.
 
-    Of the fits of one target the largest, and the sum over targets: an animal or a trial of
-    two targets counts for both.
+    Of the fits of one target the largest. Of several targets least and most: an animal of two
+    targets is in two fits, so that a sum would count it twice.
     """
-    found = {}
+    if counts:
+        return dict(counts)
+    found: dict[str, Any] = {}
     for unit in ("subjects", "sessions", "recordings", "trials"):
-        if f"n_{unit}" in table:
-            found[unit] = int(table.groupby("target_NM")[f"n_{unit}"].max().sum())
-    return {**found, **(counts or {})}
+        if f"n_{unit}" in table and len(table):
+            per_target = table.groupby("target_NM", observed=True)[f"n_{unit}"].max().astype(int)
+            ends = (int(per_target.min()), int(per_target.max()))
+            found[unit] = ends if len(per_target) > 1 else ends[0]
+    return found
 
 
 def ordered_events(events: Sequence[str]) -> list[str]:
@@ -84,7 +88,7 @@ def lmm_coefficients_figure(
         terms = [term for term in pd.unique(table["term"]) if term != "Intercept"]
         terms.sort(key=lambda term: term.count(":"))
     table = table[table["term"].isin(terms)]
-    need_rows(table, ("estimate",), "coefficients")
+    known = need_rows(table, ("estimate",), "coefficients")
     events, targets = ordered_events(table["event"]), ordered_targets(table["target_NM"], settings)
     height = 0.16 * len(terms) * max(len(targets), 2) + 0.3
     figure, axes = panel_grid(1, len(events), size=(2.7, height), share_x=False, extra=(2.4, 1.2))
@@ -105,7 +109,7 @@ def lmm_coefficients_figure(
     label_outer(figure, "Coefficient (z per unit of the coded factor)")
     target_legend(figure, targets, settings, loc="outside right center")
     title = "Coefficients of the mixed models of single trials"
-    give_title(figure, title, counts=fit_counts(table, counts), note=symbols_note(table, settings))
+    give_title(figure, title, counts=fit_counts(known, counts), note=symbols_note(table, settings))
     return figure
 
 

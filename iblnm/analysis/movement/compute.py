@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from iblnm.analysis.movement.cross_validation import (
@@ -72,6 +73,7 @@ def movement_encoding(
                     timing,
                     n_permutations=models.n_permutations,
                     seed=models.seed,
+                    alpha=settings.figures.alpha,
                     **needed,
                 )
             )
@@ -94,9 +96,16 @@ def movement_encoding(
         "wheel_models": wheel,
     }
     targets = tables["movement_encoding"].get("target_NM", pd.Series(dtype=object)).unique()
+    used_by = {
+        "movement_encoding": trials_of_fits(
+            trials, tables["movement_encoding"], "timing_col", ["target_NM", "subject"]
+        ),
+        "movement_slopes": trials_of_fits(trials, tables["movement_slopes"], "timing_col"),
+        "wheel_models": trials_of_fits(trials, wheel, "dv", is_time=False),
+    }
     return AnalysisResult(
         tables=conformed(tables, TABLES),
-        counts=count_stages(magnitudes, trials, trials[trials["target_NM"].isin(targets)]),
+        counts=count_stages(magnitudes, trials, used_by["movement_encoding"], used_by),
         parameters={
             **models.model_dump(),
             "contrasts": list(settings.analysis_contrasts),
@@ -108,6 +117,38 @@ def movement_encoding(
         },
         notes=notes,
     )
+
+
+def trials_of_fits(
+    trials: pd.DataFrame,
+    fits: pd.DataFrame,
+    variable: str,
+    keys: Sequence[str] = ("target_NM", "contrast"),
+    *,
+    is_time: bool = True,
+) -> pd.DataFrame:
+    """Trials that at least one fit uses.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        `keys` and the variables.
+    fits : DataFrame
+        One row per fit: `keys` and, in the column `variable`, the variable that a trial needs.
+    variable : str
+    keys : sequence of str
+    is_time : bool
+        Whether its logarithm is taken, so that it has to be positive.
+    """
+    used = pd.Series(False, index=trials.index)
+    if fits.empty:
+        return trials[used]
+    own = pd.MultiIndex.from_frame(trials[list(keys)])
+    for name, rows in fits.groupby(variable):
+        values = trials[name].to_numpy(dtype=float, na_value=np.nan)
+        known = (values > 0) & np.isfinite(values) if is_time else np.isfinite(values)
+        used |= known & own.isin(pd.MultiIndex.from_frame(rows[list(keys)]))
+    return trials[used]
 
 
 def fit_wheel_models(

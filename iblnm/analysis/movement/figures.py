@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from iblnm.vis.panels import (
     panel_title,
     zero_line,
 )
-from iblnm.vis.style import INK, ordered_targets, target_style
+from iblnm.vis.style import INK, NEUTRAL, ordered_targets, target_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,8 +70,9 @@ def movement_encoding_figure(
     Returns
     -------
     Figure
-        Points: held-out animals; bar: their mean; with `tests` its 95 % interval over
-        animals, and a star where the corrected p of the permutation test is small.
+        Points: held-out animals; bar: their mean; with `tests` a box up to where the means of
+        permuted data go, and a star where the p of that test is small after correction: a bar
+        within its box has none.
     """
     columns = [f"delta_r2_{name}" for name in PREDICTORS]
     table = need_rows(encoding, ("target_NM", "timing_col", "subject"), "movement encoding")
@@ -111,11 +112,12 @@ def movement_encoding_figure(
         ax.set_xticks(range(len(targets)), targets, rotation=50, ha="right", fontsize=SMALL)
     for ax in axes[:, 0]:
         ax.set_ylabel("ΔR² (%)", fontsize=8)
-    animals = {"subjects": table["subject"].nunique(), **_trials(table, "timing_col")}
+    animals = {"subjects": table["subject"].nunique(), **_trials(table)}
     note = "columns have scales of their own; points: held-out animals; bar: their mean"
     if tests is not None and len(tests):
         alpha = settings.figures.alpha
-        note += f" with 95 % interval; star: corrected p < {alpha:g}, permutations"
+        note += f"; box: means of permuted data, median to limit of p < {alpha:g}"
+        note += "; star: also after correction"
     title = "What contrast and timing explain in animals that were held out"
     give_title(figure, title, counts={**animals, **(counts or {})}, note=note)
     return figure
@@ -135,19 +137,21 @@ def _draw_test(
     if key not in found.index:
         return
     row = found.loc[key]
-    ends = 100 * np.array([row["ci_low"], row["ci_high"]], dtype=float)
-    ax.plot([position] * 2, ends, color=INK, linewidth=1.0, label="_interval")
+    ends = 100 * np.array([row.get("null_median"), row.get("null_high")], dtype=float)
+    box = {"color": NEUTRAL, "alpha": 0.5, "linewidth": 0, "zorder": 0}
+    ax.fill_between([position - 0.38, position + 0.38], *ends, label="_permuted", **box)
     if pd.notna(row["p_corrected"]) and row["p_corrected"] < settings.figures.alpha:
         at = (position, float(np.nanmax([top, *ends])))
         # the glyph of a star stands in the upper half of its line
         ax.annotate("*", at, (0, -1), textcoords="offset points", ha="center", va="bottom")
 
 
-def _trials(table: pd.DataFrame, by: str) -> dict[str, int]:
-    """Trials of the variable with most, summed over targets."""
+def _trials(table: pd.DataFrame) -> dict[str, Any]:
+    """Trials per target, of the variable with most."""
     if "n_trials" not in table:
         return {}
-    return {"trials": int(table.groupby(by, observed=True)["n_trials"].sum().max())}
+    sums = table.groupby(["target_NM", "timing_col"], observed=True)["n_trials"].sum()
+    return fit_counts(sums.reset_index(), None)
 
 
 @or_no_data("Slopes on timing per contrast")
@@ -204,10 +208,9 @@ def movement_slopes_figure(
     return figure
 
 
-def sum_over_contrasts(table: pd.DataFrame, counts: Mapping[str, int] | None) -> dict[str, int]:
+def sum_over_contrasts(table: pd.DataFrame, counts: Mapping[str, int] | None) -> dict[str, Any]:
     """A fit holds the trials of one contrast: they add up; animals do not."""
-    numbers = fit_counts(table, None)
     if "n_trials" in table:
-        per_target = table.groupby(["target_NM", "timing_col"], observed=True)["n_trials"].sum()
-        numbers["trials"] = int(per_target.groupby("target_NM").max().sum())
-    return {**numbers, **(counts or {})}
+        sums = table.groupby(["target_NM", "timing_col"], observed=True)["n_trials"]
+        table = table.assign(n_trials=sums.transform("sum"))
+    return fit_counts(table, counts)

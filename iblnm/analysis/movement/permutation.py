@@ -20,12 +20,15 @@ from iblnm.analysis.stats.intercept import leave_one_out
 from iblnm.analysis.stats.products import Products
 from iblnm.constants import TASK_CONTRASTS
 
+_ROUND_OFF = 1e-14
 TEST_COLUMNS = [
     "predictor",
     "mean_delta_r2",
     "ci_low",
     "ci_high",
     "p",
+    "null_median",
+    "null_high",
     "n_subjects",
     "n_trials",
     "n_permutations",
@@ -46,6 +49,7 @@ def movement_permutation_test(
     contrasts: Sequence[float] = TASK_CONTRASTS,
     n_permutations: int = 1000,
     seed: int = 0,
+    alpha: float = 0.05,
 ) -> pd.DataFrame:
     """Test of the mean ΔR² over subjects, by permutation within recordings.
 
@@ -55,14 +59,17 @@ def movement_permutation_test(
         As for `loso_cv_movement_lmm`.
     n_permutations : int
     seed : int
+    alpha : float
+        Level of ``null_high``.
 
     Returns
     -------
     DataFrame
         One row per predictor ('contrast', 'timing'): ``mean_delta_r2``, ``ci_low``,
-        ``ci_high`` (95 %, t over subjects), ``p`` (one-sided), ``n_subjects``, ``n_trials``,
-        ``n_permutations``, ``seed``, ``timing_col``, ``target_NM``; empty with too few
-        subjects.
+        ``ci_high`` (95 %, t over subjects), ``p`` (one-sided), ``null_median`` and
+        ``null_high`` of the permuted means (above the latter p < `alpha`), ``n_subjects``,
+        ``n_trials``, ``n_permutations``, ``seed``, ``timing_col``, ``target_NM``; empty with
+        too few subjects.
 
     Notes
     -----
@@ -101,7 +108,9 @@ def movement_permutation_test(
                 "mean_delta_r2": means,
                 "ci_low": means - half,
                 "ci_high": means + half,
-                "p": (1 + (null >= means - 1e-14).sum()) / (1 + n_permutations),
+                "p": (1 + (null >= means - _ROUND_OFF).sum()) / (1 + n_permutations),
+                "null_median": np.median(null) if len(null) else np.nan,
+                "null_high": significance_limit(null, alpha),
                 "n_subjects": k,
                 "n_trials": len(design.y),
                 "n_permutations": n_permutations,
@@ -111,6 +120,32 @@ def movement_permutation_test(
             }
         )
     return pd.DataFrame(rows, columns=TEST_COLUMNS)
+
+
+def significance_limit(null: np.ndarray, alpha: float) -> float:
+    """Value above which a statistic has p < `alpha`, p = (1 + #{null ≥ it}) / (1 + n).
+
+    Parameters
+    ----------
+    null : array (n,)
+        Statistics of permuted data.
+    alpha : float
+
+    Returns
+    -------
+    float
+        NaN where so few permutations give no p below `alpha`.
+
+    Examples
+    --------
+    >>> significance_limit(np.arange(99.0), 0.05)
+    95.0
+    """
+    # as many permutations may reach the statistic
+    n_above = int(np.ceil(alpha * (1 + len(null)) - 1e-9)) - 2
+    if n_above < 0 or n_above >= len(null):
+        return float("nan")
+    return float(np.sort(null)[::-1][n_above])
 
 
 class _Folds:

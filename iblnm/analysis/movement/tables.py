@@ -39,6 +39,8 @@ MOVEMENT_TESTS = Table(
         Column("ci_low", "float", "Lower end of the 95 % interval over subjects"),
         Column("ci_high", "float", "Upper end of the 95 % interval over subjects"),
         Column("p", "float", "One-sided, permutation within recordings", ge=0, le=1),
+        Column("null_median", "float", "Median of the means of permuted data"),
+        Column("null_high", "float", "Means above it have p < 0.05, not corrected"),
         *_CORRECTED,
         _N_SUBJECTS,
         _N_TRIALS,

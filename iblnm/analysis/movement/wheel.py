@@ -12,6 +12,7 @@ from iblnm.analysis.trials import code_trials
 from iblnm.errors import DataError
 
 _LEVEL = 0.95
+_SMALL_CHI2 = 1e-2
 
 
 def fit_wheel_lmm(
@@ -59,7 +60,8 @@ def fit_wheel_lmm(
     choice adds nothing to side and is left out of both models (``n_base_effects`` < 4). ML,
     χ² with one degree of freedom. The response varies within subjects, over hundreds of
     trials, which is why χ² holds with few animals; whether the coefficient differs between
-    animals is not in the model.
+    animals is not in the model. The interval is that of the likelihood ratio (test-based,
+    Miettinen 1976, Am J Epidemiol 103): it holds zero exactly where p ≥ 0.05.
     """
     from scipy.stats import norm
 
@@ -81,7 +83,9 @@ def fit_wheel_lmm(
         return None
     small = fit_intercept(base, dv, subject, reml=False)
     large = fit_intercept(full, dv, subject, reml=False)
-    half = norm.ppf(0.5 + _LEVEL / 2) * large.se[-1]
+    ratio = _likelihood_ratio(small.log_likelihood, large.log_likelihood)
+    beta, se = float(large.beta[-1]), float(large.se[-1])
+    half = norm.ppf(0.5 + _LEVEL / 2) * _se_of_test(beta, se, ratio["lrt_chi2"])
     return {
         "target_NM": target_nm or None,
         "contrast": float(contrast),
@@ -92,11 +96,11 @@ def fit_wheel_lmm(
         "r2_base": small.r2_marginal,
         "r2_full": large.r2_marginal,
         "delta_r2": large.r2_marginal - small.r2_marginal,
-        **_likelihood_ratio(small.log_likelihood, large.log_likelihood),
-        "nm_coefficient": large.beta[-1],
-        "nm_se": large.se[-1],
-        "nm_ci_low": large.beta[-1] - half,
-        "nm_ci_high": large.beta[-1] + half,
+        **ratio,
+        "nm_coefficient": beta,
+        "nm_se": se,
+        "nm_ci_low": beta - half,
+        "nm_ci_high": beta + half,
     }
 
 
@@ -105,6 +109,12 @@ def _likelihood_ratio(base: float, full: float) -> dict[str, float]:
 
     statistic = max(0.0, 2 * (full - base))
     return {"lrt_chi2": statistic, "lrt_pvalue": float(chi2.sf(statistic, 1))}
+
+
+def _se_of_test(beta: float, se: float, chi2: float) -> float:
+    """Standard error with which a normal test of the coefficient has the χ² of the ratio."""
+    # near zero it is the quotient of two rounding errors, and both intervals hold zero
+    return abs(beta) / np.sqrt(chi2) if chi2 > _SMALL_CHI2 else se
 
 
 def _independent(columns: list[np.ndarray]) -> np.ndarray:

@@ -6,6 +6,8 @@ import pytest
 
 from iblnm.demo import RESPONSE_PROFILES, simulate_session
 from iblnm.demo.behavior import Psychometric
+from iblnm.demo.cohort import make_cohort
+from iblnm.demo.defects import DEFECTS
 from iblnm.demo.photometry import DECAY_S, RISE_S, Fiber, response_amplitude
 from iblnm.demo.wheel import COUNT_RAD, N_COUNTS, peak_velocity
 
@@ -218,3 +220,15 @@ def test_without_isosbestic_dark_frames_are_between():
     states = session.frames.state
     assert set(states[1::2]) == {2}
     assert set(states[::2]) == {0}
+
+
+@pytest.mark.parametrize("size", [(12, 5), (10, 4)])
+def test_the_earliest_session_has_no_fault(size):
+    plans = make_cohort(0, *size, 1500.0, list(DEFECTS))
+    first = plans[0]
+    assert first.start == min(plan.start for plan in plans)
+    assert first.defect is None
+    assert not first.is_early
+    assert [fiber.target for fiber in first.fibers] == ["VTA-DA"]
+    planted = [plan.defect.name for plan in plans if plan.defect is not None]
+    assert sorted(planted) == sorted(defect.name for defect in DEFECTS)

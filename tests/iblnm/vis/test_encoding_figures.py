@@ -157,8 +157,10 @@ def test_projections_are_scores_with_correlation_and_p(projections, reason):
     )
 
 
-def test_a_correlation_of_one_by_construction_is_not_shown(projections):
-    results = pd.DataFrame(
+@pytest.fixture
+def unidentified():
+    """Results in which LC-NE has a correlation of 1 whatever the data."""
+    return pd.DataFrame(
         {
             **STIMULUS,
             "variant": "plain",
@@ -168,10 +170,61 @@ def test_a_correlation_of_one_by_construction_is_not_shown(projections):
             "null_median": [1.0, 0.99],
         }
     )
-    figure = cca_projections_figure(projections, results, settings=SETTINGS)
-    texts = [ax.texts[0].get_text() for ax in figure.axes]
-    assert texts[1] == "not identified:\n3 recordings ≤ features"
-    assert texts[0] == "held-out r = 0.40, n = 1\nin-sample r = 1.00"
+
+
+def test_a_correlation_of_one_by_construction_is_not_drawn(projections, unidentified, reason):
+    figure = cca_projections_figure(projections, unidentified, settings=SETTINGS)
+    first, second = figure.axes
+    assert second.texts[0].get_text() == "not identified:\n3 recordings ≤ features"
+    assert first.texts[0].get_text() == "held-out r = 0.40, n = 1\nin-sample r = 1.00"
+    assert len(first.lines) == 1
+    assert not second.lines
+    # numbers are those of the points that are there
+    assert "n = 1 mouse, 1 session, 1 recording" in figure.get_suptitle()
+    only = projections[projections["target_NM"] == "LC-NE"]
+    said = reason(cca_projections_figure(only, unidentified, settings=SETTINGS))
+    assert "canonical scores not identified, recordings ≤ features: LC-NE" in said
+
+
+def test_what_is_not_identified_is_not_counted(projections, coefficients, unidentified):
+    counts = cca_counts(projections, coefficients, unidentified)
+    assert counts == {"sessions": 1, "recordings": 1, "subjects": 1, "trials": 200}
+
+
+def test_weights_that_are_not_identified_set_no_scale(unidentified):
+    table = pd.DataFrame(
+        {
+            **STIMULUS,
+            "variant": "plain",
+            "target_NM": ["LC-NE", "DR-5HT"] * 2,
+            "view": ["encoding"] * 2 + ["behavior"] * 2,
+            "feature": "contrast",
+            "weight": [12.0, 0.4, -9.0, 0.2],
+        }
+    )
+    figure = cca_weights_figure(table, unidentified, settings=SETTINGS)
+    for ax in figure.axes:
+        assert [line.get_label() for line in ax.lines if line.get_label()[0] != "_"] == ["DR-5HT"]
+        assert max(abs(end) for end in ax.get_xlim()) < 0.5
+    title = figure.get_suptitle().replace("\n", " ")
+    assert "left out: LC-NE at stimulus onset" in title
+
+
+def test_cells_of_weights_that_are_not_identified_are_empty(unidentified):
+    names = ["DR-5HT", "LC-NE"]
+    base = {**STIMULUS, "variant": "plain"}
+    cross = pd.DataFrame(
+        {**base, "data_target": np.repeat(names, 2), "weights_target": names * 2}
+    ).assign(correlation=[0.8, 0.2, 0.1, 1.0])
+    similarities = pd.DataFrame(
+        {**base, "view": "encoding", "target_a": np.repeat(names, 2), "target_b": names * 2}
+    ).assign(cosine=[1.0, 0.5, 0.5, 1.0])
+    figure = cca_targets_figure(cross, similarities, unidentified, settings=SETTINGS)
+    nan = np.nan
+    squares = [np.ma.filled(ax.images[0].get_array(), nan) for ax in figure.axes[:2]]
+    np.testing.assert_array_equal(squares[0], [[0.8, nan], [0.1, nan]])
+    np.testing.assert_array_equal(squares[1], [[1.0, nan], [nan, nan]])
+    assert "gray: not identified" in figure.get_suptitle().replace("\n", " ")
 
 
 def test_weights_stand_in_the_row_of_their_feature(reason):

@@ -64,7 +64,7 @@ def test_coefficients_and_intervals_are_those_of_the_table(coefficients):
     assert round(points[1][0]) == 1
     assert face == "white"
     title = figure.get_suptitle()
-    assert "n = 6 mice, 12 sessions, 14 recordings, 3,000 trials" in title
+    assert "n = 3 mice, 6 sessions, 7 recordings, 1,500 trials per" in title.replace("\n", " ")
     assert "filled: corrected p < 0.05" in title
     assert figure.get_supxlabel().startswith("Coefficient (z")
 
@@ -100,9 +100,9 @@ def test_singular_fits_are_named_and_explained(coefficients):
     assert f"{meaning}: all fits; bars" in title
 
 
-def test_counts_of_the_analysis_replace_sums_over_targets(coefficients):
+def test_counts_of_the_analysis_replace_those_per_target(coefficients):
     figure = lmm_coefficients_figure(coefficients, counts={"subjects": 5}, settings=SETTINGS)
-    assert "n = 5 mice, 12 sessions" in figure.get_suptitle()
+    assert "n = 5 mice\n" in figure.get_suptitle()
 
 
 def test_marginal_means_are_at_their_levels_in_order():
@@ -218,44 +218,46 @@ def test_every_held_out_animal_is_a_point_in_percent(encoding):
     np.testing.assert_allclose(points["VTA-DA"], [1, 2])
     assert timing.get_title(loc="left") == "Reaction time"
     assert contrast.get_ylabel() == "ΔR² (%)"
-    assert "n = 6 mice, 600 trials" in figure.get_suptitle()
+    assert "n = 6 mice, 300 trials per target" in figure.get_suptitle()
 
 
-def test_permutation_tests_add_interval_and_star(encoding):
-    tests = pd.DataFrame(
-        {
-            "target_NM": ["VTA-DA", "LC-NE"],
-            "timing_col": "reaction_time",
-            "predictor": "contrast",
-            "ci_low": [0.1, -0.1],
-            "ci_high": [0.3, 0.1],
-            "p_corrected": [0.01, 0.6],
-        }
+def permuted(**columns):
+    base = {"timing_col": "reaction_time", "null_median": -0.02}
+    return pd.DataFrame({**columns, **base})
+
+
+def test_a_star_stands_above_the_box_of_its_own_test(encoding):
+    tests = permuted(
+        target_NM=["VTA-DA", "LC-NE"],
+        predictor="contrast",
+        null_high=[0.05, 0.1],
+        p_corrected=[0.01, 0.6],
     )
     figure = movement_encoding_figure(encoding, tests, settings=SETTINGS)
     contrast, timing = figure.axes
-    intervals = [line for line in contrast.lines if line.get_label() == "_interval"]
-    np.testing.assert_allclose(intervals[0].get_ydata(), [10, 30])
+    boxes = [area for area in contrast.collections if area.get_label() == "_permuted"]
+    ends = [area.get_paths()[0].get_extents().intervaly for area in boxes]
+    np.testing.assert_allclose(ends, [[-2, 5], [-2, 10]])
     (star,) = contrast.texts
     assert (star.get_text(), star.xy) == ("*", pytest.approx((0, 30)))
     assert not timing.texts
+    bar = next(line for line in contrast.lines if line.get_label() == "_VTA-DA")
+    # the interval of another test, over animals, is not drawn beside it
+    assert min(bar.get_ydata()) > ends[0][1]
+    assert not [line for line in contrast.lines if line.get_label() == "_interval"]
 
 
-def test_columns_have_their_own_scale_and_stars_stand_above_points_and_intervals(encoding):
+def test_columns_have_their_own_scale_and_stars_stand_above_points_and_boxes(encoding):
     both = pd.concat([encoding, encoding.assign(timing_col="movement_time")])
-    tests = pd.DataFrame(
-        {
-            "target_NM": ["VTA-DA"] * 2,
-            "timing_col": "reaction_time",
-            "predictor": ["contrast", "timing"],
-            "ci_low": [0.1, 0.01],
-            "ci_high": [0.4, 0.012],
-            "p_corrected": 0.01,
-        }
+    tests = permuted(
+        target_NM=["VTA-DA"] * 2,
+        predictor=["contrast", "timing"],
+        null_high=[0.4, 0.002],
+        p_corrected=0.01,
     )
     figure = movement_encoding_figure(both, tests, settings=SETTINGS)
     contrast, timing, contrast_below, timing_below = figure.axes
-    # the interval ends above the points, then the points above the interval
+    # the box ends above the points, then the points above the box
     assert contrast.texts[0].xy == pytest.approx((0, 40))
     assert timing.texts[0].xy == pytest.approx((0, 2))
     assert contrast.get_ylim() == contrast_below.get_ylim()

@@ -14,7 +14,10 @@ from iblnm.analysis import (
     loso_cv_movement_lmm,
     movement_permutation_test,
 )
+from iblnm.analysis.movement.compute import trials_of_fits
 from iblnm.analysis.movement.cross_validation import LOSO_COLUMNS, movement_design
+from iblnm.analysis.movement.permutation import significance_limit
+from iblnm.analysis.result import count_stages, used_counts
 from iblnm.errors import DataError
 
 RESPONSE, TIMING = "response_early", "reaction_time"
@@ -226,3 +229,56 @@ class TestWheel:
         assert fit_wheel_lmm(own.assign(response_early=1.0), "peak_velocity") is None
         with pytest.raises(DataError, match="no column speed"):
             fit_wheel_lmm(own, "speed")
+
+
+class TestWhatIsDrawn:
+    """Intervals and limits that figures show agree with the p of their test."""
+
+    @pytest.mark.parametrize("n", [40, 60, 90, 140])
+    @pytest.mark.parametrize("variable", ["peak_velocity", "movement_time"])
+    def test_interval_of_wheel_models_holds_zero_where_p_is_large(self, trials, n, variable):
+        own = trials[trials["contrast"] == 6.25].sample(n, random_state=n)
+        found = fit_wheel_lmm(own, variable, contrast=6.25)
+        holds_zero = found["nm_ci_low"] <= 0 <= found["nm_ci_high"]
+        assert holds_zero == (found["lrt_pvalue"] >= 0.05)
+        # near the interval of the standard error
+        half = (found["nm_ci_high"] - found["nm_ci_low"]) / 2
+        assert half == pytest.approx(1.96 * found["nm_se"], rel=0.1)
+
+    @pytest.mark.parametrize("timing", [TIMING, "movement_time"])
+    def test_limit_of_the_permutation_is_where_p_is_small(self, trials, timing):
+        found = movement_permutation_test(trials, RESPONSE, timing, n_permutations=99)
+        above = found["mean_delta_r2"] > found["null_high"]
+        assert above.tolist() == (found["p"] < 0.05).tolist()
+        assert (found["null_median"] < found["null_high"]).all()
+
+    def test_every_permutation_has_its_side_of_the_limit(self):
+        null = np.random.default_rng(2).normal(size=199)
+        limit = significance_limit(null, 0.05)
+        for value in (*null, limit, np.nextafter(limit, 9)):
+            p = (1 + (null >= value).sum()) / 200
+            assert (value > limit) == (p < 0.05)
+        assert np.isnan(significance_limit(null[:10], 0.05))
+
+    def test_trials_of_a_figure_are_those_of_its_fits(self):
+        trials = pd.DataFrame(
+            {
+                "eid": ["a", "a", "b", "b", "c"],
+                "subject": ["a", "a", "b", "b", "c"],
+                "target_NM": "VTA-DA",
+                "fiber_idx": 0,
+                "trial": [0, 1, 0, 1, 0],
+                "contrast": [0.0, 100.0, 100.0, 100.0, 100.0],
+                "peak_velocity": [1.0, 1.0, 2.0, np.nan, 1.0],
+                "reaction_time": [0.1, 0.1, 0.1, 0.1, -0.1],
+            }
+        )
+        fits = pd.DataFrame({"target_NM": "VTA-DA", "contrast": [100.0], "dv": "peak_velocity"})
+        used = trials_of_fits(trials, fits, "dv", is_time=False)
+        assert used.index.tolist() == [1, 2, 4]
+        slopes = fits.rename(columns={"dv": "timing_col"}).assign(timing_col="reaction_time")
+        assert trials_of_fits(trials, slopes, "timing_col").index.tolist() == [1, 2, 3]
+        counts = count_stages(trials, trials, used, {"wheel_models": used.iloc[:1]})
+        assert used_counts(counts, "wheel_models")["subjects"] == 1
+        assert used_counts(counts, "movement_slopes")["subjects"] == 3
+        assert trials_of_fits(trials, fits.iloc[:0], "dv").empty
