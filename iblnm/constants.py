@@ -17,3 +17,5 @@ MAX_UNUSABLE_TRIAL_SHARE = 0.1
 """Share of trials that may lack side, choice, outcome or start, unless the settings say more."""
 MIN_WINDOW_COVERAGE = 0.95
 """Share of its samples that a window of the quality metrics needs."""
+EXTRACTED, RAW = "extracted", "raw"
+"""Sources of data: extracted in the archive, or by iblnm from the raw files meanwhile."""

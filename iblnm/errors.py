@@ -51,6 +51,10 @@ class MalformedFileError(DataError):
     """A file opens, but its columns, types, sizes or values cannot be used."""
 
 
+class RawTaskError(MalformedFileError):
+    """Raw files of a task from which trials or wheel cannot be extracted."""
+
+
 class DownloadIntegrityError(DataError):
     """Size or hash of a file still differ from the archive's record after a fresh download."""
 

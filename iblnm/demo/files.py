@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy
 from fnmatch import fnmatchcase
 from hashlib import md5
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from iblnm.demo import photometry
+from iblnm.demo import photometry, raw_task
 from iblnm.demo.cohort import frozen_uuid
+from iblnm.io.task_files import TRIALS, WHEEL_POSITION
 
 if TYPE_CHECKING:
     from iblnm.demo.draft import Draft
@@ -24,6 +26,7 @@ L470,2,10,18,34
 L560,4,12,20,36
 """
 _N_RAW_LINES = 5
+_RAW_PHOTOMETRY = "raw_photometry_data/_neurophotometrics_fpData"
 
 
 def write_session(draft: Draft, folder: Path) -> pd.DataFrame:
@@ -41,11 +44,8 @@ def write_session(draft: Draft, folder: Path) -> pd.DataFrame:
         Index ``id``; columns rel_path, file_size, hash, as they were recorded.
     """
     root = folder / draft.plan.relative_path
-    writers = {
-        name: writer
-        for name, writer in _writers(draft).items()
-        if not any(fnmatchcase(name, pattern) for pattern in draft.omitted)
-    }
+    writers = _with_raw_files(draft, _writers(draft))
+    writers = {name: writer for name, writer in writers.items() if not _is_omitted(draft, name)}
     rows = []
     for name in sorted(writers):
         path = root / name
@@ -68,11 +68,10 @@ def write_session(draft: Draft, folder: Path) -> pd.DataFrame:
 def _writers(draft: Draft) -> dict[str, Any]:
     plan = draft.plan
     alf = f"alf/{plan.task_collection}".rstrip("/")
-    raw_task = "raw_task_data_00" if plan.task_collection else "raw_behavior_data"
-    raw_photometry = "raw_photometry_data/_neurophotometrics_fpData"
+    raw_folder = _raw_task(draft)
     valid = "include" if _is_include(draft) else "valid"
     return {
-        "_ibl_experiment.description.yaml": _text(_description(draft, raw_task)),
+        "_ibl_experiment.description.yaml": _text(_description(draft, raw_folder)),
         f"{alf}/_ibl_trials.table.pqt": lambda path: draft.trials.to_parquet(path),
         f"{alf}/_ibl_wheel.timestamps.npy": _array(draft.wheel_times),
         f"{alf}/_ibl_wheel.position.npy": _array(draft.wheel_position),
@@ -83,16 +82,46 @@ def _writers(draft: Draft) -> dict[str, Any]:
         "alf/photometry/photometryROI.locations.pqt": lambda path: _locations(draft).to_parquet(
             path
         ),
-        f"{raw_photometry}.raw.pqt": lambda path: write_frames(
+        f"{_RAW_PHOTOMETRY}.raw.pqt": lambda path: write_frames(
             photometry.raw_table(draft.frames, is_old=plan.is_old_layout), path
         ),
-        f"{raw_photometry}.channels.csv": _text(_CHANNELS),
-        f"{raw_task}/_iblrig_taskData.raw.jsonable": _text(_task_data(draft)),
-        f"{raw_task}/_iblrig_encoderPositions.raw.ssv": _text(_encoder(draft)),
+        f"{_RAW_PHOTOMETRY}.channels.csv": _text(_CHANNELS),
+        f"{raw_folder}/_iblrig_taskData.raw.jsonable": _text(_task_data(draft)),
+        f"{raw_folder}/_iblrig_encoderPositions.raw.ssv": _text(_encoder(draft)),
         "raw_video_data/_iblrig_leftCamera.raw.mp4": lambda path: path.write_bytes(
             b"\x00\x00\x00\x18ftypmp42" + bytes(12)
         ),
     }
+
+
+def _is_omitted(draft: Draft, name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in draft.omitted)
+
+
+def _with_raw_files(draft: Draft, writers: dict[str, Any]) -> dict[str, Any]:
+    """Writers with the raw files in full where what is extracted of them is omitted.
+
+    Elsewhere they are outlines: nothing reads them, and they would be most of the archive.
+    """
+    omitted = {name.rpartition("/")[2] for name in writers if _is_omitted(draft, name)}
+    if {TRIALS, WHEEL_POSITION} & omitted:
+        folder = _raw_task(draft)
+        writers |= {
+            f"{folder}/{name}": _text(text) for name, text in raw_task.task_files(draft).items()
+        }
+    if "photometry.signal.pqt" in omitted:
+        inputs, frames = raw_task.digital_inputs(draft), copy(draft.frames)
+        frames.raw_times = raw_task.camera_times(draft, frames.times)
+        table = photometry.raw_table(frames, is_old=draft.plan.is_old_layout)
+        writers |= {
+            f"{_RAW_PHOTOMETRY}.raw.pqt": lambda path: write_frames(table, path),
+            f"{_RAW_PHOTOMETRY}.digitalInputs.pqt": lambda path: inputs.to_parquet(path),
+        }
+    return writers
+
+
+def _raw_task(draft: Draft) -> str:
+    return "raw_task_data_00" if draft.plan.task_collection else "raw_behavior_data"
 
 
 def write_frames(table: pd.DataFrame, path: Path) -> None:
@@ -133,7 +162,7 @@ def _locations(draft: Draft) -> pd.DataFrame:
     return pd.DataFrame({"fiber": fibers, "brain_region": names}, index=rois)
 
 
-def _description(draft: Draft, raw_task: str) -> str:
+def _description(draft: Draft, raw_folder: str) -> str:
     """Experiment description; what is said about fibers depends on the session's age."""
     import yaml
 
@@ -151,7 +180,7 @@ def _description(draft: Draft, raw_task: str) -> str:
     content = {
         "devices": {
             "cameras": {"left": {"collection": "raw_video_data", "sync_label": "audio"}},
-            "microphone": {"microphone": {"collection": raw_task, "sync_label": "audio"}},
+            "microphone": {"microphone": {"collection": raw_folder, "sync_label": "audio"}},
             "neurophotometrics": device,
         },
         "procedures": ["Behavior training/tasks", "Fiber photometry"],
@@ -159,11 +188,11 @@ def _description(draft: Draft, raw_task: str) -> str:
         "sync": {
             "bpod": {
                 "acquisition_software": "pybpod",
-                "collection": raw_task,
+                "collection": raw_folder,
                 "extension": ".jsonable",
             }
         },
-        "tasks": [{protocol: {"collection": raw_task, "sync_label": "bpod"}}],
+        "tasks": [{protocol: {"collection": raw_folder, "sync_label": "bpod"}}],
         "version": "1.0.0",
     }
     return yaml.dump(content, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))

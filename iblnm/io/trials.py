@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.archive.datasets import dataset_path
-from iblnm.constants import MAX_UNUSABLE_TRIAL_SHARE
+from iblnm.constants import EXTRACTED, MAX_UNUSABLE_TRIAL_SHARE, RAW
 from iblnm.errors import MalformedFileError, MissingFileError
 from iblnm.io.task_files import TRIALS, task_of
 from iblnm.signal.continuity import check_clock
@@ -69,8 +69,11 @@ def load_trials_table(
         One row per trial, the columns of numbers of the ALF table as float64 (times in s on
         the session clock, contrasts from 0 to 1, ``choice`` −1 rightward, +1 leftward, 0
         none). A trial that does not start after the one before has no times, no choice and no
-        outcome. ``attrs``: ``collection`` names the task collection, ``left_out`` the columns
-        that are no numbers, ``n_out_of_order`` counts such trials, ``wrong_values``
+        outcome. ``attrs``: ``collection`` names the task collection, ``source`` is
+        ``extracted``, or ``raw`` where the table is made from the rig's log, ``clock`` is
+        ``session``, or ``bpod`` where the session's clock is another one than the rig's;
+        ``left_out`` names the columns that are no numbers, ``extraction`` what could not be
+        extracted, ``n_out_of_order`` counts such trials, ``wrong_values``
         tells by column the values that cannot be and are missing here (an end before the
         start, a time a day away from the others, a contrast above 1).
 
@@ -78,6 +81,8 @@ def load_trials_table(
     ------
     MissingFileError
         If the session lists no trials or the file is not on disk.
+    RawTaskError
+        If the trials were not extracted and the rig's log of them cannot be.
     UnreadableFileError
         If the file cannot be read.
     MalformedFileError
@@ -86,11 +91,25 @@ def load_trials_table(
         a ``feedbackType`` that is none of −1, 0 and 1.
     """
     collection = collection or task_of(one, eid).collection
-    path = None if collection is None else dataset_path(one, eid, f"{collection}/{TRIALS}")
-    if path is None:
-        raise MissingFileError("the session lists no trials table", eid=eid)
-    trials = read_trials_table(path, eid=eid, max_unusable_share=max_unusable_share)
-    trials.attrs["collection"] = collection
+    if collection is None:
+        raise MissingFileError("the session lists no trials table and no log of trials", eid=eid)
+    path = dataset_path(one, eid, f"{collection}/{TRIALS}")
+    if path is not None:
+        trials = read_trials_table(path, eid=eid, max_unusable_share=max_unusable_share)
+        trials.attrs |= {"collection": collection, "source": EXTRACTED, "clock": "session"}
+        return trials
+    from iblnm.io.raw_task import load_raw_task, trials_clock
+
+    task = load_raw_task(one, eid, collection)
+    trials = check_trials(
+        task.trials, eid=eid, path=task.path, max_unusable_share=max_unusable_share
+    )
+    trials.attrs |= {
+        "collection": collection,
+        "source": RAW,
+        "clock": trials_clock(one, eid),
+        "extraction": task.note,
+    }
     return trials
 
 
@@ -99,6 +118,26 @@ def read_trials_table(
 ) -> pd.DataFrame:
     """Read and check one trials file; see `load_trials_table`."""
     table = read_table(path, eid=eid)
+    return check_trials(table, eid=eid, path=path, max_unusable_share=max_unusable_share)
+
+
+def check_trials(
+    table: pd.DataFrame,
+    *,
+    eid: str | None = None,
+    path: Path | None = None,
+    max_unusable_share: float = MAX_UNUSABLE_TRIAL_SHARE,
+) -> pd.DataFrame:
+    """Check a table of trials, and leave out what cannot be used; see `load_trials_table`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As in ALF; it is not changed.
+    eid, path : optional
+        Session and file to name in an error.
+    max_unusable_share : float
+    """
     missing = [name for name in REQUIRED_COLUMNS if name not in table]
     if missing:
         raise MalformedFileError(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,21 @@ import numpy as np
 
 from iblnm.archive.datasets import dataset_path, session_datasets
 from iblnm.config import Thresholds, WheelSettings
-from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
-from iblnm.io.task_files import WHEEL_POSITION, WHEEL_TIMES, task_of, wheel_collections
+from iblnm.constants import EXTRACTED, RAW
+from iblnm.errors import (
+    MalformedFileError,
+    MissingFileError,
+    RawTaskError,
+    UnreadableFileError,
+)
+from iblnm.io.task_files import (
+    TRIALS,
+    WHEEL_POSITION,
+    WHEEL_TIMES,
+    raw_wheel_collections,
+    task_of,
+    wheel_collections,
+)
 from iblnm.signal.continuity import check_clock
 
 # a wrong time far away would make a regular trace of any size of it
@@ -38,6 +52,8 @@ class WheelTrace:
         Samples left out because time or position is not finite.
     n_out_of_order : int
         Samples left out because their time is not after the one before.
+    source : str
+        ``extracted``, or ``raw`` where it was extracted here from the encoder's log.
     """
 
     times: np.ndarray
@@ -46,11 +62,14 @@ class WheelTrace:
     n_samples: int
     n_missing: int
     n_out_of_order: int
+    source: str = EXTRACTED
 
     @property
     def note(self) -> str:
         """What is wrong with the trace in words; empty if nothing is."""
         parts = []
+        if self.source == RAW:
+            parts.append("not extracted yet: from the encoder's log")
         if self.n_missing:
             parts.append(f"{self.n_missing} of {self.n_samples} samples are missing")
         if self.n_out_of_order:
@@ -115,15 +134,36 @@ def load_wheel_trace(
     Raises
     ------
     MissingFileError
-        If the task has no wheel or a file is not on disk.
+        If the task has no wheel on the clock of its trials, or a file is not on disk.
+    RawTaskError
+        If it was not extracted and cannot be.
     UnreadableFileError
         If a file is empty, truncated or no npy file of numbers.
     MalformedFileError
         If the two disagree in length, are not one-dimensional, hold fewer than two samples
         that can be used, or more than `max_fault_share` cannot, or time spans more than a day.
+
+    Notes
+    -----
+    Where the task's trials are taken from the rig's log its wheel is too, if it can be, so that
+    both are on one clock. A wheel from the encoder's log is not used with extracted trials that
+    are on another clock than the rig's.
     """
+    names = [found.name for found in session_datasets(one, eid)]
+    collection = collection or task_of(one, eid).collection or _only_wheel(names)
+    limits = {"max_fault_share": max_fault_share, "max_speed_rad_s": max_speed_rad_s}
+    if collection in raw_wheel_collections(names):
+        has_trials = f"{collection}/{TRIALS}" in names
+        has_wheel = collection in wheel_collections(names)
+        if not (has_trials and has_wheel):
+            trace = _raw_trace(one, eid, collection, has_trials, limits)
+            if trace is not None:
+                return trace
+    return _extracted_trace(one, eid, collection, limits)
+
+
+def _extracted_trace(one: Any, eid: str, collection: str, limits: dict[str, float]) -> WheelTrace:
     arrays = {}
-    collection = collection or task_of(one, eid).collection or _only_wheel(one, eid)
     for name in (WHEEL_TIMES, WHEEL_POSITION):
         path = dataset_path(one, eid, f"{collection}/{name}")
         if path is None:
@@ -131,17 +171,46 @@ def load_wheel_trace(
             message = f"the session lists no wheel {what} in {collection}, the task's collection"
             raise MissingFileError(message, eid=eid)
         arrays[name] = read_npy(path, eid=eid)
+    return _cleaned(*arrays.values(), eid, path, limits)
+
+
+def _raw_trace(
+    one: Any, eid: str, collection: str, has_trials: bool, limits: dict[str, float]
+) -> WheelTrace | None:
+    """The wheel from the encoder's log; None where the extracted one is the only one."""
+    from iblnm.io.raw_task import load_raw_task, same_clock, trials_clock
+    from iblnm.io.trials import load_trials_table
+
+    extracted = f"{collection}/{WHEEL_TIMES}"
+    is_extracted = any(found.name == extracted for found in session_datasets(one, eid))
+    task = load_raw_task(one, eid, collection)
+    if task.wheel_times is None:
+        if is_extracted and trials_clock(one, eid) == "session":
+            return None
+        raise RawTaskError(task.wheel_fault, eid=eid, path=task.path)
+    if has_trials:
+        starts = load_trials_table(one, eid, collection)["intervals_0"].to_numpy()
+        if not same_clock(starts, task.trials["intervals_0"].to_numpy()):
+            raise MissingFileError(
+                "the wheel is on the clock of the rig, which the extracted trials are not on",
+                eid=eid,
+            )
+    trace = _cleaned(task.wheel_times, task.wheel_position, eid, task.path, limits)
+    return replace(trace, source=RAW)
+
+
+def _cleaned(
+    times: np.ndarray, position: np.ndarray, eid: str, path: Path, limits: dict[str, float]
+) -> WheelTrace:
     try:
-        return clean_wheel(
-            *arrays.values(), max_fault_share=max_fault_share, max_speed_rad_s=max_speed_rad_s
-        )
+        return clean_wheel(times, position, **limits)
     except MalformedFileError as error:
         raise MalformedFileError(error.message, eid=eid, path=path) from error
 
 
-def _only_wheel(one: Any, eid: str) -> str:
+def _only_wheel(names: Sequence[str]) -> str:
     """Collection of the first wheel of a session without trials."""
-    places = wheel_collections(found.name for found in session_datasets(one, eid))
+    places = wheel_collections(names) or raw_wheel_collections(names)
     return places[0] if places else "alf"
 
 

@@ -7,15 +7,27 @@ the stages whose values they take.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from iblnm.archive.datasets import without_revision
 from iblnm.config import Settings
+from iblnm.constants import EXTRACTED
 from iblnm.io.photometry import SIGNAL
-from iblnm.io.task_files import known_collection, task_collections, wheel_collections
+from iblnm.io.task_files import (
+    RAW_TASK_FILES,
+    known_collection,
+    raw_collection,
+    raw_trials_collections,
+    raw_wheel_collections,
+    task_collections,
+    task_of,
+    wheel_collections,
+)
 from iblnm.pipeline import steps
 from iblnm.pipeline.rules.values import listed_categories
 from iblnm.pipeline.stage import Result, Stage
@@ -25,6 +37,8 @@ from iblnm.viewer.report import REPORTS
 
 # in the order of preference
 _SIGNALS = ("extracted_photometry_signal", "raw_photometry_signals")
+_TRIALS = ("extracted_task", "raw_task")
+_WHEELS = ("extracted_wheel", "raw_wheel")
 
 
 def has_data(session: pd.Series, category: str, settings: Settings) -> bool:
@@ -50,16 +64,24 @@ def session_metadata(one: Any, eid: str, settings: Settings) -> Result:
 
 
 def trials_table(one: Any, session: pd.Series, settings: Settings) -> Result:
-    """Trials with sides, contrasts and times; blocks repaired where the session's JSON allows."""
-    if not has_data(session, "extracted_task", settings):
-        return Result(None, note="no extracted trials are listed for the session")
-    trials = steps.read_trials(one, session.eid, settings, known_collection(session))
+    """Trials with sides, contrasts and times; blocks repaired where the session's JSON allows.
+
+    Where they were not extracted yet, the rig's log is taken, through ibllib's extractors.
+    """
+    if not any(has_data(session, category, settings) for category in _TRIALS):
+        return Result(None, note="neither extracted trials nor a log of trials are listed")
+    task = known_collection(session) or task_of(one, session.eid).collection
+    if task is None:
+        return Result(None, note="no task with choices is listed for the session")
+    trials = steps.read_trials(one, session.eid, settings, task)
     repair = steps.repair_session_blocks(trials, session, settings)
     trials, notes = repair.trials, [repair.note, steps.note_of_trials(trials)]
     return Result(
         trials,
-        _provenance(session, ("extracted_task",), settings, {"block_repair": repair.note}),
-        {"trials": len(trials)},
+        _task_provenance(
+            session, _TRIALS[0], trials.attrs["source"], settings, {"block_repair": repair.note}
+        ),
+        {"trials": len(trials), "source": trials.attrs["source"]},
         "; ".join(note for note in notes if note),
     )
 
@@ -210,25 +232,27 @@ def wheel_velocity(
     one: Any, session: pd.Series, trials: pd.DataFrame, settings: Settings
 ) -> Result:
     """Wheel velocity of every trial, from the stimulus to the feedback."""
-    if not has_data(session, "extracted_wheel", settings):
-        return Result(None, note="no extracted wheel is listed for the session")
+    if not any(has_data(session, category, settings) for category in _WHEELS):
+        return Result(None, note="no wheel is listed for the session, extracted or raw")
     own = known_collection(session)
-    places = wheel_collections(session.datasets)
+    places = {*wheel_collections(session.datasets), *raw_wheel_collections(session.datasets)}
     if own is not None and own not in places:
         return Result(
             None,
-            note=f"{own}, which has the trials, has no wheel; that of {', '.join(places)} is on "
-            "the clock of another task",
+            note=f"{own}, which has the trials, has no wheel; that of "
+            f"{', '.join(sorted(places))} is on the clock of another task",
         )
     trace = steps.read_wheel(one, session.eid, settings, own)
     with steps.faults_of(session.eid, "_ibl_wheel.timestamps.npy"):
         velocity = steps.cut_wheel(
             trace.times, trace.position, trials, settings, resets=trace.resets
         )
+    velocity.attrs["source"] = trace.source
     return Result(
         velocity,
-        _provenance(session, ("extracted_wheel",), settings, settings.wheel.model_dump()),
+        _task_provenance(session, _WHEELS[0], trace.source, settings, settings.wheel.model_dump()),
         {
+            "source": trace.source,
             "trials with velocity": int(np.isfinite(velocity.values).any(axis=1).sum()),
             "capped trials": int(velocity.attrs["n_capped"]),
             "trials with a reset": int(velocity.attrs["n_reset"]),
@@ -271,7 +295,33 @@ def _provenance(
 ) -> Provenance:
     task = known_collection(session)
     others = {*task_collections(session.datasets)} - {task} if task else set()
-    inputs = [
+
+    def is_used(name: str) -> bool:
+        listed = listed_categories({"datasets": [name]}, settings)
+        return bool(listed & {*categories}) and not {*task_collections([name])} & others
+
+    return Provenance(parameters=parameters or {}, inputs=_inputs(session, is_used))
+
+
+def _task_provenance(
+    session: pd.Series,
+    category: str,
+    source: str,
+    settings: Settings,
+    parameters: dict[str, Any],
+) -> Provenance:
+    """What trials or a wheel were made of: files of a category, or the rig's raw files."""
+    if source == EXTRACTED:
+        return _provenance(session, (category,), settings, parameters)
+    task = known_collection(session)
+    tasks = raw_trials_collections(session.datasets) if task is None else [task]
+    names = {f"{raw_collection(name)}/{file}" for name in tasks for file in RAW_TASK_FILES}
+    inputs = _inputs(session, lambda name: without_revision(name) in names)
+    return Provenance(parameters=parameters, inputs=inputs)
+
+
+def _inputs(session: pd.Series, is_used: Callable[[str], bool]) -> list[dict[str, Any]]:
+    return [
         {
             "name": name,
             "revision": session.dataset_revisions[i],
@@ -279,10 +329,8 @@ def _provenance(
             "hash": session.dataset_hashes[i],
         }
         for i, name in enumerate(session.datasets)
-        if set(categories) & listed_categories({"datasets": [name]}, settings)
-        and not {*task_collections([name])} & others
+        if is_used(name)
     ]
-    return Provenance(parameters=parameters or {}, inputs=inputs)
 
 
 def _reference_provenance(reference: pd.DataFrame, parameters: dict[str, Any]) -> Provenance:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.constants import BLOCK_TASKS
+from iblnm.constants import BLOCK_TASKS, RAW
 from iblnm.errors import DataError
 from iblnm.pipeline.rules.values import Row, get
 from iblnm.schemas import PHOTOMETRY_REFERENCE
@@ -64,6 +64,10 @@ def read_trials(
 def note_of_trials(trials: pd.DataFrame) -> str:
     """What was left out of a table that `read_trials` gave; empty for nothing."""
     notes = []
+    if trials.attrs.get("source") == RAW:
+        notes.append("not extracted yet: from the rig's log of trials")
+    if trials.attrs.get("extraction"):
+        notes.append(f"missing: {trials.attrs['extraction']}")
     if trials.attrs.get("left_out"):
         notes.append(f"columns without numbers left out: {', '.join(trials.attrs['left_out'])}")
     if trials.attrs.get("n_out_of_order"):

@@ -12,6 +12,7 @@ from iblnm.errors import DataError
 from iblnm.pipeline.checking import evaluate_values
 from iblnm.pipeline.graph import all_stages, checked_stages, find_stage, guards
 from iblnm.pipeline.rules import RULES, Outcome
+from iblnm.pipeline.rules.dataset import MODALITIES
 from iblnm.pipeline.rules.values import get, get_list, listed_categories
 from iblnm.storage.store import SessionStore
 
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
+# modality that an asset is made from
 _NEEDS = {
-    "trials": ("extracted_task", "trials"),
-    "performance": ("extracted_task", "trials"),
-    "photometry": ("extracted_photometry_signal", "photometry signal"),
-    "photometry_qc": ("extracted_photometry_signal", "photometry signal"),
-    "preprocessed": ("extracted_photometry_signal", "photometry signal"),
-    "wheel_velocity": ("extracted_wheel", "wheel"),
+    "trials": "trials",
+    "performance": "trials",
+    "photometry": "photometry",
+    "photometry_qc": "photometry",
+    "preprocessed": "photometry",
+    "wheel_velocity": "wheel",
 }
 
 
@@ -124,12 +126,12 @@ class Contents:
         """The reason in words, for a person who looks for the asset."""
         if asset in self.problems:
             return self.problems[asset]
-        category, what = _NEEDS.get(asset, ("", ""))
+        modality = _NEEDS.get(asset)
         datasets = self.row.get("datasets")
-        if category and datasets is not None and len(datasets):
+        if modality and datasets is not None and len(datasets):
             listed = listed_categories({"datasets": datasets}, self.settings)
-            if category not in listed:
-                return f"The archive lists no extracted {what} for this session."
+            if not listed & {*MODALITIES[modality]}:
+                return f"The archive lists no {modality} for this session, extracted or raw."
         stopping = guards(asset)
         for outcome in self.checks:
             is_guard = RULES[outcome.rule].asset in stopping

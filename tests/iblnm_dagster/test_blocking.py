@@ -29,9 +29,10 @@ BLOCKING = sorted(
     for rule in running_rules()
     if rule.severity == "BLOCK" and rule.name != "unusable_trials"
 )
-NOT_MADE_WITHOUT = {
-    "photometry": {"responses"},  # the signal is taken from the raw frames, on another clock
-    "trials": {"trials", "performance", "responses", "wheel_velocity"},
+EVERYTHING = {"trials", "performance", "responses", "wheel_velocity"}
+NOT_MADE_WITHOUT = {  # neither raw nor extracted
+    "photometry": {"photometry", "photometry_qc", "preprocessed", "responses"},
+    "trials": EVERYTHING,
     "wheel": {"wheel_velocity"},
 }
 
@@ -82,9 +83,7 @@ def test_a_blocking_rule_stops_what_it_says_and_nothing_else(faulty, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("modality", list(NOT_MADE_WITHOUT))
 def test_a_missing_modality_leaves_partitions_missing_not_failed(faulty, modality):
-    (session,) = [
-        s for s in faulty.truth["sessions"] if s["defect"] == f"missing_extracted_{modality}"
-    ]
+    (session,) = [s for s in faulty.truth["sessions"] if s["defect"] == f"missing_raw_{modality}"]
     eid = session["eid"]
     expected = set(stage_names()) - NOT_MADE_WITHOUT[modality]
     assert made(faulty.instance, eid) == stored(faulty.settings, eid) == expected
@@ -93,6 +92,24 @@ def test_a_missing_modality_leaves_partitions_missing_not_failed(faulty, modalit
     assert eid not in set(open_outcomes(faulty.settings).attempts("failed")["eid"])
     assert eid not in failed_sessions(faulty.instance, faulty.settings)
     assert eid not in missing_sessions(faulty.instance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("modality", "asset"),
+    [("trials", "trials"), ("wheel", "wheel_velocity")],
+)
+def test_a_modality_that_is_not_extracted_is_read_from_the_raw_files(faulty, modality, asset):
+    (session,) = [
+        s for s in faulty.truth["sessions"] if s["defect"] == f"missing_extracted_{modality}"
+    ]
+    eid, store = session["eid"], SessionStore(faulty.settings)
+    assert made(faulty.instance, eid) == set(stage_names())
+    value = store.load(asset, eid)
+    values = value.values() if asset == "preprocessed" else [value]
+    assert {data.attrs["source"] for data in values} == {"raw"}
+    others = {"trials", "wheel_velocity"} - {asset, "wheel_velocity" if asset == "trials" else ""}
+    assert {store.load(name, eid).attrs["source"] for name in others} <= {"extracted"}
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 A modality (trials, photometry, wheel, video) of which nothing is listed was not recorded, or its
 files were lost: `missing_raw_data` names it. One that was recorded and not extracted is named by
-`missing_extracted_data`. Raw files that were not kept beside extracted ones are no fault. How bad
+`missing_extracted_data`, which only warns: it is read from the raw files meanwhile, and
+marked. Raw files that were not kept beside extracted ones are no fault. How bad
 a missing modality is, is a setting (``Settings.missing_modality``). `data_not_listed` is about
 the categories that belong to no modality's own check, and leaves out those that a missing
 modality explains.
@@ -21,8 +22,6 @@ MODALITIES = {
     "wheel": ("raw_wheel", "extracted_wheel"),
     "video": ("raw_video", "raw_video"),
 }
-# processed from the raw files as long as nothing is extracted
-_READ_FROM_RAW = {"photometry"}
 # a file that accompanies another counts where that one is what the signal is taken from
 _ACCOMPANIES = {
     "raw_photometry_channels": "raw_photometry_signals",
@@ -70,15 +69,14 @@ def _modality_finding(session_row: Row, settings: Settings, rule_name: str) -> F
         what = "is missing altogether" if is_raw else "was recorded without being extracted"
         return Finding(True, 0.0, f"No modality {what}.", metadata={"modalities": table})
     what = "Neither raw nor extracted data" if is_raw else "Raw data but no extracted data"
-    severities = [
-        _severity(modality, settings)
-        for modality in missing
-        if is_raw or modality not in _READ_FROM_RAW
-    ]
+    meanwhile = "" if is_raw else " They are read from the raw files meanwhile."
+    # what was not extracted yet is read from the raw files
+    severities = [_severity(modality, settings) for modality in missing if is_raw]
     return Finding(
         False,
         float(len(missing)),
-        f"{what} of {len(missing)} of {len(MODALITIES)} modalities are listed: {join(missing)}.",
+        f"{what} of {len(missing)} of {len(MODALITIES)} modalities are listed: {join(missing)}."
+        f"{meanwhile}",
         metadata={"missing": join(missing), "modalities": table},
         severity="ERROR" if "ERROR" in severities else "WARN",
     )
@@ -117,13 +115,13 @@ class MissingExtractedData(DataNotListed):
     MissingExtractedData,
     asset="session",
     level="session",
-    severity="ERROR",
+    severity="WARN",
     threshold=lambda _: 0.0,
     unit="modalities",
     validator="datasets",
     description=(
-        "Every modality with raw files has its extracted files; it only warns for the wheel, and "
-        "for photometry, which is taken from the raw frames meanwhile."
+        "Every modality with raw files has its extracted files; it only warns, as trials, wheel "
+        "and photometry are taken from the raw files meanwhile."
     ),
 )
 def missing_extracted_data(session_row: Row, settings: Settings) -> Finding:

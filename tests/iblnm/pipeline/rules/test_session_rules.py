@@ -187,10 +187,7 @@ def test_a_fault_is_named_with_value_and_limit(name, changes, value, limit, word
     assert not found.passed
     assert (found.value, found.limit) == (value, limit)
     assert words in found.message
-    only_warns = words in ("wheel", "video") or (name, words) == (
-        "missing_extracted_data",
-        "photometry",
-    )
+    only_warns = words in ("wheel", "video")
     assert found.severity == ("WARN" if only_warns else RULES[name].severity)
 
 
