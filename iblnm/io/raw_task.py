@@ -6,6 +6,7 @@ verified ones and is gone afterwards. What they give is on the clock of the rig 
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -178,8 +179,17 @@ def same_clock(extracted: np.ndarray, raw: np.ndarray) -> bool:
 @lru_cache(maxsize=1)
 def _extract(files: tuple[tuple[str, str, int, int], ...]) -> RawTask:
     paths = {name: Path(path) for name, path, *_ in files}
-    with _own_folder(paths) as root:
-        return _extract_folder(root, paths)
+    import ibllib  # sets the level of its messages
+
+    logger = logging.getLogger(ibllib.__name__)
+    level = logger.level
+    # they name files of a folder that is gone; what is missing the result tells
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with _own_folder(paths) as root:
+            return _extract_folder(root, paths)
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def test_every_generation_of_rigs_gives_what_ibllib_gives(name):
 
 def test_a_wheel_that_cannot_be_extracted_costs_the_movement_times_alone():
     task = extract_task(files_of(shipped("biased_lt5")))
-    assert len(task.trials) == 3
+    assert len(task.trials) == 4
     assert task.wheel_times is None
     assert "the wheel cannot be extracted" in task.wheel_fault
     assert task.trials["firstMovement_times"].isna().all()

@@ -11,7 +11,7 @@ from iblnm.archive import connect
 from iblnm.config import Settings
 from iblnm.errors import RawTaskError
 from iblnm.io.raw_task import load_raw_task, same_clock
-from iblnm.io.task_files import RAW_TRIALS, TRIALS, choose_task, task_of
+from iblnm.io.task_files import choose_task, task_of
 from iblnm.io.trials import load_trials_table
 from iblnm.io.wheel import load_wheel_trace
 from iblnm.pipeline import stages

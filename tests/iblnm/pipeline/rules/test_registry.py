@@ -42,8 +42,8 @@ TABLE = {
         "WARN": "invalid_subject invalid_strain invalid_line invalid_neuromodulator "
         "missing_brain_region invalid_brain_region missing_hemisphere missing_hemi_suffix "
         "hemisphere_mismatch missing_insertion invalid_session_type invalid_target_nm "
-        "invalid_session_length ambiguous_task data_not_listed",
-        "ERROR": "parallel_lists missing_raw_data missing_extracted_data",
+        "invalid_session_length ambiguous_task data_not_listed missing_extracted_data",
+        "ERROR": "parallel_lists missing_raw_data",
     },
     "sessions": {"WARN": "true_duplicate_session"},
     "trials": {
