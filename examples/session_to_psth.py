@@ -20,30 +20,36 @@ one = _get_default_connection()
 
 # %% [markdown]
 # A session is a row of a table, with all that the archive knows of it: here the one that is asked
-# for, or else the first that lists trials and a signal.
+# for, or else the first that lists trials and a signal, extracted.
 
 # %%
 sessions = list_sessions(one, settings.project)
-chosen = [word for word in sys.argv[1:] if word in set(sessions["eid"])]
+asked = sys.argv[1] if len(sys.argv) > 1 and "ipykernel" not in sys.modules else None
+NEEDED = {"extracted_task": "trials", "extracted_photometry_signal": "photometry"}
 
 
-def has_both(row):
-    """Whether a session lists extracted trials and photometry."""
-    return all(
-        has_dataset(row, name, settings)
-        for name in ("extracted_task", "extracted_photometry_signal")
-    )
+def lacks(row):
+    """What a session would have to list beside what it does."""
+    return [name for key, name in NEEDED.items() if not has_dataset(row, key, settings)]
 
 
-rows = (fetch_session(one, eid, settings).iloc[0] for eid in chosen or sessions["eid"])
-row = next((row for row in rows if has_both(row)), None)
+known = sessions["eid"].tolist()
+eids = [asked, *known] if asked in known else known
+rows = (fetch_session(one, eid, settings).iloc[0] for eid in eids)
+row = next((row for row in rows if not lacks(row)), None)
 if row is None:
     raise SystemExit(
-        f"of {len(chosen) or len(sessions)} sessions none lists both trials and photometry; "
-        "`iblnm summary` tells what there is"
+        f"none of {len(known)} sessions lists extracted trials (_ibl_trials.table.pqt) and an "
+        "extracted signal (photometry.signal.pqt); `iblnm summary` tells what there is"
     )
+if asked and row["eid"] != asked:
+    fault = "is not in the archive"
+    if asked in known:
+        missing = lacks(fetch_session(one, asked, settings).iloc[0])
+        fault = f"lists no extracted {' and no '.join(missing)}"
+    raise SystemExit(f"session {asked} {fault}; one that has all is {row['eid']}")
 ps = PhotometrySession(row, one=one)
-print(ps, "targets:", ", ".join(ps.target_NM))
+print(ps, "targets:", ", ".join(map(str, ps.target_NM)))
 
 # %% [markdown]
 # Every rule is a method that raises a typed error; with `exlog` errors are collected instead.
@@ -66,7 +72,11 @@ print("problems:", [problem["error_type"] for problem in problems] or "none")
 # %%
 ps.preprocess()
 ps.extract_responses(events=RESPONSE_EVENTS)
-recording = next(iter(ps.responses))
+recording = next(iter(ps.responses), None)
+if recording is None:
+    raise SystemExit(
+        f"{ps} has no recording with responses: {problems or 'no signal of a region'}"
+    )
 region = ps.subtract_baseline(ps.responses[recording])
 print(region.sizes)
 

@@ -34,5 +34,7 @@ class FigureSettings(BaseModel):
     target_line_styles: dict[str, str] = _TARGET_LINE_STYLES
     file_types: tuple[str, ...] = ("svg", "pdf", "png")
     dpi: int = 200
+    example_eid: str | None = None
+    """Session of the example figure; by default the one with most usable trials."""
     alpha: float = 0.05
     """Corrected p below which a symbol is filled, and 1 − coverage of intervals."""

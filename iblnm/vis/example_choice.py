@@ -9,13 +9,21 @@ import pandas as pd
 
 from iblnm.config import Settings
 from iblnm.errors import IblnmError
+from iblnm.storage.names import is_eid
 from iblnm.vis.example_session import example_session_figure
 from iblnm.vis.panels import NoDataError, need_rows, or_no_data
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from iblnm.storage.store import SessionStore
+
 _RECORDING = ["eid", "fiber_idx"]
+SETTING = "IBLNM_FIGURES__EXAMPLE_EID"
+_NEEDED = (
+    "a session needs trials and a preprocessed signal of a region to be the example; "
+    f"{SETTING} chooses one"
+)
 
 
 def choose_example(responses: pd.DataFrame, settings: Settings) -> tuple[str, int]:
@@ -45,6 +53,33 @@ def choose_example(responses: pd.DataFrame, settings: Settings) -> tuple[str, in
     n_trials = table.groupby(_RECORDING)["trial"].nunique().sort_index()
     eid, fiber = n_trials.index[int(n_trials.to_numpy().argmax())]
     return str(eid), int(fiber)
+
+
+def choose_stored(settings: Settings) -> str:
+    """The session under the root with responses to most trials, in the analyses or not.
+
+    Raises
+    ------
+    NoDataError
+        If there is none, with what a session needs.
+    """
+    from iblnm.storage.store import SessionStore
+
+    store = SessionStore(settings)
+    eids = store.eids("responses")
+    n_trials = {eid: n for eid in eids if (n := _n_trials(store, eid))}
+    if not n_trials:
+        raise NoDataError(f"none of {len(eids)} stored sessions has responses: {_NEEDED}")
+    return max(n_trials, key=lambda eid: n_trials[eid])
+
+
+def _n_trials(store: SessionStore, eid: str) -> int:
+    """Trials with responses; none of a damaged file."""
+    try:
+        responses = store.load("responses", eid)
+    except IblnmError:
+        return 0
+    return max((found.sizes["trial"] for found in (responses or {}).values()), default=0)
 
 
 def session_figure(
@@ -108,7 +143,8 @@ def stored_session_figure(
     responses : DataFrame
         Schema `iblnm.analysis.responses.tables.RESPONSE_MAGNITUDES`, to choose from.
     eid : str, optional
-        Session to show; see `choose_example` by default.
+        Session to show; by default that of ``settings.figures.example_eid``, or else see
+        `choose_example`; where no session is in the analyses, see `choose_stored`.
     fiber_idx : int
         Fiber of that session.
     counts : mapping, optional
@@ -124,11 +160,15 @@ def stored_session_figure(
     from iblnm.io import load_photometry
     from iblnm.storage.store import SessionStore
 
+    eid = eid or settings.figures.example_eid
     if eid is None:
-        eid, fiber_idx = choose_example(responses, settings)
+        try:
+            eid, fiber_idx = choose_example(responses, settings)
+        except NoDataError:
+            eid = choose_stored(settings)
     store = SessionStore(settings)
-    if not store.h5_path(eid).exists():
-        raise NoDataError(f"session {eid} has no file {store.h5_path(eid).name}")
+    if not is_eid(eid) or not store.h5_path(eid).exists():
+        raise NoDataError(f"session {eid} is not stored in {store.h5_dir.name}/: {_NEEDED}")
     session = PhotometrySession.from_h5(store.h5_path(eid), settings=settings)
     reference = store.load("photometry", eid)
     if reference is not None:

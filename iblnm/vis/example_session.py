@@ -41,6 +41,8 @@ _OUTCOME_STYLES = {
 }
 _SATURATED = 99.0
 _MAX_POINTS = 20_000
+_MIN_TRIALS = 5
+_MIN_SHARE = 0.25
 
 
 @or_no_data("Example session")
@@ -111,10 +113,27 @@ def example_session_figure(
         ax.tick_params(labelsize=SMALL)
     title = f"Session {name}, recording {recording}".replace("Session ,", "Session,")
     title += f" ({target})" if target else ""
-    note = "gray: no value (masked from the next event on); bands: SEM over trials"
+    note = _note(response)
     one = {"subjects": 1, "sessions": 1, "recordings": 1, "trials": len(trials)}
     give_title(figure, title, counts={**(counts or {}), **one}, note=note)
     return figure
+
+
+def _note(response: xr.DataArray) -> str:
+    """What gray cells and ends of lines are, if there are any."""
+    missing = np.isnan(response.to_numpy())
+    after = response["time"].to_numpy() >= 0
+    without_event = missing.all(axis=-1, keepdims=True)
+    parts = []
+    if missing.any():
+        reasons = {
+            "masked from the next event on": (missing & ~without_event)[..., after].any(),
+            "no such event or no signal": bool(without_event.any())
+            or (missing & ~without_event)[..., ~after].any(),
+        }
+        parts = ["gray: " + ", or ".join(why for why, is_so in reasons.items() if is_so)]
+        parts.append(f"lines end where fewer than {_MIN_TRIALS} trials or a quarter are left")
+    return "; ".join([*parts, "bands: SEM over trials"])
 
 
 def _draw_raw(ax: Axes, photometry: Mapping[str, pd.DataFrame], recording: str) -> None:
@@ -201,7 +220,10 @@ def _draw_means(ax: Axes, values: np.ndarray, times: np.ndarray, outcome: np.nda
         if not len(chosen):
             continue
         mean, sem = mean_and_sem(chosen)
-        label = f"{OUTCOME_LABELS[kind]} ({len(chosen)})"
+        n_left = np.isfinite(chosen).sum(axis=0)
+        few = (n_left < _MIN_TRIALS) | (n_left < _MIN_SHARE * n_left.max())
+        mean[few] = sem[few] = np.nan
+        label = f"{OUTCOME_LABELS[kind]} ({n_left.max()})"
         ax.plot(times, mean, linewidth=1.2, label=label, **style)
         ax.fill_between(
             times, mean - sem, mean + sem, color=style["color"], alpha=0.25, linewidth=0

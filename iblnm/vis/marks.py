@@ -84,15 +84,24 @@ def draw_beyond(
     limits: tuple[float, float],
     color: str,
 ) -> int:
-    """Arrow heads where intervals reach beyond the limits of the y axis; how many."""
+    """Arrows where intervals reach beyond the limits of the y axis; how many.
+
+    They are open and end at the edge, so that none is taken for the symbol of a target.
+    """
+    look = {"arrowstyle": "->", "color": color, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
     n = 0
-    # the triangles of matplotlib whose tip is the point
-    for edge, beyond, marker in ((0, low < limits[0], 7), (1, high > limits[1], 6)):
-        if beyond.any():
-            at = np.full(int(beyond.sum()), limits[edge])
-            look = {"marker": marker, "ls": "none", "ms": 5, "color": color, "clip_on": False}
-            ax.plot(positions[beyond], at, label="_beyond", zorder=4, **look)
-            n += int(beyond.sum())
+    for end, beyond, back in ((limits[0], low < limits[0], 7), (limits[1], high > limits[1], -7)):
+        for position in positions[beyond]:
+            arrow = ax.annotate(
+                "",
+                (position, end),
+                (0, back),
+                textcoords="offset points",
+                arrowprops=look,
+                annotation_clip=False,
+            )
+            arrow.set_gid("beyond")
+            n += 1
     return n
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from iblnm.config import Settings
 from iblnm.storage.atomic import write_whole
+from iblnm.vis.other_targets import other_color, other_marker
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,15 +46,15 @@ def plain_axes(ax: Axes) -> Axes:
 
 
 def target_color(target: str | None, settings: Settings) -> str:
-    """Color of a target of the settings; a neutral one for any other."""
-    return settings.target_colors.get(str(target), NEUTRAL)
+    """Color of a target of the settings; a muted one of its own for any other."""
+    return settings.target_colors.get(str(target)) or other_color(target)
 
 
 def target_style(target: str | None, settings: Settings) -> dict[str, Any]:
     """Color, marker and line style of a target, as keywords of `Axes.plot`."""
     return {
         "color": target_color(target, settings),
-        "marker": settings.figures.target_markers.get(str(target), "."),
+        "marker": settings.figures.target_markers.get(str(target)) or other_marker(target),
         "linestyle": settings.figures.target_line_styles.get(str(target), "-"),
     }
 

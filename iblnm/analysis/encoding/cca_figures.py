@@ -230,7 +230,7 @@ def cca_projections_figure(
             text = _result_text(results, (event, variant, target), len(own))
             ax.text(0.03, 0.97, text, transform=ax.transAxes, va="top", fontsize=6.5)
         at = EVENT_LABELS.get(event, event)
-        axes[i, 0].set_ylabel(f"At {at}\nBehaviour score (s.d.)", fontsize=8)
+        axes[i, 0].set_ylabel(f"At {at}\nBehavior score (s.d.)", fontsize=8)
     label_outer(figure, "Encoding score (s.d.)")
     title = f"Canonical correlation {VARIANTS[variant]}: recordings on the first pair"
     note = ""

@@ -133,7 +133,7 @@ def marginal_means_figure(
     Returns
     -------
     Figure
-        Intervals far beyond the means, as two animals give, end in an arrow head at the edge;
+        Intervals far beyond the means, as two animals give, end in an arrow at the edge;
         the title names their targets.
     """
     table = need_rows(means, ("target_NM", "event", "factor", "level", "mean"), "marginal means")
@@ -177,7 +177,7 @@ def marginal_means_figure(
     note = "means midway between the levels of the other factors; bars: 95 % intervals"
     if beyond:
         names = ", ".join(ordered_targets(beyond, settings))
-        note += f"; arrow heads: intervals that go on beyond the axis ({names})"
+        note += f"; arrows: intervals that go on beyond the axis ({names})"
     title = "Marginal means of the mixed models"
     give_title(figure, title, counts=fit_counts(table, counts), note=note)
     return figure

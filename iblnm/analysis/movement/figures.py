@@ -114,7 +114,7 @@ def movement_encoding_figure(
         ax.set_ylabel("ΔR² (%)", fontsize=8)
     animals = {"subjects": table["subject"].nunique(), **_trials(table)}
     note = "columns have scales of their own; points: held-out animals; bar: their mean"
-    if tests is not None and len(tests):
+    if tests is not None and len(tests) and "null_high" in tests:
         alpha = settings.figures.alpha
         note += f"; box: means of permuted data, median to limit of p < {alpha:g}"
         note += "; star: also after correction"
@@ -131,13 +131,13 @@ def _draw_test(
     top: float,
     settings: Settings,
 ) -> None:
-    if tests is None or not len(tests):
+    if tests is None or not len(tests) or "null_high" not in tests:
         return
     found = tests.set_index(["target_NM", "timing_col", "predictor"])
     if key not in found.index:
         return
     row = found.loc[key]
-    ends = 100 * np.array([row.get("null_median"), row.get("null_high")], dtype=float)
+    ends = 100 * np.array([row["null_median"], row["null_high"]], dtype=float)
     box = {"color": NEUTRAL, "alpha": 0.5, "linewidth": 0, "zorder": 0}
     ax.fill_between([position - 0.38, position + 0.38], *ends, label="_permuted", **box)
     if pd.notna(row["p_corrected"]) and row["p_corrected"] < settings.figures.alpha:

@@ -22,7 +22,7 @@ from iblnm.vis.panels import (
     wrapped_grid,
     zero_line,
 )
-from iblnm.vis.style import ordered_targets, target_color
+from iblnm.vis.style import ordered_targets, target_color, target_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -262,7 +262,8 @@ def _draw_violin(
         at = 10**at if logarithmic else at
         ax.fill_betweenx(at, position - width, position + width, color=color, alpha=0.3, lw=0)
     x = position + rng.uniform(-0.12, 0.12, len(values))
-    marker = settings.figures.target_markers.get(str(target), ".")
+    marker = target_style(target, settings)["marker"]
     ax.plot(x, values, marker, color=color, markersize=2.5, label=target)
-    median = float(np.median(values))
-    ax.plot([position - 0.25, position + 0.25], [median] * 2, color="k", linewidth=1.2)
+    if len(values) > 1:
+        median = float(np.median(values))
+        ax.plot([position - 0.25, position + 0.25], [median] * 2, color="k", linewidth=1.2)

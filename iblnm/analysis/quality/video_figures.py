@@ -27,6 +27,7 @@ VERDICT_COLORS = {
 _PREFIX = "qc_"
 _RATE_BINS = 20
 _MAX_BARS = 5
+_ROOM = 2.0
 
 
 def verdict_counts(video: pd.DataFrame) -> pd.DataFrame:
@@ -83,9 +84,8 @@ def video_figure(
     n = {"sessions": len(video), "subjects": video["subject"].nunique()}
     limit = settings.thresholds.max_video_length_difference_s
     note = f"{len(rate)} videos with readable frame times; dashed: limit ±{limit:g} s"
-    give_title(
-        figure, "Quality of the left camera's videos", counts={**(counts or {}), **n}, note=note
-    )
+    others = {unit: number for unit, number in (counts or {}).items() if unit != "trials"}
+    give_title(figure, "Quality of the left camera's videos", counts={**others, **n}, note=note)
     return figure
 
 
@@ -145,6 +145,11 @@ def _draw_lengths(ax: Axes, video: pd.DataFrame, settings: Settings) -> None:
     for at in (-limit, limit):
         zero_line(ax, at=at)
     ax.set_yscale("symlog", linthresh=limit)
+    # margins of a linear axis would leave the largest on its edge
+    low, high = (
+        float(reach([0.0, *video["length_discrepancy"].dropna()])) for reach in (np.min, np.max)
+    )
+    ax.set_ylim(_ROOM * min(low, -limit), _ROOM * max(high, limit))
     ax.set_xticks(range(len(shown)), shown, rotation=40, ha="right")
     ax.set_xlim(-0.6, len(shown) - 0.4)
     ax.set_ylabel("Session − video (s)", fontsize=8)

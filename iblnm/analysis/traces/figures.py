@@ -15,6 +15,7 @@ from iblnm.vis.panels import (
     OUTCOME_LABELS,
     RESPONSE_LABEL,
     SMALL,
+    NoDataError,
     give_title,
     label_outer,
     mean_and_sem,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CONDITION = ["event", "contrast", "feedbackType"]
+_OF_ANIMAL = ["target_NM", *_CONDITION, "subject"]
+_MIN_SHARE_OF_TRIALS = 0.25
+_MIN_SHARE_OF_ANIMALS = 0.5
 _SHADES = (0.8, 0.0)
 _MIXED_WITH = 0.25
 _WIDTHS = (0.8, 1.8)
@@ -48,14 +52,38 @@ def animal_traces(traces: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         ``target_NM``, ``event``, ``contrast`` (%), ``feedbackType``, ``time`` (s),
-        ``subject``, ``response`` (z); times at which an animal has no value are left out.
+        ``subject``, ``response`` (z), ``n_trials`` with a value at that time; times at which
+        an animal has no value are left out.
     """
     known = traces[traces["response"].notna() & (traces["n_trials"] > 0)]
     keys = ["target_NM", *_CONDITION, "time", "subject"]
     weight = known["n_trials"].astype(float)
     sums = known.assign(_sum=weight * known["response"].astype(float), _weight=weight)
     sums = sums.groupby(keys, observed=True)[["_sum", "_weight"]].sum()
-    return (sums["_sum"] / sums["_weight"]).rename("response").reset_index()
+    means = (sums["_sum"] / sums["_weight"]).rename("response").to_frame()
+    return means.assign(n_trials=sums["_weight"].astype(int)).reset_index()
+
+
+def well_covered(animals: pd.DataFrame, min_trials: int, min_animals: int = 1) -> pd.DataFrame:
+    """Traces cut where few trials are left: masking takes them away as the next events come.
+
+    Parameters
+    ----------
+    animals : DataFrame
+        See `animal_traces`.
+    min_trials : int
+        Of an animal and condition at a time; and a quarter of those that it has at most.
+    min_animals : int
+        Of a condition at a time; and half of those that it has at most, so that a line does
+        not jump where the animals change.
+    """
+    condition = ["target_NM", *_CONDITION]
+    n = animals["n_trials"]
+    most = animals.groupby([*condition, "subject"], observed=True)["n_trials"].transform("max")
+    kept = animals[(n >= min_trials) & (n >= _MIN_SHARE_OF_TRIALS * most)]
+    here = kept.groupby([*condition, "time"], observed=True)["subject"].transform("nunique")
+    all_of_it = kept.groupby(condition, observed=True)["subject"].transform("nunique")
+    return kept[(here >= min_animals) & (here >= _MIN_SHARE_OF_ANIMALS * all_of_it)]
 
 
 @or_no_data("Mean responses by contrast and outcome")
@@ -64,6 +92,7 @@ def mean_traces_figure(
     *,
     event: str = "feedback_times",
     min_animals: int = 1,
+    min_trials: int | None = None,
     counts: Mapping[str, int] | None = None,
     settings: Settings,
 ) -> Figure:
@@ -75,7 +104,10 @@ def mean_traces_figure(
         Schema `iblnm.analysis.traces.tables.MEAN_TRACES`.
     event : str
     min_animals : int
-        Times at which fewer animals have a value are not drawn.
+        Times at which fewer animals have a value are not drawn, see `well_covered`.
+    min_trials : int, optional
+        Times at which an animal has fewer trials with a value are not drawn; by default those
+        of a cell in the settings.
     counts : mapping, optional
         Numbers for the title that the table does not tell.
     settings : Settings
@@ -84,13 +116,18 @@ def mean_traces_figure(
     -------
     Figure
         Lines: mean over animals (see `animal_traces`); bands: its standard error, where
-        there are two animals or more. The band is named ``band {target} {outcome}
-        {contrast}``.
+        there are two animals or more. The band is named ``_band {contrast}``. In each panel
+        stand its animals, and the trials of its lines: least and most.
     """
     title = f"Responses at {EVENT_LABELS.get(event, event)} by contrast and outcome"
     traces = need_rows(traces, ("target_NM", "response"), "mean traces")
     traces = need_rows(traces[traces["event"] == event], (), f"mean traces at {event}")
-    animals = animal_traces(traces)
+    min_trials = settings.cohort.min_trials_per_cell if min_trials is None else min_trials
+    animals = well_covered(animal_traces(traces), min_trials, min_animals)
+    too_few = f"no animal has {min_trials} trials of a contrast and outcome"
+    if not len(animals):
+        raise NoDataError(too_few)
+    traces = traces.merge(animals[[*_OF_ANIMAL]].drop_duplicates(), on=_OF_ANIMAL)
     targets = ordered_targets(animals["target_NM"], settings)
     outcomes = sorted(animals["feedbackType"].unique(), reverse=True)
     contrasts = sorted(animals["contrast"].unique())
@@ -101,35 +138,50 @@ def mean_traces_figure(
             ax = axes[i, j]
             zero_line(ax)
             zero_line(ax, axis="x")
-            if (target, outcome) not in groups:
-                continue
-            group = groups[target, outcome]
-            _draw_traces(ax, group, contrasts, target_color(target, settings), min_animals)
             if i == 0:
-                n = animals.loc[animals["target_NM"] == target, "subject"].nunique()
-                panel_title(ax, f"{target} ({n})", target_color(target, settings))
+                panel_title(ax, target, target_color(target, settings))
+            group = groups.get((target, outcome))
+            if group is None:
+                _write_numbers(ax, f"< {min_trials} trials")
+                continue
+            _draw_traces(ax, group, contrasts, target_color(target, settings))
+            _write_numbers(ax, _numbers_of(group))
         label = OUTCOME_LABELS.get(int(outcome), f"{outcome:g}").capitalize()
         axes[i, 0].set_ylabel(f"{label}\n{RESPONSE_LABEL}", fontsize=8)
     _contrast_legend(figure, contrasts)
     label_outer(figure, f"Time from {EVENT_LABELS.get(event, event)} (s)")
-    note = "line: mean of animals (number in brackets); band: SEM over animals"
+    note = (
+        "lines: means of animals, cut where few trials are left before the next event (of an "
+        f"animal {min_trials}, a quarter of its own; half of the animals); band: SEM over "
+        "animals; in the panels: animals, trials of each line"
+    )
     give_title(figure, title, traces, {**(counts or {}), "trials": _n_trials(traces)}, note)
     return figure
 
 
-def _draw_traces(
-    ax: Axes, group: pd.DataFrame, contrasts: Sequence[float], color: str, min_animals: int
-) -> None:
+def _draw_traces(ax: Axes, group: pd.DataFrame, contrasts: Sequence[float], color: str) -> None:
     for contrast, own in group.groupby("contrast", observed=True):
         wide = own.pivot_table(index="subject", columns="time", values="response", observed=True)
-        enough = wide.notna().sum().to_numpy() >= min_animals
         mean, sem = mean_and_sem(wide)
-        mean, sem = np.where(enough, mean, np.nan), np.where(enough, sem, np.nan)
         shade, width = _shade(color, contrasts, contrast)
         times = wide.columns.to_numpy(dtype=float)
         ax.plot(times, mean, color=shade, linewidth=width, label=f"{contrast:g} %")
         band = ax.fill_between(times, mean - sem, mean + sem, color=shade, alpha=0.25, linewidth=0)
         band.set_label(f"_band {contrast:g}")
+
+
+def _numbers_of(group: pd.DataFrame) -> str:
+    """Animals of a panel, and trials of its lines."""
+    per_animal = group.groupby(["contrast", "subject"], observed=True)["n_trials"].max()
+    per_line = per_animal.groupby("contrast", observed=True).sum()
+    low, high = int(per_line.min()), int(per_line.max())
+    n_animals = group["subject"].nunique()
+    trials = f"{low:,} to {high:,}" if low != high else f"{low:,}"
+    return f"{n_animals} {'mouse' if n_animals == 1 else 'mice'}\n{trials} trials"
+
+
+def _write_numbers(ax: Axes, text: str) -> None:
+    ax.text(0.03, 0.97, text, transform=ax.transAxes, va="top", fontsize=6)
 
 
 def _shade(color: str, contrasts: Sequence[float], contrast: float) -> tuple[tuple, float]:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from iblnm.analysis.responses.tables import RESPONSE_MAGNITUDES
 from iblnm.config import Settings
 from iblnm.data import PhotometrySession
 from iblnm.vis.example_choice import choose_example, stored_session_figure
@@ -128,9 +129,79 @@ def test_a_stored_session_is_drawn_masked_and_with_its_baseline_subtracted(tmp_p
     assert abs(heat[:, 27:30].mean()) < 1e-9
 
 
+def test_the_note_says_masked_only_where_something_is(session):
+    bands, responses, trials = session
+    figure = example_session_figure(bands, responses, trials, recording="VTA")
+    assert "gray: masked from the next event on; lines end" in figure.get_suptitle()
+    whole = {"VTA": responses["VTA"].fillna(0.0)}
+    title = example_session_figure(bands, whole, trials, recording="VTA").get_suptitle()
+    assert "gray" not in title
+    assert "masked" not in title
+    no_event = {"VTA": whole["VTA"].where(whole["VTA"]["trial"] != 3)}
+    title = example_session_figure(bands, no_event, trials, recording="VTA").get_suptitle()
+    assert "gray: no such event or no signal" in title
+    assert "masked" not in title
+
+
+def test_means_end_where_few_trials_are_left(session):
+    bands, responses, trials = session
+    values = responses["VTA"].copy()
+    values[0, 4:, 50:] = np.nan
+    figure = example_session_figure(bands, {"VTA": values}, trials, recording="VTA")
+    means = [ax for ax in figure.axes if ax.get_xlabel() == "Time from event (s)"]
+    for ax, n_drawn in ((means[0], 50), (means[1], 60)):
+        lines = [
+            line for line in ax.lines if line.get_label().startswith(("correct", "incorrect"))
+        ]
+        assert [np.isfinite(line.get_ydata()).sum() for line in lines] == [n_drawn] * 2
+
+
+def stored(root, session, eid=EID, **settings):
+    """A session under a root; no analysis knows it."""
+    bands, _, trials = session
+    settings = Settings(root=root, **settings)
+    row = {"eid": eid, "subject": f"m{eid[0]}", "start_time": "2024-05-06T10:00:00"}
+    row |= {"brain_region": ["VTA"], "hemisphere": ["l"], "target_NM": ["VTA-DA"]}
+    ps = PhotometrySession(row, settings=settings)
+    ps.photometry["GCaMP_preprocessed"] = bands["GCaMP_preprocessed"]
+    ps.trials = trials
+    ps.extract_responses(events=EVENTS)
+    ps.save_h5()
+    return settings
+
+
+def test_a_session_that_no_analysis_takes_is_an_example_too(tmp_path, session):
+    empty = RESPONSE_MAGNITUDES.empty()
+    missing = stored_session_figure(empty, settings=Settings(root=tmp_path))
+    reason = missing.texts[-1].get_text()
+    assert "none of 0 stored sessions has responses" in reason
+    assert "needs trials and a preprocessed signal" in reason
+    settings = stored(tmp_path, session)
+    assert (
+        "Session m0 2024-05-06" in stored_session_figure(empty, settings=settings).get_suptitle()
+    )
+
+
+def test_the_setting_chooses_the_session(tmp_path, session, monkeypatch):
+    other = EID.replace("0", "1", 1)
+    stored(tmp_path, session)
+    settings = stored(tmp_path, session, eid=other)
+    table = pd.DataFrame(
+        {"eid": [EID], "fiber_idx": 0, "target_NM": "VTA-DA", "trial": 0, "response_early": 1.0}
+    )
+    assert "Session m0" in stored_session_figure(table, settings=settings).get_suptitle()
+    monkeypatch.setenv("IBLNM_FIGURES__EXAMPLE_EID", other)
+    chosen = Settings(root=tmp_path)
+    assert "Session m1" in stored_session_figure(table, settings=chosen).get_suptitle()
+    monkeypatch.setenv("IBLNM_FIGURES__EXAMPLE_EID", "nonsense")
+    said = stored_session_figure(table, settings=Settings(root=tmp_path)).texts[-1].get_text()
+    assert "session nonsense is not stored" in said
+    assert "IBLNM_FIGURES__EXAMPLE_EID chooses one" in said
+
+
 def test_a_session_without_a_file_is_named(tmp_path):
     table = pd.DataFrame(
         {"eid": [EID], "fiber_idx": 0, "target_NM": "VTA-DA", "trial": 0, "response_early": 1.0}
     )
     figure = stored_session_figure(table, settings=Settings(root=tmp_path))
-    assert f"session {EID} has no file" in figure.texts[-1].get_text().replace("\n", " ")
+    assert f"session {EID} is not stored in sessions/" in figure.texts[-1].get_text()

@@ -69,6 +69,13 @@ def test_coefficients_and_intervals_are_those_of_the_table(coefficients):
     assert figure.get_supxlabel().startswith("Coefficient (z")
 
 
+def test_a_symbol_without_a_p_is_open_where_the_others_have_one(coefficients):
+    coefficients["p_corrected"] = np.nan
+    figure = lmm_coefficients_figure(coefficients, settings=SETTINGS)
+    labels = {container.get_label() for ax in figure.axes for container in ax.containers}
+    assert labels == {f"{target} unsure" for target in TARGETS}
+
+
 def test_fits_that_did_not_converge_are_named_and_not_drawn(coefficients):
     failed = (coefficients["target_NM"] == "LC-NE") & (coefficients["event"] == "feedback_times")
     coefficients.loc[failed, "converged"] = False
@@ -135,7 +142,7 @@ def test_marginal_means_are_at_their_levels_in_order():
     assert reward.texts[0].get_text() == "not in the model"
 
 
-def test_wide_intervals_of_marginal_means_end_in_an_arrow_head_and_are_named():
+def test_wide_intervals_of_marginal_means_end_in_an_arrow_and_are_named():
     rows = [
         {"target_NM": target, "event": "feedback_times", "factor": "side", "level": level}
         | {"coded": coded, "mean": mean, "ci_low": mean - half, "ci_high": mean + up}
@@ -148,13 +155,18 @@ def test_wide_intervals_of_marginal_means_end_in_an_arrow_head_and_are_named():
     # means from 0 to 2: intervals may reach a quarter of that beyond, and there is a margin
     assert high == pytest.approx(2.5 + 0.04 * 2.7)
     assert low == pytest.approx(-0.2 - 0.04 * 2.7)
-    heads = [line for line in ax.lines if line.get_label() == "_beyond"]
-    assert [line.get_ydata().tolist() for line in heads] == [[high, high]]
-    np.testing.assert_array_equal(heads[0].get_xdata(), bars(ax, "LC-NE sure")[0][0])
+    arrows = [text for text in ax.texts if text.get_gid() == "beyond"]
+    assert [arrow.xy[1] for arrow in arrows] == [high, high]
+    np.testing.assert_array_equal([arrow.xy[0] for arrow in arrows], bars(ax, "LC-NE sure")[0][0])
+    # open arrows, no symbols: those stand for targets
+    assert {arrow.arrow_patch.get_arrowstyle().__class__.__name__ for arrow in arrows} == {
+        "CurveB"
+    }
+    assert not [line for line in ax.lines if line.get_label() == "_beyond"]
     title = figure.get_suptitle().replace("\n", " ")
-    assert "arrow heads: intervals that go on beyond the axis (LC-NE)" in title
+    assert "arrows: intervals that go on beyond the axis (LC-NE)" in title
     narrow = marginal_means_figure(pd.DataFrame(rows[:2]), settings=SETTINGS)
-    assert "arrow heads" not in narrow.get_suptitle()
+    assert "arrows" not in narrow.get_suptitle()
 
 
 def test_levels_that_an_event_has_not_are_not_in_the_model():

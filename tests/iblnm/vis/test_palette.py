@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from iblnm.config import Settings
-from iblnm.vis.style import target_style
+from iblnm.vis.style import target_color, target_style
 
 # Machado, Oliveira, Fernandes 2009 (doi:10.1109/TVCG.2009.113), table of severity 1.0,
 # on linear RGB
@@ -87,3 +87,17 @@ def test_markers_are_all_different_and_families_differ_in_line_style():
         families.setdefault(target.split("-")[1], []).append(style["linestyle"])
     for nm, lines in families.items():
         assert len(set(lines)) == len(lines), nm
+
+
+@pytest.mark.parametrize(
+    "others", [("DLS-DA", "DMS-DA", "NAcc-DA"), ("DLS", "DMS", "NAcc"), ("DR-DA", "VTA-5HT", None)]
+)
+def test_targets_that_the_settings_do_not_know_differ_and_are_no_known_one(others):
+    settings = Settings()
+    colors = [target_color(name, settings) for name in others]
+    for one, other in combinations(colors, 2):
+        assert _distance(one, other, "normal") > 8 * JUST_NOTICEABLE
+    assert not set(colors) & set(settings.target_colors.values())
+    known = {target_style(name, settings)["marker"] for name in settings.valid_targets}
+    assert known.isdisjoint(target_style(name, settings)["marker"] for name in others)
+    assert target_color("unknown", settings) == target_color(None, settings)

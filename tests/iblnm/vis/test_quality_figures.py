@@ -214,7 +214,7 @@ def test_verdicts_are_counted_and_what_is_not_set_is_shown(video, reason):
     assert table.loc["timestamps"].tolist() == [2, 1, 0, 1, 2]
     assert table.loc["focus", "PASS"] == 6
     figure = video_figure(video, counts={"trials": 600}, settings=SETTINGS)
-    assert "n = 3 mice, 6 sessions, 600 trials" in figure.get_suptitle()
+    assert "n = 3 mice, 6 sessions\n" in figure.get_suptitle()
     bars = {c.get_label(): [bar.get_width() for bar in c] for c in figure.axes[0].containers}
     row = [text.get_text() for text in figure.axes[0].get_yticklabels()].index("timestamps")
     assert [widths[row] for widths in bars.values()] == [2, 1, 0, 1, 2]
@@ -223,6 +223,17 @@ def test_verdicts_are_counted_and_what_is_not_set_is_shown(video, reason):
     assert lengths["ephys"] == [-130.0, 1.0]
     assert "is empty" in reason(video_figure(video.head(0), settings=SETTINGS))
     assert video_figure(video.iloc[4:5], settings=SETTINGS).axes
+
+
+@pytest.mark.parametrize("longest", [-1500.0, 700.0, 4000.0])
+def test_the_largest_difference_of_length_is_within_the_axis(video, longest):
+    video["length_discrepancy"] = [longest, *[0.5] * (len(video) - 1)]
+    ax = video_figure(video, settings=SETTINGS).axes[1]
+    low, high = ax.get_ylim()
+    shown = np.concatenate([line.get_ydata() for line in ax.lines if len(line.get_ydata())])
+    assert low < 1.5 * min(-120.0, longest)
+    assert high > 1.5 * max(120.0, longest)
+    assert longest in shown
 
 
 def test_few_frame_rates_are_bars_with_their_number_and_many_a_histogram(video):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iblnm.analysis.traces.figures import animal_traces, mean_traces_figure
+from iblnm.analysis.traces.figures import animal_traces, mean_traces_figure, well_covered
 from iblnm.analysis.vectors.compute import vector_counts
 from iblnm.analysis.vectors.figures import parse_features, response_vectors_figure
 from iblnm.config import Settings
@@ -25,7 +25,7 @@ def test_an_animals_trace_is_the_mean_of_its_recordings_by_trials(mean_traces):
 def test_lines_and_bands_are_mean_and_sem_of_animals(mean_traces, settings):
     figure = mean_traces_figure(mean_traces, event="feedback_times", settings=settings)
     titles = [ax.get_title(loc="left") for ax in figure.axes]
-    assert titles == ["VTA-DA (3)", "LC-NE (3)", "", ""]
+    assert titles == ["VTA-DA", "LC-NE", "", ""]
     animals = animal_traces(mean_traces)
     own = animals[(animals["event"] == "feedback_times") & (animals["target_NM"] == "LC-NE")]
     own = own[(own["contrast"] == 25) & (own["feedbackType"] == -1)]
@@ -40,6 +40,66 @@ def test_lines_and_bands_are_mean_and_sem_of_animals(mean_traces, settings):
     assert "n = 6 mice, 12 sessions, 12 recordings, 2,400 trials" in figure.get_suptitle()
     assert figure.axes[0].get_ylabel() == "Correct\nResponse (z)"
     assert figure.get_supxlabel() == "Time from feedback (s)"
+
+
+def few_left(n_at_end, subjects=("a", "b")):
+    """Traces of which the last two samples have few trials, and a spike."""
+    rows = [
+        {
+            "eid": f"{subject}0",
+            "subject": subject,
+            "target_NM": "VTA-DA",
+            "brain_region": "VTA",
+            "fiber_idx": 0,
+            "event": "stimOn_times",
+            "contrast": 100.0,
+            "feedbackType": 1.0,
+            "time": time,
+            "response": 9.0 if time > 0.25 else 1.0,
+            "n_trials": n_at_end.get(subject, 40) if time > 0.25 else 40,
+        }
+        for subject in subjects
+        for time in (-0.1, 0.0, 0.1, 0.2, 0.3, 0.4)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("n_at_end", "n_times"),
+    [
+        ({"a": 40, "b": 40}, 6),
+        ({"a": 4, "b": 4}, 4),
+        ({"a": 9, "b": 9}, 4),
+        ({"a": 10, "b": 9}, 6),
+    ],
+)
+def test_lines_end_where_few_trials_are_left(n_at_end, n_times):
+    figure = mean_traces_figure(few_left(n_at_end), event="stimOn_times", settings=SETTINGS)
+    (ax,) = figure.axes
+    line = next(line for line in ax.lines if line.get_label() == "100 %")
+    assert len(line.get_xdata()) == n_times
+    assert ax.texts[0].get_text() == "2 mice\n80 trials"
+    assert "n = 2 mice, 2 sessions, 2 recordings, 80 trials" in figure.get_suptitle()
+
+
+def test_a_line_ends_where_most_animals_are_gone():
+    animals = animal_traces(few_left({"a": 40, "b": 1, "c": 1}, subjects="abc"))
+    kept = well_covered(animals, 5)
+    assert kept["time"].max() == pytest.approx(0.2)
+    assert well_covered(animals, 1000).empty
+    figure = mean_traces_figure(
+        few_left({}), event="stimOn_times", min_trials=41, settings=SETTINGS
+    )
+    reason = "no animal has 41 trials of a contrast and outcome"
+    assert reason in figure.texts[-1].get_text()
+
+
+def test_animals_that_are_not_drawn_are_not_counted():
+    table = few_left({})
+    table.loc[table["subject"] == "b", "n_trials"] = 3
+    figure = mean_traces_figure(table, event="stimOn_times", settings=SETTINGS)
+    assert "n = 1 mouse, 1 session, 1 recording, 40 trials" in figure.get_suptitle()
+    assert figure.axes[0].texts[0].get_text() == "1 mouse\n40 trials"
 
 
 def test_contrasts_differ_in_lightness_and_width(mean_traces):
