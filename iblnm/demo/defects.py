@@ -2,75 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from iblnm.demo import faults
+from iblnm.demo import faults, signal_faults
 from iblnm.demo.behavior import Psychometric
-
-if TYPE_CHECKING:
-    from iblnm.demo.cohort import SessionPlan
-    from iblnm.demo.draft import Draft
-
-
-@dataclass(frozen=True)
-class Defect:
-    """One kind of fault.
-
-    Parameters
-    ----------
-    name : str
-    checks : tuple of str
-        Checks that fail because of it, consequences included.
-    note : str
-        What was done, and why each check fails.
-    apply : callable, optional
-        Changes the draft of the session.
-    assets : tuple of str
-        Assets that cannot be computed.
-    open_checks : tuple of str
-        Checks whose outcome the data do not decide.
-    options : dict
-        Options of the simulation.
-    plan : dict
-        Fields of the session's plan.
-    subject : dict, optional
-        The fault is the mouse's: it gets one of its own.
-    session_types : tuple of str
-        Types that suit it.
-    n_fibers : int, optional
-    is_same_day : bool
-        Adds a second session on the day of a session without fault.
-    """
-
-    name: str
-    checks: tuple[str, ...]
-    note: str
-    apply: Callable[[Draft], None] | None = None
-    assets: tuple[str, ...] = ()
-    open_checks: tuple[str, ...] = ()
-    options: dict[str, Any] = field(default_factory=dict)
-    plan: dict[str, Any] = field(default_factory=dict)
-    subject: dict[str, Any] | None = None
-    session_types: tuple[str, ...] = ("training", "biased", "ephys")
-    n_fibers: int | None = None
-    has_two_sides: bool | None = None
-    needs_full_contrasts: bool = False
-    is_same_day: bool = False
-
-    def fits(self, plan: SessionPlan) -> bool:
-        """Whether the fault can be planted in a session."""
-        fibers = plan.subject.fibers
-        two_sides = len({target for target, _ in fibers}) < len(fibers)
-        return (
-            plan.session_type in self.session_types
-            and self.n_fibers in (None, len(fibers))
-            and self.has_two_sides in (None, two_sides)
-            and not (self.needs_full_contrasts and plan.is_early)
-            and not (self.is_same_day and (plan.is_early or not plan.has_isosbestic))
-        )
-
+from iblnm.demo.defect import Defect
 
 _BLOCKED = ("biased", "ephys")
 
@@ -422,6 +356,64 @@ DEFECTS: tuple[Defect, ...] = (
             "fibers": (("LC-NE", "r"),),
             "in_table": False,
         },
+    ),
+    Defect(
+        "unusable_trials",
+        ("unusable_trials",),
+        "Neither choice nor outcome of a fifth of the trials was written.",
+        faults.lose_choices,
+        needs_full_contrasts=True,
+    ),
+    Defect(
+        "ambiguous_task",
+        ("ambiguous_task",),
+        "A second trials table, of a task of the same length, stands in another collection.",
+        faults.second_task,
+        needs_full_contrasts=True,
+    ),
+    Defect(
+        "missing_signal_column",
+        ("missing_signal_column",),
+        "The description names two fibers; the signal has the column of the first alone.",
+        signal_faults.lose_column,
+        n_fibers=2,
+        has_two_sides=False,
+    ),
+    Defect(
+        "clock_out_of_order",
+        ("clock_out_of_order",),
+        "The clock of the signal went back by a tenth of a second for a frame at four places.",
+        signal_faults.set_back_clock,
+    ),
+    Defect(
+        "repeated_frames",
+        ("repeated_frames",),
+        "Three frames of the signal follow one of the same band at once.",
+        signal_faults.repeat_frames,
+    ),
+    Defect(
+        "incomplete_signal",
+        ("incomplete_signal",),
+        "A seventh of the signal is marked invalid.",
+        signal_faults.mark_invalid,
+    ),
+    Defect(
+        "still_signal",
+        ("still_signal",),
+        "The detector stood still for twelve seconds.",
+        signal_faults.stand_still,
+    ),
+    Defect(
+        "saturated_signal",
+        ("saturated_signal",),
+        "The signal stood at the top of the detector's range for two seconds.",
+        signal_faults.saturate,
+    ),
+    Defect(
+        "late_samples",
+        ("late_samples",),
+        "The camera paused for five seconds; the raw frames after it came late.",
+        signal_faults.pause_camera,
     ),
 )
 

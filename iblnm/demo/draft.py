@@ -82,6 +82,8 @@ class Draft:
         self.insertions, self.trajectories = self._implants()
         self.omitted: tuple[str, ...] = ()
         self.truncated: str | None = None
+        # a collection with the trials of another task
+        self.other_task: str | None = None
         if plan.defect is not None and plan.defect.apply is not None:
             plan.defect.apply(self)
 

@@ -90,6 +90,16 @@ def break_blocks_no_plan(draft: Draft) -> None:
     draft.session_json = None
 
 
+def lose_choices(draft: Draft) -> None:
+    lost = np.arange(len(draft.trials)) % 5 == 2
+    draft.trials.loc[lost, ["choice", "feedbackType"]] = np.nan
+    draft.truth["unusable_trial_share"] = float(lost.mean())
+
+
+def second_task(draft: Draft) -> None:
+    draft.other_task = "" if draft.plan.task_collection else "task_00"
+
+
 def early_movements(draft: Draft) -> None:
     index = draft.trials.index[draft.trials["choice"] != 0]
     index = draft.rng.choice(index, size=int(0.12 * len(draft.trials)), replace=False)

@@ -70,7 +70,8 @@ def _writers(draft: Draft) -> dict[str, Any]:
     alf = f"alf/{plan.task_collection}".rstrip("/")
     raw_folder = _raw_task(draft)
     valid = "include" if _is_include(draft) else "valid"
-    return {
+    other_task = {} if draft.other_task is None else _other_task(draft)
+    return other_task | {
         "_ibl_experiment.description.yaml": _text(_description(draft, raw_folder)),
         f"{alf}/_ibl_trials.table.pqt": lambda path: draft.trials.to_parquet(path),
         f"{alf}/_ibl_wheel.timestamps.npy": _array(draft.wheel_times),
@@ -122,6 +123,13 @@ def _with_raw_files(draft: Draft, writers: dict[str, Any]) -> dict[str, Any]:
 
 def _raw_task(draft: Draft) -> str:
     return "raw_task_data_00" if draft.plan.task_collection else "raw_behavior_data"
+
+
+def _other_task(draft: Draft) -> dict[str, Any]:
+    """Trials of a second task, nine tenths of the first."""
+    alf = f"alf/{draft.other_task}".rstrip("/")
+    trials = draft.trials.iloc[: len(draft.trials) * 9 // 10]
+    return {f"{alf}/_ibl_trials.table.pqt": lambda path: trials.to_parquet(path)}
 
 
 def write_frames(table: pd.DataFrame, path: Path) -> None:

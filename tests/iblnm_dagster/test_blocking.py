@@ -11,6 +11,7 @@ import pytest
 from dagster import AssetKey
 
 from iblnm.archive import connect
+from iblnm.demo import DEFECTS
 from iblnm.pipeline.graph import all_stages, stage_names
 from iblnm.pipeline.groups import running_rules
 from iblnm.pipeline.outcomes import open_outcomes
@@ -23,12 +24,8 @@ from iblnm_dagster.selection import failed_sessions, missing_sessions
 
 pytestmark = pytest.mark.slow
 
-# unusable_trials has no session of its own in the simulated archive
-BLOCKING = sorted(
-    rule.name
-    for rule in running_rules()
-    if rule.severity == "BLOCK" and rule.name != "unusable_trials"
-)
+BLOCKING = sorted(rule.name for rule in running_rules() if rule.severity == "BLOCK")
+PLANTED = sorted({check for defect in DEFECTS for check in defect.checks if check in BLOCKING})
 EVERYTHING = {"trials", "performance", "responses", "wheel_velocity"}
 NOT_MADE_WITHOUT = {  # neither raw nor extracted
     "photometry": {"photometry", "photometry_qc", "preprocessed", "responses"},
@@ -65,7 +62,7 @@ def stored(settings, eid: str) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BLOCKING)
+@pytest.mark.parametrize("name", PLANTED)
 def test_a_blocking_rule_stops_what_it_says_and_nothing_else(faulty, name):
     planted = [
         session

@@ -26,7 +26,6 @@ from iblnm.validation import (
     evaluate,
     exception_logger,
     make_log_entry,
-    rules_for,
     validate_brain_region,
     validate_datasets,
     validate_hemisphere,
@@ -35,50 +34,6 @@ from iblnm.validation import (
 )
 
 SETTINGS = Settings(_env_file=None)
-
-# check, asset and severity of every rule, as the design lists them
-TABLE = {
-    "session": {
-        "WARN": "invalid_subject invalid_strain invalid_line invalid_neuromodulator "
-        "missing_brain_region invalid_brain_region missing_hemisphere missing_hemi_suffix "
-        "hemisphere_mismatch missing_insertion invalid_session_type invalid_target_nm "
-        "invalid_session_length ambiguous_task data_not_listed missing_extracted_data",
-        "ERROR": "parallel_lists missing_raw_data",
-    },
-    "sessions": {"WARN": "true_duplicate_session"},
-    "trials": {
-        "BLOCK": "insufficient_trials unusable_trials choice_sign",
-        "WARN": "incomplete_event_times block_structure_bug missing_block_info "
-        "negative_reaction_time",
-    },
-    "photometry": {
-        "BLOCK": "ambiguous_region_mapping trials_not_in_photometry_time",
-        "ERROR": "clock_out_of_order repeated_frames",
-        "WARN": "missing_signal_column missing_isosbestic incomplete_signal still_signal "
-        "saturated_signal",
-    },
-    "photometry_qc": {
-        "BLOCK": "band_inversion early_samples",
-        "WARN": "few_unique_samples late_samples",
-    },
-    "preprocessed": {"WARN": "isosbestic_fit"},
-    "performance": {"WARN": "psychometric_at_bound"},
-    "video_qc": {
-        "WARN": "missing_video_timestamps video_length_error video_timestamps_qc_error "
-        "video_dropped_frames_qc_error video_pin_state_qc_error"
-    },
-}
-
-
-def test_the_registry_is_the_table_of_the_design():
-    expected = {
-        name: (asset, severity)
-        for asset, groups in TABLE.items()
-        for severity, names in groups.items()
-        for name in names.split()
-    }
-    assert {r.name: (r.asset, r.severity) for r in running_rules()} == expected
-    assert {r.name for asset in TABLE for r in rules_for(asset)} == set(expected)
 
 
 @pytest.mark.parametrize("rule", running_rules(), ids=lambda rule: rule.name)
