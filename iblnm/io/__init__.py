@@ -12,7 +12,6 @@ from typing import Any
 from iblnm import archive
 
 _NAMES = {
-    "fiber_tip": "fibers",
     "read_fibers": "fibers",
     "load_photometry": "photometry",
     "photometry_reference": "photometry",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -139,8 +138,3 @@ def read_mask(path: Path, n_spikes: int, *, eid: str | None = None, probe: str =
             path=path,
         )
     return np.asarray(mask) != 0
-
-
-def bombcell_summary(tables: Mapping[str, pd.DataFrame]) -> dict[str, float | None]:
-    """Share of good units by probe."""
-    return {probe: good_share(table) for probe, table in tables.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from iblnm.errors import DataError, IblnmError, MalformedFileError
+from iblnm.errors import DataError, MalformedFileError
 
 
 class PassiveTableError(MalformedFileError):
@@ -45,7 +45,3 @@ class BombcellError(SpikeSortingError):
 
 class UnknownUnitError(DataError):
     """No stored unit has this uuid."""
-
-
-class ListingError(IblnmError):
-    """The data server did not give a listing: refused, unreachable, or no listing."""

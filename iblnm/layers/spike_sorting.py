@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from iblnm.errors import DataError
 from iblnm.layers.errors import SpikeSortingError
 from iblnm.layers.mapped import release
 from iblnm.layers.probes import SPIKE_CLUSTERS, SPIKE_TIMES, UUIDS, Sorting, choose_sorting
@@ -201,11 +199,3 @@ def read_spikes(probe: SortedProbe) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     if faults.messages:
         raise probe.fault("; ".join(faults.messages), probe.path(SPIKE_TIMES))
     return times, clusters, uuids
-
-
-def read_or_none(reader: Callable[[], Any]) -> tuple[Any, str]:
-    """What a reader gives, or None with the reason."""
-    try:
-        return reader(), ""
-    except DataError as error:
-        return None, str(error)

@@ -26,7 +26,7 @@ from iblnm.errors import (
     UnknownSessionError,
     UnreadableFileError,
 )
-from iblnm.io import fiber_tip, read_fibers
+from iblnm.io import read_fibers
 from iblnm.io.fibers import fibers_path, side_of, subject_fibers
 
 TRIALS = "alf/task_00/_ibl_trials.table.pqt"
@@ -407,10 +407,3 @@ def test_bad_fiber_tables(tmp_path, fiber_table):
     fiber_table.assign(depth="deep").to_csv(path, index=False)
     with pytest.raises(MalformedFileError, match="column depth is 'deep'"):
         read_fibers(path)
-
-
-def test_fiber_tip():
-    tip = fiber_tip((1000.0, -3000.0, -200.0), 4500.0, 30.0, 0.0)
-    np.testing.assert_allclose(tip, [1000 - 2250, -3000, -200 - 4500 * np.sqrt(3) / 2])
-    many = fiber_tip(np.zeros((2, 3)), np.array([1.0, 2.0]), np.array([90.0, 90.0]), [90.0, 180.0])
-    np.testing.assert_allclose(many, [[0, -1, 0], [2, 0, 0]], atol=1e-12)
