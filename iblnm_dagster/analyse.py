@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from dagster import (
     AssetKey,
     AssetSelection,
-    DagsterEventType,
     DagsterInstance,
     Definitions,
     RunRequest,
@@ -21,12 +20,11 @@ from iblnm_dagster.build import build_defs
 from iblnm_dagster.cohort import ANALYSIS_GROUP, FIGURE_GROUP, cohort_names
 from iblnm_dagster.jobs import COHORT_JOB
 from iblnm_dagster.partitions import known_sessions
+from iblnm_dagster.progress import Progress, report_lines
 from iblnm_dagster.tables import tables_exist, update_tables
 
 if TYPE_CHECKING:
-    from dagster import EventLogEntry, ExecuteInProcessResult
-
-_SHOWN = {DagsterEventType.STEP_SUCCESS: "", DagsterEventType.STEP_FAILURE: "failed: "}
+    from dagster import ExecuteInProcessResult
 
 
 def analyse(
@@ -45,7 +43,9 @@ def analyse(
     names : sequence of str
         Default: all.
     report : callable
-        Is told of each analysis that ended.
+        Is told of each analysis that ended (its place, how many there are, seconds), then what
+        the selection left of the sessions, and which figures have no data and why. On a
+        terminal a bar on the error stream says what is being computed.
 
     Raises
     ------
@@ -64,19 +64,18 @@ def analyse(
         report("the tables over all sessions are made anew")
         update_tables(defs, instance)
     run_id = str(uuid.uuid4())
-
-    def show(entry: EventLogEntry) -> None:
-        event = entry.dagster_event
-        if event is not None and event.event_type in _SHOWN:
-            report(f"{_SHOWN[event.event_type]}{event.step_key}")
-
-    instance.add_event_listener(run_id, show)
-    return defs.resolve_job_def(COHORT_JOB).execute_in_process(
-        instance=instance,
-        run_id=run_id,
-        asset_selection=_with_inputs(names, defs) if names else None,
-        raise_on_error=False,
-    )
+    chosen = _with_inputs(names or cohort_names(), defs)
+    with Progress(len(chosen), report) as progress:
+        instance.add_event_listener(run_id, progress.show)
+        result = defs.resolve_job_def(COHORT_JOB).execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            asset_selection=chosen if names else None,
+            raise_on_error=False,
+        )
+    for line in report_lines(settings, [key.to_user_string() for key in chosen], progress.notes):
+        report(line)
+    return result
 
 
 def _with_inputs(names: Sequence[str], defs: Definitions) -> list[AssetKey]:

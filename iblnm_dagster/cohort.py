@@ -33,6 +33,8 @@ FIGURE_GROUP = "cohort_figures"
 _RESOURCES = {"store": ResourceParam[SessionStore], "settings": ResourceParam[Settings]}
 _ACCOUNT_COLUMNS = ["criterion", "n_sessions_removed", "n_sessions", "n_subjects"]
 _PREVIEW_BYTES = 30_000
+WITHOUT_DATA = "without data"
+NOT_DRAWN = "not drawn"
 
 
 def cohort_assets() -> list[AssetsDefinition]:
@@ -142,12 +144,15 @@ def _figure_asset(folder: str) -> AssetsDefinition:
             "figures": len(saved) - len(saved.without_data),
             "figures without data": len(saved.without_data),
         }
+        if saved.without_data:
+            lines = [f"* {name}: {reason}" for name, reason in saved.without_data.items()]
+            metadata[WITHOUT_DATA] = MetadataValue.md("\n".join(lines))
         if saved.missing:
             lines = [
                 f"* {left.name}: {left.reason}; materialize {registry.producer(left.file)} first"
                 for left in saved.missing
             ]
-            metadata["not drawn"] = MetadataValue.md("\n".join(lines))
+            metadata[NOT_DRAWN] = MetadataValue.md("\n".join(lines))
         return MaterializeResult(metadata=metadata | previews)
 
     return draw

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from iblnm.pipeline.rules.values import get_list
 from iblnm.storage.parquet import TableSchema, write_table
 from iblnm.storage.provenance import Provenance, software_versions
 
+ACCOUNT = "session_account"
 _USED_BY = "used by {}"
 ANALYSIS_PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "statsmodels", "xarray")
 
@@ -63,8 +65,8 @@ def write_result(
     Returns
     -------
     dict of str to Path
-        Files ``{stem}.pqt`` by stem. Parameters, counts and notes are in the provenance of
-        every file, see `iblnm.storage.parquet.read_provenance`.
+        Files ``{stem}.pqt`` by stem. Parameters, counts, notes and the account of the selection
+        are in the provenance of every file, see `iblnm.storage.parquet.read_provenance`.
 
     Raises
     ------
@@ -75,9 +77,12 @@ def write_result(
     for stem, table in result.tables.items():
         schema = schemas.get(stem)
         tables[stem] = table if schema is None else schema.validate(table)
+    told = {"counts": result.counts, "notes": result.notes}
+    if result.removed is not None:
+        rows = result.removed.drop(columns="eids_removed", errors="ignore")
+        told[ACCOUNT] = json.loads(rows.to_json(orient="records"))
     origin = Provenance(
-        software=software_versions(ANALYSIS_PACKAGES),
-        parameters={**result.parameters, "counts": result.counts, "notes": result.notes},
+        software=software_versions(ANALYSIS_PACKAGES), parameters={**result.parameters, **told}
     )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -121,13 +121,16 @@ def select_sessions(
     if types is not False:
         _refuse_unknown("session type", session_types, _known_types(sessions, settings))
         steps.keep(
-            f"session type in {join(types)}", lambda table: _isin(table, "session_type", types)
+            f"session type in {join(types)}",
+            lambda table: _isin(table, "session_type", types),
+            setting=session_types is None and "ANALYSED_SESSION_TYPES",
         )
     subjects = _values_or_default(exclude_subjects, settings.excluded_subjects)
     if subjects is not False:
         steps.keep(
             f"subject not among {len(subjects)} excluded",
             lambda table: ~_isin(table, "subject", subjects),
+            setting=exclude_subjects is None and "EXCLUDED_SUBJECTS",
         )
     if lab is not False:
         labs = as_values(lab)
@@ -153,7 +156,11 @@ def select_sessions(
     wanted = _values_or_default(targets, settings.analysed_targets)
     if wanted is not False:
         _refuse_unknown("target", targets, _known_targets(sessions, settings))
-        steps.keep(f"target in {join(wanted)}", lambda table: _have_target(table, wanted))
+        steps.keep(
+            f"target in {join(wanted)}",
+            lambda table: _have_target(table, wanted),
+            setting=targets is None and "ANALYSED_TARGETS",
+        )
     _keep_by_performance(steps, performance, min_performance, required_contrasts, settings)
     if deduplicate:
         steps.keep("first of the subject's day", first_of_day)
@@ -193,6 +200,7 @@ class _Steps:
         *,
         needs: Iterable[str] = (),
         explicit: bool = False,
+        setting: str | Literal[False] = False,
     ) -> None:
         missing = [name for name in needs if name not in self.table]
         if missing and explicit:
@@ -201,14 +209,21 @@ class _Steps:
                 "give the table with it, or leave the criterion out with False"
             )
         if missing:
-            self._record(f"{criterion} (not applied: no {join(missing)})", self.table, [])
+            unapplied = f"{criterion} (not applied: no {join(missing)})"
+            self._record(unapplied, self.table, [], setting)
             return
         mask = pd.Series(passes(self.table), index=self.table.index)
         mask = mask.astype("boolean").fillna(False).to_numpy(dtype=bool)
         removed = self.table["eid"][~mask].astype(str).tolist()
-        self._record(criterion, self.table[mask], removed)
+        self._record(criterion, self.table[mask], removed, setting)
 
-    def _record(self, criterion: str, table: pd.DataFrame, removed: list[str]) -> None:
+    def _record(
+        self,
+        criterion: str,
+        table: pd.DataFrame,
+        removed: list[str],
+        setting: str | Literal[False],
+    ) -> None:
         self._rows.append(
             {
                 "step": len(self._rows) + 1,
@@ -217,6 +232,7 @@ class _Steps:
                 "n_sessions_removed": len(removed),
                 "n_sessions": len(table),
                 "n_subjects": table["subject"].nunique() if "subject" in table else 0,
+                "setting": f"IBLNM_{setting}" if setting else None,
                 "eids_removed": removed,
             }
         )
@@ -365,6 +381,7 @@ def _keep_by_performance(
             ),
             needs=() if correct is not None else ("fraction_correct",),
             explicit=min_performance is not None,
+            setting=min_performance is None and "THRESHOLDS__MIN_TRAINING_FRACTION_CORRECT",
         )
     required = _or_default(contrasts, settings.analysis_contrasts)
     if required is not False:
@@ -374,6 +391,7 @@ def _keep_by_performance(
             lambda table: [_levels(shown.get(eid)) == levels for eid in table["eid"]],
             needs=() if shown is not None else ("contrasts",),
             explicit=contrasts is not None,
+            setting=contrasts is None and "ANALYSIS_CONTRASTS",
         )
 
 

@@ -14,6 +14,7 @@ SESSION_SELECTION = Table(
         Column("n_sessions_removed", "int", "Sessions that it removed", nullable=False, ge=0),
         Column("n_sessions", "int", "Sessions after it", nullable=False, ge=0),
         Column("n_subjects", "int", "Subjects after it", nullable=False, ge=0),
+        Column("setting", "str", "Setting that changes it, where it is a default"),
         Column("eids_removed", LIST, "Sessions that it removed"),
     ),
     key=("step",),

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from iblnm.analysis import registry
+from iblnm.analysis.account import why_empty
 from iblnm.analysis.declaration import CATALOG_FILES
 from iblnm.config import Settings
-from iblnm.vis.panels import has_data, no_data_figure
+from iblnm.vis.panels import has_data, no_data_figure, reason_of
 from iblnm.vis.style import save_figure
 
 if TYPE_CHECKING:
@@ -64,9 +65,13 @@ class SavedFigures(dict[str, tuple["Figure", list[Path]]]):
         self.missing: list[NotDrawn] = []
 
     @property
-    def without_data(self) -> list[str]:
-        """Names of the figures that say 'no data', as their tables are empty."""
-        return [name for name, (figure, _) in self.items() if not has_data(figure)]
+    def without_data(self) -> dict[str, str]:
+        """Reasons of the figures that say 'no data', by name."""
+        return {
+            name: reason_of(figure).replace("\n", " ")
+            for name, (figure, _) in self.items()
+            if not has_data(figure)
+        }
 
 
 def figures_in(folder: str) -> list[str]:
@@ -86,7 +91,8 @@ def draw_figure(name: str, settings: Settings) -> Figure:
     Returns
     -------
     Figure
-        Where a file is missing or empty, one that says 'no data' and why.
+        Where a file is missing or empty, one that says 'no data' and why: the reason, and what
+        each criterion of the selection removed.
 
     Raises
     ------
@@ -99,7 +105,13 @@ def draw_figure(name: str, settings: Settings) -> Figure:
         return no_data_figure(name.replace("_", " ").capitalize(), _no_file(missing))
     tables = [_read(settings.root / file) for file in figure.files]
     counts = _counts(figure, tables[0], settings)
-    return figure.function(*tables, counts=counts, settings=settings, **figure.options)
+    drawn = figure.function(*tables, counts=counts, settings=settings, **figure.options)
+    if has_data(drawn):
+        return drawn
+    makers = {entry.name: entry for entry in registry.ANALYSES}
+    maker = makers.get(registry.producer(figure.files[0]))
+    account = [] if maker is None else why_empty(maker, settings.root)
+    return no_data_figure(drawn.get_suptitle(), reason_of(drawn).replace("\n", " "), account)
 
 
 def save_cohort_figures(folder: str, settings: Settings) -> SavedFigures:

@@ -30,6 +30,9 @@ SMALL = 7
 _LETTERS_PER_INCH = 13
 _MIN_WIDTH = 4.6
 _NO_DATA = "no data"
+_LETTERS_OF_ACCOUNT = 92
+_BELOW_TITLE_INCHES = 0.35
+_HANGING = {"subsequent_indent": "   "}
 _UNITS = {
     "subjects": ("mouse", "mice"),
     "sessions": ("session", "sessions"),
@@ -61,15 +64,34 @@ def or_no_data(title: str) -> Callable[[Drawing], Drawing]:
     return decorate
 
 
-def no_data_figure(title: str, reason: str) -> Figure:
-    """A figure that says 'no data' and the reason."""
-    figure = new_figure(4.5, 2.0)
+def no_data_figure(title: str, reason: str, account: Sequence[str] = ()) -> Figure:
+    """A figure that says 'no data' and the reason.
+
+    Parameters
+    ----------
+    title, reason : str
+    account : sequence of str
+        Lines that say what is left after each step, see `iblnm.analysis.account`.
+    """
+    lines = [part for line in account for part in wrap(line, _LETTERS_OF_ACCOUNT, **_HANGING)]
+    figure = new_figure(4.5 if not lines else 6.4, 2.0 if not lines else 1.1 + 0.16 * len(lines))
     figure.set_label(_NO_DATA)
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
-    figure.text(
-        0.5, 0.45, f"{_NO_DATA}\n{reason}", ha="center", va="center", fontsize=8, wrap=True
-    )
+    if not lines:
+        text = f"{_NO_DATA}\n{reason}"
+        figure.text(0.5, 0.45, text, ha="center", va="center", fontsize=8, wrap=True)
+        return figure
+    said = [_NO_DATA, *wrap(reason, _LETTERS_OF_ACCOUNT), "", *lines]
+    top = 1 - _BELOW_TITLE_INCHES / figure.get_figheight()
+    figure.text(0.04, top, "\n".join(said), va="top", fontsize=8, linespacing=1.3)
     return figure
+
+
+def reason_of(figure: Figure) -> str:
+    """Why a figure has no data; empty where it has."""
+    if has_data(figure):
+        return ""
+    return figure.texts[-1].get_text().removeprefix(_NO_DATA).strip().partition("\n\n")[0]
 
 
 def has_data(figure: Figure) -> bool:

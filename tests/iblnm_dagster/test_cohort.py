@@ -182,7 +182,17 @@ def test_one_analysis_is_made_with_what_it_starts_from(faulty):
     settings = made_cheap(faulty.settings)
     result = analyse(settings, faulty.instance, ["response_matrix"], report=told.append)
     assert result.success
-    assert told[-2:] == ["response_magnitudes", "response_matrix"]
+    steps = [line.rsplit(maxsplit=2)[0] for line in told if line.startswith("[")]
+    assert [step.strip() for step in steps] == [
+        "[1/2] response_magnitudes",
+        "[2/2] response_matrix",
+    ]
+    # what the selection left is said once for both
+    (at,) = [i for i, line in enumerate(told) if line.startswith("sessions of")]
+    assert told[at] == "sessions of response_magnitudes, response_matrix:"
+    counts = [int(line.split()[1]) for line in told[at + 1 :] if line.startswith("  - ")]
+    left = int(told[-1].split()[1])
+    assert int(told[at + 1].split()[0]) - sum(counts) == left > 0
 
 
 def test_what_cannot_be_analyzed_is_refused(small_settings, instance, tmp_path):

@@ -119,7 +119,7 @@ def task_performance(
             "sessions": float(len(used)),
             "animals in several targets": float(_n_shared(targets)),
         },
-        notes=_notes(targets),
+        notes=_notes(targets, selected, settings),
         removed=account,
     )
 
@@ -164,8 +164,13 @@ def _n_shared(targets: pd.DataFrame) -> int:
     return int((targets.groupby("subject").size() > 1).sum())
 
 
-def _notes(targets: pd.DataFrame) -> list[str]:
+def _notes(targets: pd.DataFrame, selected: pd.DataFrame, settings: Settings) -> list[str]:
     notes = []
+    if len(selected) and targets.empty:
+        notes.append(
+            f"no animal of {len(selected)} selected sessions has a fiber in the analyzed targets "
+            f"{', '.join(settings.analysed_targets)} (IBLNM_ANALYSED_TARGETS)"
+        )
     shared = _n_shared(targets)
     if shared:
         notes.append(

@@ -106,6 +106,13 @@ def test_each_fault_is_found_by_its_criterion(catalog, errors, performance, sett
     assert (removed == account["n_sessions"]).all()
     assert account["n_sessions"][:-1].tolist() == account["n_sessions_before"][1:].tolist()
     assert account["n_subjects"].iloc[-1] == 1
+    by_setting = account.dropna(subset=["setting"]).set_index("setting")["criterion"]
+    assert by_setting["IBLNM_ANALYSED_TARGETS"].startswith("target in ")
+    for name in by_setting.index:
+        field, _, inner = name.removeprefix("IBLNM_").lower().partition("__")
+        value = getattr(settings, field)
+        assert not inner or hasattr(value, inner), name
+    assert len(by_setting) == 5
     assert "first of the subject's day: 3 - 1 = 2 sessions of 1 subjects" in account_in_words(
         account
     )

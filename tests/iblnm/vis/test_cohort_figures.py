@@ -6,12 +6,15 @@ import matplotlib
 import pandas as pd
 import pytest
 
-from iblnm.analysis import registry
+from iblnm.analysis import lmm, registry, responses
 from iblnm.analysis.performance.tables import SESSIONS_TO_STAGE, TARGET_COMPARISONS
+from iblnm.analysis.result import AnalysisResult, write_result
 from iblnm.config import Settings
+from iblnm.schemas.selection import SESSION_SELECTION
 from iblnm.storage.parquet import write_table
 from iblnm.storage.provenance import Provenance
 from iblnm.vis import FIGURES, draw_figure, figures_in, save_cohort_figures, thumbnail
+from iblnm.vis.panels import has_data, reason_of
 
 
 @pytest.fixture
@@ -125,9 +128,44 @@ def test_a_missing_file_leaves_the_figure_of_before_and_an_empty_one_does_not(ro
 
     write_table(table, file)
     saved = save_cohort_figures("task_performance", root)
-    assert list(saved) == saved.without_data == ["sessions_to_stage"]
+    assert list(saved) == ["sessions_to_stage"]
+    reason = "the table of sessions to each stage is empty"
+    assert saved.without_data == {"sessions_to_stage": reason}
     assert drawn.read_bytes().startswith(b"\x89PNG")
     assert "sessions_to_stage" not in [item.name for item in saved.missing]
+
+
+def test_an_empty_figure_says_what_each_criterion_removed(root):
+    account = SESSION_SELECTION.conform(
+        pd.DataFrame(
+            {
+                "step": [1, 2, 3],
+                "criterion": ["session type in biased", "no blocking check", "target in LC-NE"],
+                "n_sessions_before": [6, 6, 2],
+                "n_sessions_removed": [0, 4, 2],
+                "n_sessions": [6, 2, 0],
+                "n_subjects": [3, 1, 0],
+                "setting": [None, None, "IBLNM_ANALYSED_TARGETS"],
+            }
+        )
+    )
+    empty = {stem: table.empty() for stem, table in responses.ANALYSIS.tables.items()}
+    result = AnalysisResult(empty, notes=["repeats that"], removed=account)
+    write_result(result, root.results_dir / "responses", responses.ANALYSIS.tables)
+    # an analysis that starts from those responses says what they lost
+    later = AnalysisResult({"marginal_means": lmm.ANALYSIS.tables["marginal_means"].empty()})
+    write_result(later, root.results_dir / "responses", lmm.ANALYSIS.tables)
+    for name in ("psychometric_curves", "marginal_means"):
+        said = draw_figure(name, root).texts[-1].get_text()
+        assert said.split("\n\n")[1].splitlines() == [
+            "6 sessions",
+            "- 4 by 'no blocking check': 2 left",
+            "- 2 by 'target in LC-NE' (IBLNM_ANALYSED_TARGETS): 0 left",
+            "= 0 sessions for the analysis",
+        ]
+    figure = draw_figure("psychometric_curves", root)
+    assert not has_data(figure)
+    assert reason_of(figure) == "the table of trials is empty"
 
 
 def test_an_unknown_figure_is_an_error(root):
