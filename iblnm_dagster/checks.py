@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pandas as pd
 from dagster import (
@@ -63,7 +64,8 @@ def _checks_of(asset: str, rules: list[Rule]) -> AssetChecksDefinition:
         words = stored_session_words(store, context.partition_key) if failed else ""
         for outcome in outcomes:
             if outcome.evaluated:
-                yield _result(asset, outcome, words)
+                cell = cell_url(settings, context.partition_key, outcome.rule)
+                yield _result(asset, outcome, words, cell)
 
     return evaluate_rules
 
@@ -115,7 +117,15 @@ def _spec(rule: Rule) -> AssetCheckSpec:
     )
 
 
-def _result(asset: str, outcome: Outcome, words: str = "") -> AssetCheckResult:
+def cell_url(settings: Settings, eid: str, rule: str) -> str:
+    """Cell of the dashboard of a check of a session, as the viewer serves it."""
+    place = urlencode({"open": f"{eid}~{rule}"})
+    return f"{settings.viewer_url}/figures/qc/dashboard.html#{place}"
+
+
+def _result(
+    asset: str, outcome: Outcome, words: str = "", dashboard: str = ""
+) -> AssetCheckResult:
     warns = outcome.severity == "WARN"
     whose = "" if outcome.passed or not words else f"{words}: "
     return AssetCheckResult(
@@ -124,7 +134,9 @@ def _result(asset: str, outcome: Outcome, words: str = "") -> AssetCheckResult:
         passed=outcome.passed,
         severity=AssetCheckSeverity.WARN if warns else AssetCheckSeverity.ERROR,
         description=whose + outcome.message,
-        metadata=_metadata(outcome) | ({"session": words} if whose else {}),
+        metadata=_metadata(outcome)
+        | ({"session": words} if whose else {})
+        | ({"dashboard": MetadataValue.url(dashboard)} if dashboard else {}),
     )
 
 

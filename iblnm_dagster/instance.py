@@ -12,6 +12,7 @@ from dagster._core.instance.ref import InstanceRef
 
 from iblnm.config import Settings
 from iblnm.storage.atomic import write_whole
+from iblnm_dagster.workarounds.run_origin import show_own_runs
 
 # as earlier versions wrote it, and nobody has changed it since: gets the present one
 _EARLIER = {
@@ -46,7 +47,7 @@ def open_instance(settings: Settings) -> DagsterInstance:
     reference = InstanceRef.from_dir(
         str(folder), config_dir=str(settings.root), overrides={"storage": storage}
     )
-    return DagsterInstance.from_ref(reference)
+    return show_own_runs(DagsterInstance.from_ref(reference))
 
 
 def _shipped() -> bytes:

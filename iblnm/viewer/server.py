@@ -16,7 +16,7 @@ from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -185,8 +185,9 @@ class _Viewer:
         stamp, blocks = await self._open.blocks(eid)
         found = await run_in_threadpool(self._catalog.session, eid)
         has_report = report_path(self._settings.root, eid).exists()
+        in_dagster = urlencode({"view": "partitions", "partition": eid})
         links = {
-            "dagster": f"{self._settings.dagster_url}/assets/responses?partition={eid}",
+            "dagster": f"{self._settings.dagster_url}/assets/responses?{in_dagster}",
             "report": f"/figures/sessions/{eid}.html" if has_report else None,
             "dashboard": "/figures/qc/dashboard.html" if self._has_dashboard() else None,
             "h5": str(self._settings.sessions_h5_dir / f"{eid}.h5"),

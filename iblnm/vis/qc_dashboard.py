@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ _MESSAGE_CHARACTERS = 500
 _SAFE_IN_SCRIPT = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
+_ADDRESS = re.compile(r'\{"dagster":"[^"]*",')
 
 
 def build_dashboard(
@@ -47,6 +49,7 @@ def build_dashboard(
     dagster_url: str,
     errors: pd.DataFrame | None = None,
     reports: Collection[str] = (),
+    runs: Mapping[tuple[str, str], str] | None = None,
     settings: Settings,
     built_at: datetime | None = None,
 ) -> str:
@@ -69,6 +72,8 @@ def build_dashboard(
         assets that could not be made, which no check tells of.
     reports : collection of str
         Sessions that have a report, ``../sessions/{eid}.html`` from the page.
+    runs : mapping of (eid, check) to str, optional
+        Runs of Dagster that evaluated the checks, for links.
     settings : Settings
         Colors of the targets, and the address of the viewer for links.
     built_at : datetime, optional
@@ -95,6 +100,7 @@ def build_dashboard(
         "dagster": address,
         "viewer": settings.viewer_url,
         "reports": "".join("1" if eid in reports else "0" for eid in eids),
+        "runs": _runs(runs or {}, eids, checks),
         "built": built_at.strftime("%Y-%m-%d %H:%M %Z").strip(),
         "colors": dict(settings.target_colors),
         "checks": checks,
@@ -107,11 +113,35 @@ def build_dashboard(
     return _fill_template(text.translate(_SAFE_IN_SCRIPT))
 
 
+def readdress(path: Path, dagster_url: str) -> None:
+    """Let the links of a page that is there lead to Dagster at another address."""
+    if not path.exists():
+        return
+    address = json.dumps(_web_address(dagster_url)).translate(_SAFE_IN_SCRIPT)
+    page = path.read_text(encoding="utf-8")
+    changed = _ADDRESS.sub(lambda _: f'{{"dagster":{address},', page, count=1)
+    if changed != page:
+        save_dashboard(changed, path)
+
+
 def save_dashboard(page: str, path: Path) -> Path:
     """Write the page, whole or not at all; folders are made."""
     with write_whole(path) as temporary:
         Path(temporary).write_text(page, encoding="utf-8")
     return path
+
+
+def _runs(
+    runs: Mapping[tuple[str, str], str], eids: Sequence[str], checks: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
+    """Runs by ``{row}~{column}``."""
+    row = {eid: i for i, eid in enumerate(eids)}
+    column = {check["name"]: c for c, check in enumerate(checks)}
+    return {
+        f"{row[eid]}~{column[check]}": run
+        for (eid, check), run in runs.items()
+        if eid in row and check in column
+    }
 
 
 def _web_address(url: str) -> str:

@@ -1,9 +1,10 @@
 """Figures over all sessions: the page of outcomes, and how much data there is."""
 
 import pandas as pd
-from dagster import MaterializeResult, MetadataValue, ResourceParam, asset
+from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, ResourceParam, asset
 
 from iblnm.config import Settings
+from iblnm_dagster.page_links import page_url, runs_of_problems
 
 
 @asset(
@@ -15,6 +16,7 @@ from iblnm.config import Settings
     ),
 )
 def qc_dashboard(
+    context: AssetExecutionContext,
     qc_matrix: pd.DataFrame,
     sessions: pd.DataFrame,
     errors: pd.DataFrame,
@@ -28,9 +30,10 @@ def qc_dashboard(
         qc_matrix,
         sessions,
         RULES,
-        dagster_url=settings.dagster_url,
+        dagster_url=page_url(settings),
         errors=errors,
         reports=reported_sessions(settings.root),
+        runs=runs_of_problems(context.instance, qc_matrix),
         settings=settings,
     )
     path = save_dashboard(page, settings.figures_dir / "qc" / "dashboard.html")

@@ -15,6 +15,7 @@ from iblnm.errors import IblnmError
 from iblnm.viewer.server import is_free, port_of
 from iblnm_dagster.instance import open_instance, storage_dir
 from iblnm_dagster.launcher import start_beside
+from iblnm_dagster.page_links import LOCAL, choose_port, port_argument, remember_page
 from iblnm_dagster.running.supervisor import supervise
 
 _HELD: list[object] = []
@@ -31,12 +32,20 @@ def run_page(settings: Settings, arguments: Sequence[str]) -> None:
     """
     open_instance(settings).dispose()
     _take_the_root(settings)
+    port = choose_port(arguments, settings)
+    if urlsplit(settings.dagster_url).hostname in LOCAL:
+        # links of the viewer and of what is made while the page is open lead here
+        os.environ["IBLNM_DAGSTER_URL"] = url = f"http://127.0.0.1:{port}"
+        remember_page(settings, url)
+        click.echo(f"page             {url}  (runs: Overview; assets: Catalog, Lineage)")
     os.chdir(settings.root)
     os.environ.setdefault("IBLNM_ROOT", str(settings.root))
     # else Dagster keeps its files in a folder that it removes, and says so
     os.environ["DAGSTER_HOME"] = str(settings.root.resolve())
     dagster = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1"]
     command = [*dagster, "-m", "iblnm_dagster.definitions", *arguments]
+    if port_argument(arguments) is None:
+        command += ["-p", str(port)]
 
     def begin() -> Callable[[], None]:
         _start_viewer(settings)
@@ -72,7 +81,7 @@ def _take_the_root(settings: Settings) -> None:
 
 def _start_viewer(settings: Settings) -> None:
     """The viewer in a process of its own, which ends with this one."""
-    if urlsplit(settings.viewer_url).hostname not in ("127.0.0.1", "localhost"):
+    if urlsplit(settings.viewer_url).hostname not in LOCAL:
         return
     port = port_of(settings.viewer_url)
     if not is_free(port):

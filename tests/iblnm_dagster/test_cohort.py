@@ -191,7 +191,7 @@ def test_one_analysis_is_made_with_what_it_starts_from(faulty):
     (at,) = [i for i, line in enumerate(told) if line.startswith("sessions of")]
     assert told[at] == "sessions of response_magnitudes, response_matrix:"
     counts = [int(line.split()[1]) for line in told[at + 1 :] if line.startswith("  - ")]
-    left = int(told[-1].split()[1])
+    (left,) = [int(line.split()[1]) for line in told if line.startswith("  = ")]
     assert int(told[at + 1].split()[0]) - sum(counts) == left > 0
 
 

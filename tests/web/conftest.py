@@ -100,7 +100,6 @@ def dagster_page(small_archive, tmp_path_factory) -> Iterator[DagsterPage]:
         **{name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"},
         "IBLNM_ROOT": str(root),
         "IBLNM_ONE_CACHE_DIR": str(cache),
-        "IBLNM_DAGSTER_URL": url,
         "IBLNM_THRESHOLDS__MIN_TRIALS": str(max(trials)),
     }
     command = [sys.executable, "-m", "iblnm_dagster.cli"]

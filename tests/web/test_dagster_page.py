@@ -103,11 +103,20 @@ def test_links_of_the_dashboard_lead_to_the_session(page, dagster_page):
     of_dagster = [link for link in addresses if link.startswith(dagster_page.url)]
     others = [link for link in addresses if link not in of_dagster]
     assert all(f"sessions/{row.eid}" in link for link in others)  # viewer and report
-    session, check = of_dagster[:2]
+    of_session, session, check = of_dagster[:3]
+    page.browser.get(of_session)
+    page.wait_for(f"Check {CHECK} failed", row.message.split(";")[0].split()[0], "dashboard")
+    cell = page.find(f"//a[contains(@href, '~{CHECK}')]").get_attribute("href")
+    assert cell.endswith(f"/figures/qc/dashboard.html#open={row.eid}~{CHECK}")
     page.browser.get(session)
     page.wait_for(row.eid, "Materialized", "Latest materialization")
     page.browser.get(check)
     page.wait_for(RULES[CHECK].description, "Execution history")
+
+
+def test_the_first_page_shows_the_runs_of_the_batch(page):
+    page.open("/")
+    page.wait_for("Timeline", "process_session", "update_catalogue")
 
 
 @pytest.mark.parametrize("name", ["qc_dashboard", "dataset_overview"])

@@ -12,7 +12,7 @@ from iblnm.config import Settings
 from iblnm.pipeline.groups import running_rules
 from iblnm.pipeline.matrix import STANDINGS, session_standings
 from iblnm.pipeline.qc_summary import pass_share
-from iblnm.vis.qc_dashboard import build_dashboard
+from iblnm.vis.qc_dashboard import build_dashboard, readdress, save_dashboard
 
 pytestmark = [pytest.mark.web, pytest.mark.slow]
 URL = "http://127.0.0.1:3000"
@@ -378,6 +378,37 @@ def test_state_is_in_the_address(page, file, browser):
     assert again.css("#panel").text == title
     assert again.css("[name=lab]").get_attribute("value") == "mainenlab"
     assert again.css("th[data-key=band_inversion]").get_attribute("aria-sort") == "other"
+
+
+def test_an_address_of_a_cell_shows_it_beside_its_numbers(browser, file, page):
+    eid, check = page.eids()[-1], list(RULES)[-1]
+    browser.get("about:blank")
+    page = Page(browser, file, f"#open={eid}~{check}")
+    assert check in page.css("#panel").text
+    scroller, panel = page.css("#scroller").rect, page.css("#panel").rect
+    cell = page.cell(page.n_sessions - 1, check).rect
+    assert scroller["y"] < cell["y"] < scroller["y"] + scroller["height"]
+    assert cell["x"] + cell["width"] <= panel["x"]
+
+
+def test_links_of_a_cell_lead_to_its_run_wherever_the_page_is(browser, simulated, tmp_path):
+    matrix, sessions = simulated
+    row = matrix[matrix["outcome"] == "fail"].iloc[0]
+    runs = {(row["eid"], row["check"]): "1234-run"}
+    html = build_dashboard(
+        matrix, sessions, RULES, dagster_url="http://127.0.0.1:3000", runs=runs, settings=SETTINGS
+    )
+    path = save_dashboard(html, tmp_path / "dashboard.html")
+    readdress(path, "http://127.0.0.1:3055")
+    page = Page(browser, path, f"#open={row['eid']}~{row['check']}")
+    links = [link.get_attribute("href") for link in page.all("#panel a")]
+    assert links[0] == f"http://127.0.0.1:3055/runs/1234-run?logs={row['check']}"
+    assert not [link for link in links if ":3000" in link]
+    other = matrix[(matrix["outcome"] == "pass") & (matrix["check"] == row["check"])].iloc[0]
+    browser.get("about:blank")
+    page = Page(browser, path, f"#open={other['eid']}~{other['check']}")
+    first = page.all("#panel a")[0].get_attribute("href")
+    assert first.endswith(f"/runs?q%5B0%5D=tag%3Adagster%2Fpartition%3D{other['eid']}")
 
 
 def test_an_address_with_unknown_names_shows_everything(browser, file):

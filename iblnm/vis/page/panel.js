@@ -89,6 +89,14 @@ const address = (asset, query) =>
   `${data.dagster}/assets/${encodeURIComponent(asset)}?${new URLSearchParams(query)}`;
 const link = (href, text) =>
   make("a", { href, textContent: text, target: "_blank", rel: "noopener noreferrer" });
+const runLink = (session, c) => {
+  const run = data.runs[`${session.i}~${c}`];
+  return run
+    ? link(`${data.dagster}/runs/${run}?${new URLSearchParams({ logs: checks[c].name })}`,
+      "This check of this session in Dagster")
+    : link(`${data.dagster}/runs?${new URLSearchParams({
+      "q[0]": `tag:dagster/partition=${session.eid}` })}`, "Runs of this session in Dagster");
+};
 const list = (entries) => make("dl", {}, ...entries.flatMap(([name, value, className]) => [
   make("dt", { textContent: name }),
   make("dd", { textContent: value, className: className || "" })]));
@@ -108,6 +116,7 @@ function paintPanel(session, c) {
         ["limit", unit(check.limits[session.i]), "number"],
         ["severity", check.severity], ["asset", check.asset]]),
       make("p", { className: "text", textContent: check.text }),
+      ...(check.cohort ? [] : [runLink(session, c)]),
       link(check.cohort ? address(check.asset, { view: "checks" })
         : address(check.asset, { view: "partitions", partition: session.eid }),
       `${check.asset} of this session in Dagster`),
@@ -156,6 +165,12 @@ function paintPanel(session, c) {
 function reopen() {
   const [eid, name] = (state.open || "").split("~");
   const session = sessions.find((s) => s.eid === eid);
-  if (session) paintPanel(session, checks.findIndex((check) => check.name === name));
-  else panel.hidden = true;
+  if (!session) {
+    panel.hidden = true;
+    return;
+  }
+  const c = checks.findIndex((check) => check.name === name);
+  paintPanel(session, c);
+  const row = view.indexOf(session), k = visible.indexOf(c);
+  if (row >= 0) moveTo(row, k >= 0 ? META.length + k : 0);
 }
