@@ -88,6 +88,7 @@ _DATASET_CATEGORIES = {
     "raw_video": ("raw_video_data/_iblrig_leftCamera.raw.mp4",),
     "raw_photometry_channels": ("raw_photometry_data/_neurophotometrics_fpData.channels.csv",),
     "raw_photometry_signals": ("raw_photometry_data/_neurophotometrics_fpData.raw.*",),
+    "raw_photometry_inputs": ("raw_photometry_data/_neurophotometrics_fpData.digitalIn*puts.*",),
     "raw_wheel": (
         "raw_behavior_data/_iblrig_encoderPositions.raw.ssv",
         "raw_task_data_*/_iblrig_encoderPositions.raw.ssv",
@@ -161,6 +162,8 @@ class Thresholds(BaseModel):
     """Share of the wheel's samples that may lack value or order."""
     max_camera_fault_share: float = 0.01
     """The same of the camera's times."""
+    max_sync_residual_s: float = 0.005
+    min_sync_matched_share: float = 0.95
     min_pass_share: float = 0.5
 
 

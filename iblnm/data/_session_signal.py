@@ -258,10 +258,22 @@ class Signal:
         return self.responses
 
     def _refuse_another_clock(self) -> None:
-        if self._reference is not None and (self._reference["clock"] != "session").any():
+        if self._reference is None or self._reference.empty:
+            return
+        first = self._reference.iloc[0]
+        own = self._loaded_trials().attrs.get("clock", "session")
+        if first["clock"] == "camera":
+            reason = first.get("sync_note")
             raise DataError(
                 "the signal was read from raw frames, whose clock is the camera's: it cannot be "
-                "cut around the events of the trials",
+                "cut around the events of the trials"
+                + ("" if pd.isna(reason) else f" ({reason})"),
+                eid=self.eid,
+            )
+        if first["clock"] != own:
+            raise DataError(
+                f"the signal is on the clock of the {first['clock']}, the trials on that of the "
+                f"{own}",
                 eid=self.eid,
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,21 @@ import pandas as pd
 
 from iblnm.archive.datasets import Dataset, dataset_path, find_dataset
 from iblnm.archive.hashes import file_md5
-from iblnm.constants import REFERENCE_BAND, SIGNAL_BAND
-from iblnm.errors import MalformedFileError, MissingFileError, UnreadableFileError
+from iblnm.constants import EXTRACTED, RAW, REFERENCE_BAND, SIGNAL_BAND
+from iblnm.errors import (
+    MalformedFileError,
+    MissingFileError,
+    RawTaskError,
+    UnreadableFileError,
+)
+from iblnm.io.photometry_clock import CAMERA, clock_columns, synchronize
 from iblnm.io.raw_frames import read_raw_frames
 from iblnm.io.regions import LOCATIONS, read_locations, split_region
 from iblnm.io.signal_file import SignalFile, is_red, read_signal_file
 from iblnm.io.task_files import known_collection
 from iblnm.io.trials import load_trials_table, task_interval
 from iblnm.signal.coverage import recording_coverage, trial_windows
+from iblnm.signal.synchronization import to_other_clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +59,8 @@ def photometry_reference(
     -------
     DataFrame
         One row per signal column: files, hash and size; ``source`` (``extracted``, or ``raw``
-        where only the camera's frames are there) and ``clock``; column, recording name,
+        where only the camera's frames are there) and ``clock``; how raw frames were put on the
+        clock of the trials, or why they could not be (``sync_*``); column, recording name,
         region, side and fiber; bands, rate [Hz], samples; first and last valid sample, what is
         missing of the task (see `iblnm.signal.coverage`), start and end of the task, first
         stimulus and last feedback [s, session clock; null without trials];
@@ -64,7 +73,8 @@ def photometry_reference(
     MissingFileError
         If the session lists neither a signal nor raw frames, or a listed file is not on disk.
     UnreadableFileError, MalformedFileError, DownloadIntegrityError
-        If the signal, the locations or the trials cannot be used.
+        If the signal, the locations or the extracted trials cannot be used. Trials that cannot
+        be extracted from the rig's log are as none here.
     """
     session = session_row.iloc[0] if isinstance(session_row, pd.DataFrame) else session_row
     path, dataset, is_raw = _signal_dataset(one, eid)
@@ -85,14 +95,15 @@ def photometry_reference(
     fibers = _map_columns(list(signal.columns), session, located, settings)
     is_named = is_raw and not len(session["brain_region"])
     named = [name for name in signal.columns if not is_red(name)] if is_named else []
-    times = signal.times[signal.frames_of(SIGNAL_BAND)]
     share = limits.max_unusable_trial_share
-    trials = None if is_raw else _task_trials(one, eid, known_collection(session), share)
+    trials = _task_trials(one, eid, known_collection(session), share)
+    signal, trials, clock = _on_one_clock(one, eid, signal, trials, is_raw, settings)
+    times = signal.times[signal.frames_of(SIGNAL_BAND)]
     task = _task_window(trials)
     common = {
         "eid": eid,
-        "source": "raw" if is_raw else "extracted",
-        "clock": "camera" if is_raw else "session",
+        "source": RAW if is_raw else EXTRACTED,
+        **clock,
         "signal_path": str(path),
         "locations_path": None if locations_path is None else str(locations_path),
         "signal_hash": dataset.hash or file_md5(path),
@@ -140,6 +151,27 @@ def _signal_dataset(one: Any, eid: str) -> tuple[Path, Dataset, bool]:
         if path is not None:
             return path, find_dataset(one, eid, patterns), is_raw
     raise MissingFileError("the session lists no photometry signal and no raw frames", eid=eid)
+
+
+def _on_one_clock(
+    one: Any,
+    eid: str,
+    signal: SignalFile,
+    trials: pd.DataFrame | None,
+    is_raw: bool,
+    settings: Settings,
+) -> tuple[SignalFile, pd.DataFrame | None, dict[str, Any]]:
+    """Signal, and the trials as far as they are on its clock, and the columns of the clock."""
+    own = "session" if trials is None else trials.attrs["clock"]
+    if not is_raw:
+        trials = trials if own == "session" else None
+        return signal, trials, {"clock": "session", **clock_columns(None)}
+    share = settings.thresholds.min_sync_matched_share
+    fit = synchronize(one, eid, trials, min_matched_share=share)
+    if fit.fault:
+        return signal, None, {"clock": CAMERA, **clock_columns(fit)}
+    moved = replace(signal, times=fit.apply(signal.times))
+    return moved, trials, {"clock": own, **clock_columns(fit)}
 
 
 def _coverage(
@@ -196,8 +228,8 @@ def load_photometry(
     Returns
     -------
     dict of str to DataFrame
-        By band: index ``times`` (float64, s, session clock), one float64 column per
-        recording name, samples that are invalid or stood still NaN. Bands are as long as
+        By band: index ``times`` (float64, s, see ``clock`` of the reference), one float64 column
+        per recording name, samples that are invalid or stood still NaN. Bands are as long as
         they were recorded: they are to be paired by time. Only an odd last frame, whose
         partner came after the end of the window, is left out.
 
@@ -221,11 +253,14 @@ def load_photometry(
         path,
         reference["column"],
         eid=eid,
-        is_raw=first["source"] == "raw",
+        is_raw=first["source"] == RAW,
         max_still_s=float(first["still_limit_s"]),
         max_saturated_s=float(first["saturated_limit_s"]),
     )
     _check_unchanged(first, eid, path)
+    if first["source"] == RAW and first["clock"] != CAMERA:
+        times = to_other_clock(signal.times, first["sync_offset_s"], first["sync_drift_ppm"])
+        signal = replace(signal, times=times)
     window = (-np.inf, np.inf)
     if restrict and not pd.isna(first["task_start_s"]):
         window = (first["task_start_s"] - padding_s, first["task_end_s"] + padding_s)
@@ -301,6 +336,8 @@ def _task_trials(
     except MissingFileError as error:
         if error.path is not None:  # listed, but not on disk
             raise
+        return None
+    except RawTaskError:  # the stage of the trials names the fault
         return None
 
 

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,13 @@ import numpy as np
 import pandas as pd
 
 from iblnm.archive.datasets import dataset_path
-from iblnm.errors import DataError, MissingFileError, RawTaskError
+from iblnm.errors import (
+    DataError,
+    DownloadIntegrityError,
+    MissingFileError,
+    RawTaskError,
+    UnreadableFileError,
+)
 from iblnm.io.task_files import (
     RAW_SETTINGS,
     RAW_TASK_FILES,
@@ -109,16 +115,21 @@ def load_raw_task(one: Any, eid: str, collection: str) -> RawTask:
     Raises
     ------
     MissingFileError
-        If the session lists no log of trials, or a file is not on disk.
+        If the session lists no log of trials.
     RawTaskError
-        If the task is not known to ibllib, or the log cannot be extracted.
-    UnreadableFileError, DownloadIntegrityError
-        If a file is not as the archive recorded it.
+        If the task is not known to ibllib, the log cannot be extracted, or a file is not on
+        disk or not as the archive recorded it. Files of the encoder cost the wheel alone.
     """
     folder = raw_collection(collection)
-    paths = {}
+    paths, faults = {}, []
     for name in RAW_TASK_FILES:
-        path = dataset_path(one, eid, f"{folder}/{name}")
+        try:
+            path = dataset_path(one, eid, f"{folder}/{name}")
+        except (MissingFileError, UnreadableFileError, DownloadIntegrityError) as error:
+            if name not in RAW_WHEEL:
+                raise RawTaskError(error.message, eid=eid, path=error.path) from error
+            faults.append(f"{name}: {error.message}")
+            continue
         if path is not None:
             paths[name] = path
     if RAW_TRIALS not in paths:
@@ -128,9 +139,14 @@ def load_raw_task(one: Any, eid: str, collection: str) -> RawTask:
             eid=eid,
         )
     try:
-        return extract_task(paths)
+        task = extract_task(paths)
     except RawTaskError as error:
         raise RawTaskError(error.message, eid=eid, path=error.path) from error
+    if not faults:
+        return task
+    fault = "; ".join(faults)
+    note = task.note.replace(task.wheel_fault, fault)
+    return replace(task, wheel_fault=fault, note=note)
 
 
 def extract_task(paths: Mapping[str, Path]) -> RawTask:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from iblnm.archive.datasets import dataset_path
 from iblnm.constants import EXTRACTED, MAX_UNUSABLE_TRIAL_SHARE, RAW
-from iblnm.errors import MalformedFileError, MissingFileError
+from iblnm.errors import MalformedFileError, MissingFileError, RawTaskError
 from iblnm.io.task_files import TRIALS, task_of
 from iblnm.signal.continuity import check_clock
 from iblnm.storage.parquet import read_table
@@ -101,9 +101,11 @@ def load_trials_table(
     from iblnm.io.raw_task import load_raw_task, trials_clock
 
     task = load_raw_task(one, eid, collection)
-    trials = check_trials(
-        task.trials, eid=eid, path=task.path, max_unusable_share=max_unusable_share
-    )
+    limit = max_unusable_share
+    try:
+        trials = check_trials(task.trials, eid=eid, path=task.path, max_unusable_share=limit)
+    except MalformedFileError as error:
+        raise RawTaskError(error.message, eid=eid, path=error.path) from error
     trials.attrs |= {
         "collection": collection,
         "source": RAW,

@@ -16,8 +16,9 @@ import pandas as pd
 
 from iblnm.archive.datasets import without_revision
 from iblnm.config import Settings
-from iblnm.constants import EXTRACTED
+from iblnm.constants import EXTRACTED, RAW
 from iblnm.io.photometry import SIGNAL
+from iblnm.io.photometry_clock import CAMERA
 from iblnm.io.task_files import (
     RAW_TASK_FILES,
     known_collection,
@@ -89,7 +90,8 @@ def trials_table(one: Any, session: pd.Series, settings: Settings) -> Result:
 def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Result:
     """Verified reference to the signal: files, hashes, rates, bands, regions, time windows.
 
-    Where it was not extracted yet, the camera's raw frames are taken, on their own clock.
+    Where it was not extracted yet, the camera's raw frames are taken: on the clock of the trials
+    where the camera has logged their pulses, else on its own.
     """
     if not any(has_data(session, category, settings) for category in _SIGNALS):
         return Result(
@@ -97,8 +99,8 @@ def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Re
         )
     reference = steps.read_reference(one, session, settings)
     first = reference.iloc[0]
-    signal = _SIGNALS[1] if first.source == "raw" else _SIGNALS[0]
-    categories = (signal, "extracted_photometry_locations")
+    signals = (_SIGNALS[1], "raw_photometry_inputs") if first.source == RAW else _SIGNALS[:1]
+    categories = (*signals, "extracted_photometry_locations")
     return Result(
         reference,
         _provenance(session, categories, settings),
@@ -115,10 +117,8 @@ def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Re
 def _reference_note(reference: pd.DataFrame) -> str:
     first = reference.iloc[0]
     notes = []
-    if first.source == "raw":
-        notes.append(
-            "not extracted yet: raw frames on the camera's own clock, which no trial is on"
-        )
+    if first.source == RAW:
+        notes.append(f"not extracted yet: raw frames {_clock_words(first)}")
     if len(first.red_columns):
         notes.append(
             f"{', '.join(first.red_columns)}: the red camera's, which sees no GCaMP; not used"
@@ -130,6 +130,16 @@ def _reference_note(reference: pd.DataFrame) -> str:
             f"{worst.recording_name or worst.column}, the longest of {worst.longest_gap_s:.1f} s"
         )
     return "; ".join(notes)
+
+
+def _clock_words(first: pd.Series) -> str:
+    if first.clock == CAMERA:
+        return f"on the camera's own clock, which no trial is on: {first.sync_note}"
+    return (
+        f"put on the clock of the trials by {int(first.sync_n_matched)} of "
+        f"{int(first.sync_n_events)} events, residual {1e3 * first.sync_residual_s:.2f} ms, "
+        f"drift {first.sync_drift_ppm:.1f} ppm"
+    )
 
 
 def photometry_quality(photometry: pd.DataFrame, settings: Settings) -> Result:
@@ -167,7 +177,7 @@ def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
     with steps.faults_of(eid, photometry.signal_path.iloc[0]):
         recordings = preprocess_masked(bands, windows, settings.signal, failures=failures)
     for recording in recordings.values():
-        recording.attrs |= {name: str(photometry[name].iloc[0]) for name in ("source", "clock")}
+        recording.attrs |= _origin(photometry)
     first = next(iter(recordings.values()))
     return Result(
         recordings,
@@ -182,17 +192,20 @@ def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
     )
 
 
+def _origin(photometry: pd.DataFrame) -> dict[str, Any]:
+    """Source and clock of a signal, and how it was put on this clock, as attributes."""
+    first = photometry.iloc[0]
+    names = ("source", "clock", "sync_residual_s", "sync_drift_ppm", "sync_note")
+    return {name: first[name] for name in names if name in first and not pd.isna(first[name])}
+
+
 def peri_event_responses(
     preprocessed: dict[str, Any], trials: pd.DataFrame, settings: Settings
 ) -> Result:
     """Peri-event responses (event × trial × time) of every fiber, without events often missing."""
-    clocks = {data.attrs.get("clock") for data in preprocessed.values()}
-    if "camera" in clocks:
-        return Result(
-            None,
-            note="the signal is on the camera's own clock until it is extracted: its time cannot "
-            "be compared with that of the trials",
-        )
+    note = _other_clock(preprocessed, trials)
+    if note:
+        return Result(None, note=note)
     from iblnm.signal.masking import with_masked_share
 
     limit = settings.thresholds.min_event_completeness
@@ -207,6 +220,7 @@ def peri_event_responses(
         responses[name] = with_masked_share(
             responses[name], trials, data["time"].to_numpy(), data.get("masked")
         )
+        responses[name].attrs["source"] = _source_of(data, trials)
     parameters = {"window": settings.signal.response_window, "fs": settings.signal.fs}
     return Result(
         responses,
@@ -214,6 +228,27 @@ def peri_event_responses(
         {"recordings": len(responses), "events": ", ".join(events), "trials": len(trials)},
         note,
     )
+
+
+def _source_of(*inputs: Any) -> str:
+    """Source of what is made from these: raw where any of them is."""
+    return RAW if any(data.attrs.get("source") == RAW for data in inputs) else EXTRACTED
+
+
+def _other_clock(preprocessed: dict[str, Any], trials: pd.DataFrame) -> str:
+    """Why signal and trials cannot be compared in time; empty where they can."""
+    own = trials.attrs.get("clock", "session")
+    for data in preprocessed.values():
+        clock = data.attrs.get("clock", "session")
+        if clock == CAMERA:
+            reason = data.attrs.get("sync_note") or "it was not synchronized"
+            return (
+                "the signal is on the camera's own clock until it is extracted: its time cannot "
+                f"be compared with that of the trials ({reason})"
+            )
+        if clock != own:
+            return f"the signal is on the clock of the {clock}, the trials on that of the {own}"
+    return ""
 
 
 def task_performance(trials: pd.DataFrame, session: pd.Series, settings: Settings) -> Result:
@@ -337,7 +372,7 @@ def _reference_provenance(reference: pd.DataFrame, parameters: dict[str, Any]) -
     first = reference.iloc[0]
     signal = {
         # a file of raw frames lies in a folder of its own name, without revision
-        "name": "/".join(Path(first.signal_path).parts[-2:]) if first.source == "raw" else SIGNAL,
+        "name": "/".join(Path(first.signal_path).parts[-2:]) if first.source == RAW else SIGNAL,
         "revision": None if pd.isna(first.signal_revision) else first.signal_revision,
         "size": None if pd.isna(first.signal_size) else int(first.signal_size),
         "hash": None if pd.isna(first.signal_hash) else first.signal_hash,

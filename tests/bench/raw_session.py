@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from iblnm.archive import connect
+from iblnm.config import Settings
 from iblnm.demo import archive, records
 from iblnm.demo.cohort import make_cohort
 from iblnm.demo.draft import Draft
 from iblnm.demo.files import write_session
+from iblnm.pipeline import stages
 
 SEED = 3
 DURATION_S = 600.0
@@ -62,7 +65,35 @@ class RawArchive:
         self.listed = pd.concat([self.listed, new[is_new]])
         self._register()
 
+    def register_anew(self) -> None:
+        """Take in what a test did to the files."""
+        paths = [self.session / name for name in self.listed["rel_path"]]
+        is_there = [path.is_file() for path in paths]
+        self.listed = self.listed[is_there].assign(
+            hash=None,
+            file_size=[path.stat().st_size for path in paths if path.is_file()],
+        )
+        self._register()
+
     def _register(self) -> None:
         records.write_records(self.draft, self.listed, self.folder / ".alyx", set())
         rows = self.listed.rename_axis("id").assign(eid=self.eid)
         archive._write_tables(self.folder, [archive._session_row(self.draft)], [rows], SEED)
+
+
+class Opened:
+    """A raw archive, opened."""
+
+    def __init__(self, folder: Path, **options):
+        self.archive = RawArchive(folder / "alf", **options)
+        self.draft, self.eid = self.archive.draft, self.archive.eid
+        self.settings = Settings(root=folder / "root", one_cache_dir=folder / "alf")
+        self.open()
+
+    def open(self) -> None:
+        """Connect, with the tables as they are now."""
+        self.one = connect(self.settings)
+
+    @property
+    def row(self) -> pd.Series:
+        return stages.session_metadata(self.one, self.eid, self.settings).value.iloc[0]

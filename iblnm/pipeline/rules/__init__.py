@@ -11,6 +11,7 @@ from iblnm.pipeline.rules import (  # noqa: F401 their import registers the rule
     photometry,
     session,
     side,
+    synchronization,
     trial,
     video,
 )

@@ -25,6 +25,7 @@ MODALITIES = {
 # a file that accompanies another counts where that one is what the signal is taken from
 _ACCOMPANIES = {
     "raw_photometry_channels": "raw_photometry_signals",
+    "raw_photometry_inputs": "raw_photometry_signals",
     "extracted_photometry_locations": "extracted_photometry_signal",
 }
 
@@ -137,8 +138,8 @@ def missing_extracted_data(session_row: Row, settings: Settings) -> Finding:
     unit="categories",
     validator="datasets",
     description=(
-        "The tables of photometry channels and fiber locations are registered beside the "
-        "signal that they belong to."
+        "The tables of photometry channels, digital inputs and fiber locations are registered "
+        "beside the signal that they belong to."
     ),
 )
 def data_not_listed(session_row: Row, settings: Settings) -> Finding:
