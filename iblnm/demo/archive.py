@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from iblnm.demo import photometry, records
+from iblnm.demo import photometry, raw_task, records
 from iblnm.demo.behavior import EARLY_CONTRASTS, FULL_CONTRASTS
 from iblnm.demo.cohort import SessionPlan, fiber_table, make_cohort
 from iblnm.demo.defects import DEFECTS
@@ -247,6 +247,7 @@ def _session_truth(draft: Draft) -> dict[str, Any]:
         "open_checks": draft.open_checks,
         "expected_asset_failures": draft.expected_asset_failures,
         "is_clean": draft.is_clean,
+        **raw_task.clock_truth(draft),
         **draft.truth,
     }
 

@@ -415,6 +415,21 @@ DEFECTS: tuple[Defect, ...] = (
         "The camera paused for five seconds; the raw frames after it came late.",
         signal_faults.pause_camera,
     ),
+    Defect(
+        "not_extracted",
+        ("missing_extracted_data",),
+        "The day of a recording: trials, wheel and photometry are there as they were logged; "
+        "the camera's clock drifts.",
+        faults.omit("alf/*_ibl_trials.table.pqt", "alf/*_ibl_wheel.*", "alf/photometry/*"),
+        subject={},
+    ),
+    Defect(
+        "imprecise_synchronization",
+        ("imprecise_synchronization", "missing_extracted_data"),
+        "Photometry was not extracted, and the camera's stamps of the pulses jitter by 9 ms.",
+        signal_faults.pulses_jitter,
+        subject={},
+    ),
 )
 
 __all__ = ["DEFECTS", "Defect"]

@@ -29,6 +29,10 @@ _VIDEO_QC = {
 }
 
 
+PULSE_JITTER_S = 2e-4
+"""Standard deviation of the stamps of pulses in the log of the photometry's camera."""
+
+
 class Draft:
     """A simulated session and its records, ready to be changed and written.
 
@@ -82,6 +86,7 @@ class Draft:
         self.insertions, self.trajectories = self._implants()
         self.omitted: tuple[str, ...] = ()
         self.truncated: str | None = None
+        self.pulse_jitter_s = PULSE_JITTER_S
         # a collection with the trials of another task
         self.other_task: str | None = None
         if plan.defect is not None and plan.defect.apply is not None:

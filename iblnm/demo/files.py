@@ -77,7 +77,7 @@ def _writers(draft: Draft) -> dict[str, Any]:
         f"{alf}/_ibl_wheel.timestamps.npy": _array(draft.wheel_times),
         f"{alf}/_ibl_wheel.position.npy": _array(draft.wheel_position),
         "alf/_ibl_leftCamera.times.npy": _array(draft.camera_times),
-        "alf/photometry/photometry.signal.pqt": lambda path: write_frames(
+        raw_task.SIGNAL: lambda path: write_frames(
             photometry.signal_table(draft.frames, valid_column=valid), path
         ),
         "alf/photometry/photometryROI.locations.pqt": lambda path: _locations(draft).to_parquet(
@@ -110,7 +110,7 @@ def _with_raw_files(draft: Draft, writers: dict[str, Any]) -> dict[str, Any]:
         writers |= {
             f"{folder}/{name}": _text(text) for name, text in raw_task.task_files(draft).items()
         }
-    if "photometry.signal.pqt" in omitted:
+    if _is_omitted(draft, raw_task.SIGNAL):
         inputs, frames = raw_task.digital_inputs(draft), copy(draft.frames)
         frames.raw_times = raw_task.camera_times(draft, frames.times)
         table = photometry.raw_table(frames, is_old=draft.plan.is_old_layout)

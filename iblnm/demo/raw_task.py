@@ -8,6 +8,7 @@ wheel and clock.
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +21,9 @@ from iblnm.io.task_files import RAW_SETTINGS, RAW_TRIALS, RAW_WHEEL
 if TYPE_CHECKING:
     from iblnm.demo.draft import Draft
 
+SIGNAL = "alf/photometry/photometry.signal.pqt"
 DRIFT_PPM = 40.0
 """How much faster the clock of the camera runs than that of the rig."""
-JITTER_S = 2e-4
-"""Standard deviation of the stamps of the pulses."""
 SYNC_CHANNEL = 0
 _EXIT_BEFORE_END_S = 0.5
 _ENCODER_START_S = 10.0
@@ -50,11 +50,26 @@ def camera_times(draft: Draft, times: np.ndarray) -> np.ndarray:
     return start + since * (1 + DRIFT_PPM * 1e-6)
 
 
+def clock_truth(draft: Draft) -> dict[str, Any]:
+    """The planted clock of the camera, of a session whose photometry is not extracted."""
+    if not any(fnmatchcase(SIGNAL, pattern) for pattern in draft.omitted):
+        return {}
+    slope = 1 + DRIFT_PPM * 1e-6
+    offset = draft.frames.times[0] - draft.frames.raw_times[0] / slope
+    return {
+        "camera_clock": {
+            "drift_ppm": (1 / slope - 1) * 1e6,
+            "offset_s": float(offset),
+            "jitter_s": draft.pulse_jitter_s,
+        }
+    }
+
+
 def digital_inputs(draft: Draft) -> pd.DataFrame:
     """The pulses of the task in the table of digital inputs of the photometry's camera."""
     rng = np.random.default_rng([draft.seed, 3, draft.plan.index])
     pulses = _pulse_times(draft.trials)
-    times = camera_times(draft, pulses) + rng.normal(0, JITTER_S, len(pulses))
+    times = camera_times(draft, pulses) + rng.normal(0, draft.pulse_jitter_s, len(pulses))
     times = np.round(times / _CLOCK_TICK_S) * _CLOCK_TICK_S
     if draft.plan.is_old_layout:
         both = np.stack([times, times + _PULSE_S], axis=1).ravel()

@@ -28,7 +28,7 @@ class Processed:
 
 @pytest.fixture(scope="session")
 def faulty(tmp_path_factory) -> Iterator[Processed]:
-    """The smallest archive with every planted fault (74 sessions), processed."""
+    """The smallest archive with every planted fault (75 sessions), processed."""
     from iblnm.demo import build_archive
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.partitions import add_sessions

@@ -94,7 +94,7 @@ def test_a_missing_modality_leaves_partitions_missing_not_failed(faulty, modalit
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("modality", "asset"),
-    [("trials", "trials"), ("wheel", "wheel_velocity")],
+    [("trials", "trials"), ("wheel", "wheel_velocity"), ("photometry", "preprocessed")],
 )
 def test_a_modality_that_is_not_extracted_is_read_from_the_raw_files(faulty, modality, asset):
     (session,) = [

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from bench.raw_session import Opened
 
-from iblnm.demo import raw_task
+from iblnm.demo import draft, raw_task
+from iblnm.demo.draft import PULSE_JITTER_S
 from iblnm.io.digital_inputs import read_pulses
 from iblnm.pipeline import stages
 from iblnm.pipeline.rules import RULES
@@ -43,7 +44,7 @@ def test_the_planted_drift_and_offset_are_found(raw_only):
     assert first["clock"] == "session"
     assert pd.isna(first["sync_note"])
     assert first["sync_drift_ppm"] == pytest.approx((slope - 1) * 1e6, abs=0.5)
-    assert first["sync_residual_s"] == pytest.approx(raw_task.JITTER_S, rel=0.2)
+    assert first["sync_residual_s"] == pytest.approx(PULSE_JITTER_S, rel=0.2)
     assert first["sync_n_matched"] == first["sync_n_events"] > 2 * len(raw_only.draft.trials)
     # the first frame is dropped; all others are where they were in the session
     at_start = (frames.raw_times[0]) * slope + first["sync_offset_s"]
@@ -68,18 +69,18 @@ def test_responses_are_those_of_the_extracted_session(raw_only):
     assert made.value is not None, made.note
     first = next(iter(preprocessed.values()))
     assert first.attrs["source"] == "raw"
-    assert first.attrs["sync_residual_s"] == pytest.approx(raw_task.JITTER_S, rel=0.2)
+    assert first.attrs["sync_residual_s"] == pytest.approx(PULSE_JITTER_S, rel=0.2)
     assert "sync_note" not in first.attrs
     from iblnm.signal.perievent import extract_responses
 
-    settings, draft = raw_only.settings, raw_only.draft
+    settings, truth = raw_only.settings, raw_only.draft
     for name, values in made.value.items():
         assert values.attrs["source"] == "raw"
         signal = preprocessed[name]["signal"].to_series()
         again = extract_responses(
             signal.index.to_numpy(),
             signal.to_numpy(),
-            draft.trials,
+            truth.trials,
             events=["feedback_times"],
             window=settings.signal.response_window,
             fs=settings.signal.fs,
@@ -94,7 +95,7 @@ def test_the_rule_passes_with_value_limit_and_drift(raw_only):
     found = RULE.evaluate(raw_only.settings, reference=reference_of(raw_only))
     assert found.passed
     assert found.evaluated
-    assert found.value == pytest.approx(raw_task.JITTER_S, rel=0.2)
+    assert found.value == pytest.approx(PULSE_JITTER_S, rel=0.2)
     assert found.limit == 0.005
     assert found.metadata["drift [ppm]"] == pytest.approx(-raw_task.DRIFT_PPM, abs=0.5)
 
@@ -109,7 +110,7 @@ def test_extracted_trials_serve_where_only_the_signal_was_not_extracted(tmp_path
 
 
 def test_jitter_above_the_limit_warns(tmp_path, monkeypatch):
-    monkeypatch.setattr(raw_task, "JITTER_S", 9e-3)
+    monkeypatch.setattr(draft, "PULSE_JITTER_S", 9e-3)
     opened = Opened(tmp_path)
     reference = reference_of(opened)
     found = RULE.evaluate(opened.settings, reference=reference)
@@ -182,3 +183,15 @@ def test_pulses_of_both_channels_are_told_apart(raw_only):
     n = len(raw_task._pulse_times(raw_only.draft.trials))
     assert len(pulses[0]) == n
     assert set(pulses) == ({0} if raw_only.draft.plan.is_old_layout else {0, 1})
+
+
+def test_the_channel_that_the_description_names_is_the_one_that_is_used(tmp_path):
+    opened = Opened(tmp_path)
+    path = opened.archive.session / "_ibl_experiment.description.yaml"
+    text = path.read_text()
+    for channel, clock in ((raw_task.SYNC_CHANNEL, "session"), (1, "camera")):
+        words = f"  neurophotometrics:\n    sync_channel: {channel}\n"
+        path.write_text(text.replace("  neurophotometrics:\n", words))
+        opened.archive.register_anew()
+        opened.open()
+        assert reference_of(opened)["clock"].eq(clock).all()

@@ -14,6 +14,7 @@ DATASETS = [
     "raw_video_data/_iblrig_leftCamera.raw.mp4",
     "raw_photometry_data/_neurophotometrics_fpData.channels.csv",
     "raw_photometry_data/_neurophotometrics_fpData.raw.pqt",
+    "raw_photometry_data/_neurophotometrics_fpData.digitalInputs.pqt",
     "alf/task_00/_ibl_trials.table.pqt",
     "alf/task_00/#2024-01-01#/_ibl_wheel.position.npy",
     "alf/photometry/photometry.signal.pqt",
@@ -165,7 +166,7 @@ FAULTS = [
     ("missing_raw_data", {"datasets": []}, 4, 0, "4 of 4 modalities"),
     ("missing_extracted_data", {"datasets": without("_ibl_trials")}, 1, 0, "trials"),
     ("missing_extracted_data", {"datasets": without("alf/photometry")}, 1, 0, "photometry"),
-    ("data_not_listed", {"datasets": without("locations")}, 1, 0, "1 of 2"),
+    ("data_not_listed", {"datasets": without("locations")}, 1, 0, "1 of 3"),
     ("data_not_listed", {"datasets": without("locations", "channels")}, 1, 0, "locations"),
 ]
 
