@@ -85,6 +85,7 @@ class Behavior:
         self.wheel = pd.DataFrame(
             {"times": grid, "position": np.interp(grid, times, position), "velocity": velocity}
         )
+        self.wheel.attrs["source"] = trace.source
         self._wheel_samples = (self.wheel, times, position, trace.resets)
         return self.wheel
 
@@ -115,6 +116,8 @@ class Behavior:
                 t0_event=t0_event,
                 t1_event=t1_event,
             )
+        if "source" in self.wheel.attrs:
+            self.wheel_velocity.attrs["source"] = self.wheel.attrs["source"]
         return self.wheel_velocity
 
     def basic_performance(self) -> dict[str, Any]:

@@ -136,6 +136,8 @@ class Signal:
         if sliding_metrics is not None:
             values = [name for name in table if name not in _KEYS]
             table = table[[*_KEYS, *_subset(sliding_metrics, values)]]
+        if self._reference is not None and len(self._reference):
+            table = table.assign(source=self._reference["source"].iloc[0])
         self._merge_qc(table)
         return self.qc
 
@@ -197,6 +199,9 @@ class Signal:
                 correct=pipeline,
                 failures=failures,
             )
+        if self._reference is not None and len(self._reference):
+            for recording in recordings.values():
+                recording.attrs |= steps.origin_of(self._reference)
         for reason in failures.values():
             warnings.warn(f"left out: {reason}", stacklevel=2)
         return self.set_preprocessed(recordings, output_band)
@@ -249,6 +254,10 @@ class Signal:
             window=window,
         )
         stored = self._recordings.get(band, {})
+        for name, values in responses.items():
+            source = steps.source_of(trials, stored.get(name, trials))
+            if source:
+                values.attrs["source"] = source
         self.responses = {
             name: with_masked_share(
                 values, trials, frame.index.to_numpy(), stored.get(name, {}).get("masked")

@@ -59,6 +59,9 @@ def trial_timing_table(store: SessionStore) -> pd.DataFrame:
     return stack_timing(store.iterate("trials"))
 
 
+_MADE_HERE = ("reaction_time", "movement_time", "response_time")
+
+
 def stack_timing(sessions: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
     """Conditions and times of the trials of sessions; schema `TRIAL_TIMING`.
 
@@ -70,16 +73,15 @@ def stack_timing(sessions: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
     from iblnm.task import trial_timing
 
     conditions = [
-        name
-        for name in TRIAL_TIMING.names
-        if name not in ("eid", "trial", "reaction_time", "movement_time", "response_time")
+        name for name in TRIAL_TIMING.names if name not in (*_MADE_HERE, "eid", "trial", "source")
     ]
     tables = []
     for eid, trials in sessions:
         timing = trial_timing(trials).reset_index(drop=True)
         timing["trial"] = range(len(timing))
         timing[conditions] = trials[conditions].reset_index(drop=True)
-        tables.append(TRIAL_TIMING.conform(timing.assign(eid=eid)))
+        made_of = {"eid": eid, "source": trials.attrs.get("source")}
+        tables.append(TRIAL_TIMING.conform(timing.assign(**made_of)))
     return _stack(tables, TRIAL_TIMING)
 
 

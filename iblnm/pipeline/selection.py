@@ -15,6 +15,7 @@ from iblnm.pipeline.graph import essential_stages, is_stage
 from iblnm.pipeline.labels import label_sessions
 from iblnm.pipeline.rules import RULES, error_types, umbrella_types
 from iblnm.pipeline.rules.cohort import used_of_day
+from iblnm.pipeline.rules.dataset import has_responses
 from iblnm.pipeline.rules.values import (
     as_values,
     get_list,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from iblnm.storage.store import SessionStore
 
 Criterion = str | float | Collection | Literal[False] | None
-_NEEDED = {"extracted_task", "extracted_photometry_signal"}
 _CONTRAST_DECIMALS = 4
 
 
@@ -308,7 +308,7 @@ def _have_parallel_lists(table: pd.DataFrame) -> list[bool]:
 def _have_datasets(table: pd.DataFrame, settings: Settings) -> list[bool]:
     """Whether trials and signal are listed; unknown datasets refuse nothing."""
     return [
-        is_null(paths) or listed_categories({"datasets": paths}, settings) >= _NEEDED
+        is_null(paths) or has_responses(listed_categories({"datasets": paths}, settings))
         for paths in table["datasets"]
     ]
 

@@ -153,7 +153,7 @@ def photometry_quality(photometry: pd.DataFrame, settings: Settings) -> Result:
     fiber_idx = {row.recording_name: int(row.fiber_idx) for row in mapped.itertuples()}
     with steps.faults_of(eid, photometry.signal_path.iloc[0]):
         table = qc_table(bands, eid=eid, fiber_idx=fiber_idx, raw=raw, settings=settings.signal)
-    table = QC_PHOTOMETRY.conform(table)
+    table = QC_PHOTOMETRY.conform(table.assign(source=photometry.source.iloc[0]))
     return Result(
         table,
         _reference_provenance(photometry, settings.signal.model_dump()),
@@ -177,7 +177,7 @@ def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
     with steps.faults_of(eid, photometry.signal_path.iloc[0]):
         recordings = preprocess_masked(bands, windows, settings.signal, failures=failures)
     for recording in recordings.values():
-        recording.attrs |= _origin(photometry)
+        recording.attrs |= steps.origin_of(photometry)
     first = next(iter(recordings.values()))
     return Result(
         recordings,
@@ -190,13 +190,6 @@ def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
         },
         "; ".join(failures.values()),
     )
-
-
-def _origin(photometry: pd.DataFrame) -> dict[str, Any]:
-    """Source and clock of a signal, and how it was put on this clock, as attributes."""
-    first = photometry.iloc[0]
-    names = ("source", "clock", "sync_residual_s", "sync_drift_ppm", "sync_note")
-    return {name: first[name] for name in names if name in first and not pd.isna(first[name])}
 
 
 def peri_event_responses(
@@ -220,7 +213,7 @@ def peri_event_responses(
         responses[name] = with_masked_share(
             responses[name], trials, data["time"].to_numpy(), data.get("masked")
         )
-        responses[name].attrs["source"] = _source_of(data, trials)
+        responses[name].attrs["source"] = steps.source_of(data, trials)
     parameters = {"window": settings.signal.response_window, "fs": settings.signal.fs}
     return Result(
         responses,
@@ -228,11 +221,6 @@ def peri_event_responses(
         {"recordings": len(responses), "events": ", ".join(events), "trials": len(trials)},
         note,
     )
-
-
-def _source_of(*inputs: Any) -> str:
-    """Source of what is made from these: raw where any of them is."""
-    return RAW if any(data.attrs.get("source") == RAW for data in inputs) else EXTRACTED
 
 
 def _other_clock(preprocessed: dict[str, Any], trials: pd.DataFrame) -> str:
@@ -254,7 +242,8 @@ def _other_clock(preprocessed: dict[str, Any], trials: pd.DataFrame) -> str:
 def task_performance(trials: pd.DataFrame, session: pd.Series, settings: Settings) -> Result:
     """Fractions correct and psychometric fits of one session."""
     row = steps.measure_performance(trials, session, settings)
-    table = PERFORMANCE.conform(pd.DataFrame([row]))
+    source = trials.attrs.get("source")
+    table = PERFORMANCE.conform(pd.DataFrame([{**row, "source": source}]))
     numbers = {
         name: float(row[name])
         for name in ("fraction_correct", "psych_50_bias", "psych_50_threshold")

@@ -121,6 +121,19 @@ def read_reference(one: Any, session: Row, settings: Settings) -> pd.DataFrame:
     return PHOTOMETRY_REFERENCE.conform(reference)
 
 
+def origin_of(reference: pd.DataFrame) -> dict[str, Any]:
+    """Source and clock of a signal, and how it was put on this clock, as attributes."""
+    first = reference.iloc[0]
+    names = ("source", "clock", "sync_residual_s", "sync_drift_ppm", "sync_note")
+    return {name: first[name] for name in names if name in first and not pd.isna(first[name])}
+
+
+def source_of(*inputs: Any) -> str | None:
+    """Source of what is made from these: raw where any of them is; None where none is known."""
+    known = {data.attrs.get("source") for data in inputs}
+    return RAW if RAW in known else next((name for name in known if name), None)
+
+
 def read_bands(
     photometry: pd.DataFrame, settings: Settings, *, restrict: bool = True
 ) -> dict[str, pd.DataFrame]:

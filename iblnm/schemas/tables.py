@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from iblnm.schemas.core import LIST, Column, Table
 
 _EID = Column("eid", "str", "Session identifier on Alyx (UUID)", nullable=False)
@@ -9,11 +11,10 @@ _SUBJECT = Column("subject", "str", "Mouse name", nullable=False)
 _SESSION_TYPE = Column("session_type", "str", "Task of the session")
 _REGION = Column("brain_region", "str", "Recording target", nullable=False)
 _FIBER = Column("fiber_idx", "int", "Fiber of the session, from 0", nullable=False, ge=0)
-_SOURCE = Column(
+SOURCE = Column(
     "source",
     "str",
-    "Who extracted the data: the archive, or iblnm from the raw files",
-    nullable=False,
+    "Who extracted the data: the archive, or iblnm from raw files",
     isin=("extracted", "raw"),
 )
 
@@ -82,7 +83,7 @@ PHOTOMETRY_REFERENCE = Table(
     "Verified reference to a session's photometry signal: one row per signal column",
     (
         _EID,
-        _SOURCE,
+        replace(SOURCE, nullable=False),
         Column(
             "clock",
             "str",
@@ -162,6 +163,7 @@ QC_PHOTOMETRY = Table(
         _FIBER,
         *_metric_columns(),
         Column("note", "str", "Why a value is missing"),
+        SOURCE,
     ),
     key=("eid", "brain_region", "band"),
 )
@@ -195,6 +197,7 @@ PERFORMANCE = Table(
         *_psychometric_columns("20", "blocks with p(left) = 0.2"),
         *_psychometric_columns("80", "blocks with p(left) = 0.8"),
         Column("bias_shift", "float", "Bias at p(left) = 0.8 minus bias at 0.2", "% contrast"),
+        SOURCE,
     ),
 )
 
@@ -214,6 +217,7 @@ TRIAL_TIMING = Table(
         Column("choice_side", "str", "Side chosen", isin=("left", "right", "none")),
         Column("feedbackType", "float", "1 reward, −1 error", ge=-1, le=1),
         Column("probabilityLeft", "float", "Prior of a left stimulus", ge=0, le=1),
+        SOURCE,
     ),
     key=("eid", "trial"),
 )

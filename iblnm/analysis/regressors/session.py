@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _OF_TRIALS = tuple(
     name
     for name in TRIAL_REGRESSORS.names
-    if name not in ("eid", "subject", "session_type", "trial", "peak_velocity")
+    if name not in ("eid", "subject", "session_type", "trial", "peak_velocity", "source")
 )
 
 
@@ -87,5 +87,6 @@ def trial_regressors(
                 if velocity is None
                 else peak_velocity(velocity, n_trials)
             ),
+            "source": trials.attrs.get("source"),
         }
     )[TRIAL_REGRESSORS.names]

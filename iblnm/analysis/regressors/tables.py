@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from iblnm.schemas.core import Column, Table
+from iblnm.schemas.tables import SOURCE
 
 _EID = Column("eid", "str", "Session identifier on Alyx (UUID)", nullable=False)
 _SUBJECT = Column("subject", "str", "Mouse name", nullable=False)
@@ -32,6 +33,7 @@ TRIAL_REGRESSORS = Table(
         *_STIMULUS,
         *_OUTCOME,
         Column("peak_velocity", "float", "Largest speed of the wheel in the trial", "rad/s", ge=0),
+        SOURCE,
     ),
     key=("eid", "trial"),
 )

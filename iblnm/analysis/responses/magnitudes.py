@@ -78,6 +78,7 @@ def recording_magnitudes(
         **{name: np.tile(values, n_events) for name, values in once.items()},
         "response_early": magnitude.ravel(),
         "n_samples": n_samples.ravel(),
+        "source": responses.attrs.get("source"),
     }
 
 
@@ -106,7 +107,7 @@ def magnitude_table(parts: Iterable[dict[str, Any]]) -> pd.DataFrame:
     for column in RESPONSE_MAGNITUDES.columns:
         # the parts of a column are let go before the next one is built
         values = columns.pop(column.name)
-        if column.name in RECORDING_COLUMNS:
+        if column.name in (*RECORDING_COLUMNS, "source"):
             values = [None if is_null(value) else value for value in values]
             table[column.name] = pd.array(values, dtype=column.pandas_dtype).repeat(lengths)
         else:

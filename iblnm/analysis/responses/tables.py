@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from iblnm.schemas.core import Column, Table
 from iblnm.schemas.selection import SESSION_SELECTION
+from iblnm.schemas.tables import SOURCE
 
 _EID = Column("eid", "str", "Session identifier on Alyx (UUID)", nullable=False)
 _SUBJECT = Column("subject", "str", "Mouse name", nullable=False)
@@ -48,6 +49,7 @@ RESPONSE_MAGNITUDES = Table(
         *_OUTCOME,
         Column("response_early", "float", "Mean early response minus baseline", "z"),
         Column("n_samples", "int", "Samples of the mean", nullable=False, ge=0),
+        SOURCE,
     ),
     key=("eid", "fiber_idx", "event", "trial"),
 )

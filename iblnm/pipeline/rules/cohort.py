@@ -9,18 +9,17 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings
+from iblnm.pipeline.rules.dataset import has_responses
 from iblnm.pipeline.rules.outcome import Finding, Outcome
 from iblnm.pipeline.rules.registry import RULES, RuleError, error_types, rule
 from iblnm.pipeline.rules.values import get_list, join, listed_categories
-
-_NEEDED = ("extracted_task", "extracted_photometry_signal")
 
 
 def disqualifying_errors() -> set[str]:
     """Names of the errors after which a session is of no use: those of BLOCK rules."""
     return error_types(
         {entry.exception.__name__ for entry in RULES.values() if entry.severity == "BLOCK"}
-        | {"MissingRawData", "MissingExtractedData", "QCValidationError"}
+        | {"MissingRawData", "QCValidationError"}
     )
 
 
@@ -49,10 +48,10 @@ def usable_sessions(
         names = disqualifying_errors() if disqualifying is None else set(disqualifying)
         for i, errors in enumerate(sessions["logged_errors"]):
             usable[i] = not names.intersection(get_list({"errors": errors}, "errors"))
-    elif "datasets" in sessions:
+    if "datasets" in sessions:
         for i, datasets in enumerate(sessions["datasets"]):
             listed = listed_categories({"datasets": datasets}, settings)
-            usable[i] = listed.issuperset(_NEEDED)
+            usable[i] &= has_responses(listed)
     return usable
 
 

@@ -47,6 +47,17 @@ def missing_modalities(session_row: Row, settings: Settings) -> dict[str, str]:
     }
 
 
+def has_responses(listed: set[str]) -> bool:
+    """Whether the categories that a session lists have what peri-event responses are made of.
+
+    Trials and signal, extracted, or raw files that can be put on one clock.
+    """
+    raw_signal = {"raw_photometry_signals", "raw_photometry_inputs"}
+    return bool(listed & {*MODALITIES["trials"]}) and (
+        "extracted_photometry_signal" in listed or listed >= raw_signal
+    )
+
+
 def _severity(modality: str, settings: Settings) -> str:
     return settings.missing_modality.get(modality, "not expected")
 

@@ -92,7 +92,7 @@ def quality_panel(
         own = table[table["fiber_idx"] == recording["fiber_idx"]]
     if own.empty:
         raise NotThereError(f"There are no metrics of {recording['name']}.")
-    keys = {"eid", "brain_region", "band", "fiber_idx", "note"}
+    keys = {"eid", "brain_region", "band", "fiber_idx", "note", "source"}
     rows = [
         [
             column.name.replace("_", " "),

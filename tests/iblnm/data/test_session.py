@@ -376,7 +376,7 @@ def test_performance(session, biased_truth):
     assert 0.5 < basic["fraction_correct"] <= basic["fraction_correct_easy"] <= 1
     blocks = session.block_performance()
     assert blocks["bias_shift"] == pytest.approx(blocks["psych_80_bias"] - blocks["psych_20_bias"])
-    assert set(PERFORMANCE.names) == {"eid", *basic, *blocks}
+    assert set(PERFORMANCE.names) == {"eid", "source", *basic, *blocks}
     fit = session.fit_psychometric()
     assert {"bias", "threshold", "lapse_left", "lapse_right", "r_squared", "n_trials"} <= set(fit)
     unbiased = session.fit_psychometric(probability_left=0.5)
