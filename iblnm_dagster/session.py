@@ -21,7 +21,7 @@ from dagster import (
 
 from iblnm.config import Settings
 from iblnm.errors import DataError, IblnmError
-from iblnm.pipeline.graph import RESPONSES, all_stages, guards
+from iblnm.pipeline.graph import RESPONSES, all_stages, downstream, guards
 from iblnm.pipeline.outcomes import Attempt
 from iblnm.pipeline.rules import RULES
 from iblnm.pipeline.stage import Result, Stage
@@ -113,6 +113,8 @@ def session_asset(stage: Stage) -> AssetsDefinition:
             ) from error
         if result.value is None:
             outcomes.record_attempt(Attempt(eid, stage.name, "no data", message=result.note))
+            # what an earlier run made of files that are no more, and what rests on it
+            SessionStore(settings).remove((stage.name, *downstream(stage.name)), eid)
             context.log.info(f"nothing to store: {result.note}")
             return
         if stage.name == "session":

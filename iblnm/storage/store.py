@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from iblnm.config import Settings
+from iblnm.errors import UnreadableFileError
 from iblnm.storage.names import validate_eid
 
 if TYPE_CHECKING:
@@ -64,6 +65,33 @@ class SessionStore:
             origin = read_provenance(path, group)
             value.attrs["block_repair"] = origin.parameters.get("block_repair", "")
         return value
+
+    def remove(self, assets: Iterable[str], eid: str) -> None:
+        """Take back what was stored of a session's assets; pages stay until they are renewed.
+
+        Parameters
+        ----------
+        assets : iterable of str
+            Those of which nothing is stored are passed over.
+        eid : str
+        """
+        from iblnm.storage.h5 import list_groups, write_groups
+
+        stages = [stage for stage in map(_stage, assets) if not stage.is_page]
+        for stage in stages:
+            if stage.folder is not None:
+                path = self._root / stage.folder / f"{validate_eid(eid)}.pqt"
+                path.unlink(missing_ok=True)
+        path = self.h5_path(eid)
+        if not path.exists():
+            return
+        try:
+            stored = set(list_groups(path))
+        except UnreadableFileError:  # nothing is read of it, and it is put aside when written
+            return
+        gone = {stage.h5_group: None for stage in stages if stage.h5_group in stored}
+        if gone:
+            write_groups(path, gone)
 
     def eids(self, asset: str) -> list[str]:
         """Eids with a stored value, sorted; for HDF5 assets, those with a session file."""
