@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,22 +79,32 @@ def stored_account(entry: Analysis, root: Path) -> list[dict[str, Any]]:
     return next((found for other in inputs if (found := stored_account(other, root))), [])
 
 
-def why_empty(entry: Analysis, root: Path) -> list[str]:
+def why_empty(entry: Analysis, root: Path, words: Collection[str] = ()) -> list[str]:
     """What to tell beside a table or figure of an analysis that has no data.
+
+    Parameters
+    ----------
+    entry : Analysis
+    root : Path
+        Of the outputs.
+    words : collection of str
+        What the figure is about, as notes name it: those with most of them are told.
 
     Returns
     -------
     list of str
         The account in words, then the notes of the analysis, if it has any.
     """
-    return [*account_lines(stored_account(entry, root)), *stored_notes(entry, root)]
+    return [*account_lines(stored_account(entry, root)), *stored_notes(entry, root, words)]
 
 
-def stored_notes(entry: Analysis, root: Path) -> list[str]:
+def stored_notes(entry: Analysis, root: Path, words: Collection[str] = ()) -> list[str]:
     """Notes of an analysis; none where no session was left, as they then only repeat that."""
     if is_selected_empty(stored_account(entry, root)):
         return []
     notes = _parameters(entry, root).get("notes", [])
+    numbers = [sum(word in note for word in words) for note in notes]
+    notes = [note for note, n in zip(notes, numbers, strict=True) if n == max(numbers)]
     more = len(notes) - _MAX_NOTES
     return [*notes[:_MAX_NOTES], *([f"and {more} notes more"] if more > 0 else [])]
 

@@ -110,7 +110,8 @@ def draw_figure(name: str, settings: Settings) -> Figure:
         return drawn
     makers = {entry.name: entry for entry in registry.ANALYSES}
     maker = makers.get(registry.producer(figure.files[0]))
-    account = [] if maker is None else why_empty(maker, settings.root)
+    words = [value for value in figure.options.values() if isinstance(value, str)]
+    account = [] if maker is None else why_empty(maker, settings.root, words)
     return no_data_figure(drawn.get_suptitle(), reason_of(drawn).replace("\n", " "), account)
 
 

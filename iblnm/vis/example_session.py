@@ -105,7 +105,7 @@ def example_session_figure(
         mean[i].set_xlabel("Time from event (s)", fontsize=8)
     heat[0].set_ylabel("Trial (correct above errors)", fontsize=8)
     mean[0].set_ylabel(RESPONSE_LABEL, fontsize=8)
-    mean[0].legend(fontsize=SMALL, frameon=False, loc="upper left")
+    mean[0].legend(fontsize=SMALL, frameon=False, loc="best")
     bar = bottom.colorbar(image, ax=heat, shrink=0.9, pad=0.01)
     bar.set_label(RESPONSE_LABEL, fontsize=8)
     bar.ax.tick_params(labelsize=SMALL)
