@@ -1,6 +1,8 @@
 """The Dagster page on a processed archive: what it says of a failed and a passed session."""
 
 import json
+import time
+import urllib.request
 
 import pytest
 
@@ -117,6 +119,34 @@ def test_links_of_the_dashboard_lead_to_the_session(page, dagster_page):
 def test_the_first_page_shows_the_runs_of_the_batch(page):
     page.open("/")
     page.wait_for("Timeline", "process_session", "update_catalogue")
+
+
+def test_a_run_of_the_batch_can_be_executed_again(dagster_page):
+    runs = '{ runsOrError(filter: {pipelineName: "process_session", statuses: [SUCCESS]}) '
+    runs += "{ ... on Runs { results { runId parentRunId } } } }"
+    made = _ask(dagster_page.url, runs)["runsOrError"]["results"]
+    run = next(run["runId"] for run in made if run["parentRunId"] is None)
+    again = "mutation($p: ReexecutionParams) { launchRunReexecution(reexecutionParams: $p) "
+    again += "{ __typename ... on LaunchRunSuccess { run { runId } } } }"
+    params = {"parentRunId": run, "strategy": "ALL_STEPS"}
+    launched = _ask(dagster_page.url, again, p=params)["launchRunReexecution"]
+    assert launched["__typename"] == "LaunchRunSuccess"
+    status = "query($r: ID!) { runOrError(runId: $r) { ... on Run { status } } }"
+    deadline = time.monotonic() + 2 * PATIENCE_S
+    while time.monotonic() < deadline:
+        found = _ask(dagster_page.url, status, r=launched["run"]["runId"])["runOrError"]["status"]
+        if found in ("SUCCESS", "FAILURE"):
+            break
+        time.sleep(0.5)
+    assert found == "SUCCESS"
+
+
+def _ask(url, query, **variables):
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{url}/graphql", data=body, headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)["data"]
 
 
 @pytest.mark.parametrize("name", ["qc_dashboard", "dataset_overview"])
