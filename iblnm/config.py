@@ -8,7 +8,6 @@ reads nothing and creates nothing. The upper-case names (`SESSIONS_FPATH`,
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -434,66 +433,15 @@ def get_settings() -> Settings:
         return Settings()
 
 
-def _target_position(settings: Settings) -> dict[str, int]:
-    return {target: i for i, target in enumerate(settings.target_colors)}
-
-
-def _neuromodulator_cmaps(_: Settings) -> dict[str, str]:
-    return {"DA": "Reds", "5HT": "Purples", "NE": "Blues", "ACh": "Greens"}
-
-
-def _session_schema(_: Settings) -> dict[str, str]:
-    from iblnm.schemas import SESSIONS
-
-    return {column.name: column.dtype for column in SESSIONS.columns}
-
-
-def _quality_columns(is_wanted: Callable[[Any], bool]) -> list[str]:
-    from iblnm.signal.metrics import metrics
-
-    return [metric.name for metric in metrics() if is_wanted(metric)]
-
-
-_VIEWS: dict[str, Any] = {
-    "PROJECT_ROOT": lambda s: s.root,
-    "SESSIONS_FPATH": lambda s: s.metadata_dir / "sessions.pqt",
-    "SESSIONS_H5_DIR": lambda s: s.sessions_h5_dir,
-    "QCPHOTOMETRY_FPATH": lambda s: s.data_dir / "qc_photometry.pqt",
-    "PERFORMANCE_FPATH": lambda s: s.data_dir / "performance.pqt",
-    "FIBERS_FPATH": lambda s: s.fibers_fpath,
-    "RESPONSE_EVENTS": lambda s: list(s.response_events),
-    "TARGET_FS": lambda s: s.signal.fs,
-    "RESPONSE_WINDOW": lambda s: s.signal.response_window,
-    "BASELINE_WINDOW": lambda s: s.signal.baseline_window,
-    "RESPONSE_WINDOWS": lambda s: {
-        "early": s.signal.early_window,
-        "late": s.signal.late_window,
-    },
-    "ANALYSIS_CONTRASTS": lambda s: list(s.analysis_contrasts),
-    "SESSION_SCHEMA": _session_schema,
-    "SUBJECTS_TO_EXCLUDE": lambda s: list(s.excluded_subjects),
-    "VALID_STRAINS": lambda s: list(s.valid_strains),
-    "VALID_LINES": lambda s: list(s.valid_lines),
-    "VALID_TARGETS": lambda s: list(s.target_neuromodulator),
-    "VALID_NEUROMODULATORS": lambda s: sorted(set(s.target_neuromodulator.values())),
-    "LENGTH_MISMATCH_THRESHOLD": lambda s: s.thresholds.max_video_length_difference_s,
-    "N_UNIQUE_SAMPLES_THRESHOLD": lambda s: s.thresholds.min_unique_fraction,
-    "QC_RAW_METRICS": lambda _: _quality_columns(lambda m: m.source == "frames"),
-    "QC_SLIDING_METRICS": lambda _: _quality_columns(
-        lambda m: m.source != "frames" and not m.bands
-    ),
-    "QC_PREPROCESSING": lambda _: _quality_columns(lambda m: bool(m.bands)),
-    "NM_CMAPS": _neuromodulator_cmaps,
-    "TARGETNM_COLORS": lambda s: dict(s.target_colors),
-    "TARGETNM2POSITION": _target_position,
-}
-
-
 def __getattr__(name: str) -> Any:
-    if name in _VIEWS:
-        return _VIEWS[name](get_settings())
+    from iblnm.constant_views import VIEWS
+
+    if name in VIEWS:
+        return VIEWS[name](get_settings())
     raise AttributeError(f"module 'iblnm.config' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_VIEWS])
+    from iblnm.constant_views import VIEWS
+
+    return sorted([*globals(), *VIEWS])

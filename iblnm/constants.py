@@ -19,3 +19,5 @@ MIN_WINDOW_COVERAGE = 0.95
 """Share of its samples that a window of the quality metrics needs."""
 EXTRACTED, RAW = "extracted", "raw"
 """Sources of data: extracted in the archive, or by iblnm from the raw files meanwhile."""
+ERROR_COLUMNS = ("eid", "error_type", "error_message", "traceback")
+"""Columns of a log of errors."""

@@ -17,8 +17,10 @@ class SettingsError(IblnmError):
     """Settings that cannot be used, by the names of their variables."""
 
 
-class DataError(IblnmError):
+class DataError(IblnmError, ValueError):
     """A permanent fault of the data: retrying does not help.
+
+    It is a `ValueError` as well, which scripts catch.
 
     Parameters
     ----------
@@ -38,6 +40,10 @@ class DataError(IblnmError):
         prefix = ", ".join(part for part in where if part)
         super().__init__(f"{prefix}: {message}" if prefix else message)
 
+    def __str__(self) -> str:
+        # that of KeyError, which a subclass may also be, puts the message in quotes
+        return Exception.__str__(self)
+
 
 class MissingFileError(DataError):
     """A dataset that the archive lists is not on disk."""
@@ -49,6 +55,10 @@ class UnreadableFileError(DataError):
 
 class MalformedFileError(DataError):
     """A file opens, but its columns, types, sizes or values cannot be used."""
+
+
+class MissingColumnError(MalformedFileError, KeyError):
+    """A table lacks a column that is needed and cannot be derived; a `KeyError` as well."""
 
 
 class RawTaskError(MalformedFileError):

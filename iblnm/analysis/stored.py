@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from iblnm.errors import DataError
-from iblnm.storage.names import validate_eid
+from iblnm.storage.names import validate_name
+from iblnm.task.completion import complete_trials
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,11 +48,14 @@ def read_session(h5_dir: Path, eid: str, *groups: str) -> dict[str, Any]:
     """
     from iblnm.storage.h5 import list_groups, read_group
 
-    path = h5_dir / f"{validate_eid(eid)}.h5"
+    path = h5_dir / f"{validate_name(eid)}.h5"
     if not path.exists():
         return {}
     stored = list_groups(path)
-    return {name: read_group(path, name) for name in groups if name in stored}
+    data = {name: read_group(path, name) for name in groups if name in stored}
+    if "trials" in data:
+        data["trials"] = complete_trials(data["trials"])
+    return data
 
 
 def iterate_sessions(

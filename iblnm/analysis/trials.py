@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.constants import TASK_CONTRASTS, TRIAL_EVENTS, UNBIASED
-from iblnm.errors import DataError, MalformedFileError
+from iblnm.errors import MissingColumnError
 from iblnm.signal.perievent import before_next_event, in_window, mean_of_finite
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def select_trials(
         criteria.append(("no_response", response_col))
     missing = [column for _, column in criteria if column not in table]
     if missing:
-        raise MalformedFileError(
+        raise MissingColumnError(
             f"the table of trials has no column {', '.join(missing)}; pass None or False to "
             "leave a criterion out"
         )
@@ -283,7 +283,7 @@ def code_trials(
     """
     missing = [c for c in ("subject", "contrast", "side", response_col) if c not in df]
     if missing:
-        raise DataError(f"the table of trials has no column {', '.join(missing)}")
+        raise MissingColumnError(f"the table of trials has no column {', '.join(missing)}")
     coding = ContrastCoding(contrast_coding, contrasts)
     factors = code_factors(df, coding)
     coded = df.assign(

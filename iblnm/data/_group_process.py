@@ -17,36 +17,49 @@ _PENDING_PER_WORKER = 2
 
 
 class ProcessLog(list):
-    """The failures of `PhotometrySessionGroup.process`: a list of log entries.
+    """What `PhotometrySessionGroup.process` gives: one element per session, in their order.
+
+    An element is what the function returned, None where it failed.
 
     Attributes
     ----------
-    results : dict
-        By eid, what the function returned for the sessions that did not fail.
+    eids : list of str
+        Sessions, in the order of the elements.
+    failures : list of dict
+        One log entry (eid, error_type, error_message, traceback) per session that failed.
     """
 
-    def __init__(self, entries: Iterable[dict[str, Any]] = ()):
-        super().__init__(entries)
-        self.results: dict[str, Any] = {}
+    def __init__(self) -> None:
+        super().__init__()
+        self.eids: list[str] = []
+        self.failures: list[dict[str, Any]] = []
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What the function returned, by eid, of the sessions that did not fail."""
+        failed = {entry["eid"] for entry in self.failures}
+        return {
+            eid: value for eid, value in zip(self.eids, self, strict=True) if eid not in failed
+        }
 
     def __repr__(self) -> str:
-        kinds = Counter(entry["error_type"] for entry in self)
+        kinds = Counter(entry["error_type"] for entry in self.failures)
         failed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
         return (
-            f"<{type(self).__name__}: {len(self.results)} sessions succeeded (values by eid in "
-            f".results), {len(self)} failed{f' ({failed}; see .to_frame())' if failed else ''}>"
+            f"<{type(self).__name__}: {len(self) - len(self.failures)} sessions succeeded, "
+            f"{len(self.failures)} failed{f' ({failed}; see .to_frame())' if failed else ''}>"
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """The entries as a table with the columns eid, error_type, error_message, traceback."""
-        return pd.DataFrame(list(self), columns=LOG_COLUMNS)
+        """The failures, with the columns eid, error_type, error_message, traceback."""
+        return pd.DataFrame(self.failures, columns=LOG_COLUMNS)
 
     def add(self, eid: str, outcome: Any, error: BaseException | None) -> None:
         """Take the outcome of one session."""
+        self.eids.append(eid)
+        self.append(None if error is not None else outcome)
         if error is not None:
-            self.append(make_log_entry(eid, error))
-        else:
-            self.results[eid] = outcome
+            self.failures.append(make_log_entry(eid, error))
 
 
 class isolated:
@@ -71,20 +84,50 @@ class isolated:
 
 
 def run_here(
-    eids: Iterable[str], session_of: Callable[[str], Any], fn: Callable, kwargs: dict[str, Any]
+    eids: Iterable[str],
+    session_of: Callable[[str], Any],
+    fn: Callable,
+    kwargs: dict[str, Any],
+    h5_dir: Path,
 ) -> ProcessLog:
     """Call the function for each session in this process."""
     log = ProcessLog()
     for eid in eids:
         outcome = None
         with isolated() as run:
-            session = session_of(eid)
-            outcome = fn(session, **kwargs)
-            # a session kept as a result would stay in memory
-            outcome = None if outcome is session else outcome
+            outcome = _call(session_of(eid), fn, kwargs, h5_dir)
         log.add(eid, outcome, run.error)
-        session = None
     return log
+
+
+def _call(session: Any, fn: Callable, kwargs: dict[str, Any], h5_dir: Path) -> Any:
+    """What the function returns; what the session logged, and a failure, go to its file."""
+    n_known = len(session.errors)
+    try:
+        outcome = fn(session, **kwargs)
+    except Exception as error:
+        session.log_error(error)
+        raise
+    finally:
+        if len(session.errors) > n_known:
+            store_errors(session, h5_dir)
+    # a session kept as a result would stay in memory
+    return None if outcome is session else outcome
+
+
+def store_errors(session: Any, h5_dir: Path) -> None:
+    """Add the errors of a session to those in its file; each once."""
+    from iblnm.storage.h5 import list_groups, read_group, write_groups
+    from iblnm.storage.names import validate_name
+
+    path = h5_dir / f"{validate_name(session.eid)}.h5"
+    stored = list_groups(path) if path.exists() else []
+    data: dict[str, Any] = {} if "metadata" in stored else {"metadata": session.to_series()}
+    known = read_group(path, "errors").to_dict("records") if "errors" in stored else []
+    table = pd.DataFrame([*known, *session.errors], columns=LOG_COLUMNS, dtype=object)
+    data["errors"] = table.drop_duplicates(LOG_COLUMNS[:3], ignore_index=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_groups(path, data)
 
 
 def run_in_workers(
@@ -135,5 +178,4 @@ def _run_one(
     from iblnm.data._session_cache import LazyConnection, open_session
 
     session = open_session(row, LazyConnection(settings), settings, h5_dir, groups)
-    outcome = fn(session, **kwargs)
-    return None if outcome is session else outcome
+    return _call(session, fn, kwargs, h5_dir)

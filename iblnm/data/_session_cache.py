@@ -78,11 +78,11 @@ def open_session(
         If the file is damaged.
     """
     from iblnm.data.session import PhotometrySession
-    from iblnm.storage.names import validate_eid
+    from iblnm.storage.names import validate_name
 
     session = PhotometrySession(row, one=one, settings=settings)
     groups = list(groups)
-    path = h5_dir / f"{validate_eid(session.eid)}.h5" if groups else None
+    path = h5_dir / f"{validate_name(session.eid)}.h5" if groups else None
     if path is not None and path.exists():
         session.load_h5(path, groups=groups)
     return session

@@ -121,6 +121,12 @@ def _take_responses(
     }
 
 
+def _take_trials(session: PhotometrySession, trials: pd.DataFrame, _: str) -> None:
+    from iblnm.task.completion import complete_trials
+
+    session.trials = complete_trials(trials)
+
+
 def _by_fiber(session: PhotometrySession, data: dict[str, Any]) -> dict[str, Any]:
     """Recordings in the order of the session's fibers; a file has them by name."""
     order = list(session.recordings)
@@ -138,6 +144,6 @@ _LOADED: dict[str, Callable[[PhotometrySession, Any, str], None]] = {
     "photometry/qc": _set("qc"),
     "photometry/preprocessed": _take_preprocessed,
     "photometry/responses": _take_responses,
-    "trials": _set("trials"),
+    "trials": _take_trials,
     "wheel": _set("wheel_velocity"),
 }

@@ -165,7 +165,7 @@ class PhotometrySessionGroup(GroupAnalyses):
         exclude_subjects: Criterion = None,
         qc_blockers: Criterion = None,
         targetnms: Criterion = None,
-        min_performance: float | bool | None = None,
+        min_performance: float | dict[str, float] | bool | None = None,
         required_contrasts: Criterion = None,
         lab: Any = False,
         start_time_min: Any = False,
@@ -351,8 +351,10 @@ class PhotometrySessionGroup(GroupAnalyses):
         Returns
         -------
         ProcessLog
-            A list with one entry (eid, error_type, error_message, traceback) per session
-            that failed; ``.results`` holds what the function returned, by eid.
+            A list with one element per row of ``sessions``: what the function returned, None
+            where it failed. ``.failures`` has an entry (eid, error_type, error_message,
+            traceback) per session that failed, ``.results`` the values by eid. What a session
+            logged, and its failure, are stored in the errors of its file.
 
         Raises
         ------
@@ -366,7 +368,7 @@ class PhotometrySessionGroup(GroupAnalyses):
             )
         eids = self.sessions["eid"].tolist()
         if workers <= 1:
-            return run_here(eids, self.session, method, kwargs)
+            return run_here(eids, self.session, method, kwargs, self.h5_dir)
         return run_in_workers(
             ((eid, self._row(eid)) for eid in eids),
             method,

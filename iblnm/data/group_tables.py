@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -47,8 +48,15 @@ def selection_tables(
         ``errors`` (from ``metadata/errors.pqt``, else from the failed checks of
         ``metadata/qc_matrix.pqt``), ``performance`` and ``labels``; None without a file.
     """
+    path = settings.metadata_dir / "errors.pqt"
     if errors is None:
-        errors = _read(settings.metadata_dir / "errors.pqt", ERRORS)
+        errors = _read(path, ERRORS)
+        if errors is not None and len(errors) and errors["asset"].isna().all():
+            warnings.warn(
+                f"{path} was not written by the pipeline: which of its errors are failures of "
+                "an asset is not known, and only named errors block a session",
+                stacklevel=3,
+            )
     if errors is None:
         matrix = _read(settings.metadata_dir / "qc_matrix.pqt", QC_MATRIX)
         errors = None if matrix is None else matrix_errors(matrix)

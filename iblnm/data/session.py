@@ -217,8 +217,9 @@ class PhotometrySession(Behavior, Signal, Quality):
 
     @property
     def error_log(self) -> pd.DataFrame:
-        """``errors`` as a table."""
-        return pd.DataFrame(self.errors, columns=LOG_COLUMNS)
+        """``errors`` as a table; entries of equal eid, type and message once."""
+        table = pd.DataFrame(self.errors, columns=LOG_COLUMNS)
+        return table.drop_duplicates(LOG_COLUMNS[:3], keep="last", ignore_index=True)
 
     @property
     def recordings(self) -> dict[str, dict[str, Any]]:

@@ -8,10 +8,11 @@ import traceback as tb
 from collections.abc import Callable
 from typing import Any
 
+from iblnm.constants import ERROR_COLUMNS
 from iblnm.pipeline.rules.registry import RuleError
 from iblnm.pipeline.rules.values import as_row, get
 
-LOG_COLUMNS = ["eid", "error_type", "error_message", "traceback"]
+LOG_COLUMNS = list(ERROR_COLUMNS)
 
 
 def make_log_entry(

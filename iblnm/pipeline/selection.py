@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,7 +12,7 @@ import pandas as pd
 
 import iblnm.errors
 from iblnm.config import Settings
-from iblnm.errors import DataError, IblnmError
+from iblnm.errors import DataError, IblnmError, MissingColumnError
 from iblnm.pipeline.graph import essential_stages, is_stage
 from iblnm.pipeline.labels import label_sessions
 from iblnm.pipeline.rules import RULES, error_types, umbrella_types
@@ -50,7 +52,7 @@ def select_sessions(
     exclude_subjects: Criterion = None,
     qc_blockers: Criterion = None,
     targets: Criterion = None,
-    min_performance: float | Literal[False] | None = None,
+    min_performance: float | Mapping[str, float] | Literal[False] | None = None,
     required_contrasts: Criterion = None,
     lab: str | Collection[str] | Literal[False] = False,
     start_time_min: str | Literal[False] = False,
@@ -73,18 +75,20 @@ def select_sessions(
     exclude_subjects : str or collection of str
         Names that no session has are no error.
     qc_blockers : str or collection of str
-        Names of errors; an umbrella such as ``QCValidationError`` stands for all under it.
-        By default those of BLOCK rules (`blocking_errors`), and the failure of an asset
-        without which there are no responses.
+        Names of errors; an umbrella such as ``QCValidationError`` stands for all under it. A
+        name that nobody knows is a warning. By default those of BLOCK rules
+        (`blocking_errors`), and the failure of an asset without which there are no responses.
     targets : str or collection of str
         At least one fiber that no human dropped records from one of them.
-    min_performance : float
-        Fraction correct that a training session needs; other tasks are not held to it.
+    min_performance : float or mapping of session type to float
+        Fraction correct that a session needs: a number for all types, or one for each type
+        that is held to it. By default training sessions alone are.
     required_contrasts : float or collection of float
         The session has these contrasts (%), no other and none less.
     lab : str or collection of str
     start_time_min : str
-        ISO 8601; earlier sessions are left out. A time without zone is taken as UTC.
+        ISO 8601; subjects whose first session is earlier are left out, with all theirs. A
+        time without zone is taken as UTC.
     deduplicate : bool
         Whether of a subject's sessions on one day only the first stays. It is applied last,
         so that a session that is left out does not stand in the way of another.
@@ -93,11 +97,11 @@ def select_sessions(
         ``label`` and ``excluded`` of `sessions`.
     errors : DataFrame, optional
         ``eid`` and ``error_type``, also ``asset`` and ``severity``: schema
-        `iblnm.schemas.ERRORS`, or an error log. Otherwise the lists in the column
-        ``logged_errors`` of `sessions`.
+        `iblnm.schemas.ERRORS`, or an error log. The lists in the column ``logged_errors`` of
+        `sessions` decide where they are there.
     performance : DataFrame, optional
-        ``eid``, ``fraction_correct`` and ``contrasts``; otherwise these columns of
-        `sessions`.
+        ``eid``, ``fraction_correct`` and ``contrasts``; these columns of `sessions` decide
+        where they are there.
     settings : Settings
 
     Returns
@@ -112,8 +116,7 @@ def select_sessions(
     DataError
         If a criterion is asked for explicitly and the table that it needs was not given (a
         default criterion without its table removes nothing, and the account says so), or if
-        it names a session type, target or error that neither the settings nor the tables
-        know.
+        it names a session type or target that neither the settings nor the tables know.
     """
     steps = _Steps(_with_labels(sessions, labels))
 
@@ -137,7 +140,11 @@ def select_sessions(
         steps.keep(f"lab in {join(labs)}", lambda table: _isin(table, "lab", labs))
     if start_time_min is not False:
         first = pd.to_datetime(start_time_min, utc=True)
-        steps.keep(f"start at {start_time_min} or later", lambda table: _starts(table) >= first)
+        late = _subjects_from(sessions, first)
+        steps.keep(
+            f"subject's first session at {start_time_min} or later",
+            lambda table: _isin(table, "subject", late),
+        )
     if labels is not False:
         steps.keep(
             "no human verdict drop",
@@ -293,12 +300,18 @@ def _with_labels(sessions: pd.DataFrame, labels: pd.DataFrame | Literal[False] |
 
 def _isin(table: pd.DataFrame, name: str, values: Collection) -> pd.Series:
     if name not in table:
-        raise DataError(f"the table of sessions has no column {name}")
+        raise MissingColumnError(f"the table of sessions has no column {name}")
     return table[name].astype(object).isin(list(values))
 
 
 def _starts(table: pd.DataFrame) -> pd.Series:
     return pd.to_datetime(table["start_time"], format="ISO8601", errors="coerce", utc=True)
+
+
+def _subjects_from(sessions: pd.DataFrame, first: pd.Timestamp) -> set[str]:
+    """Subjects of whom no session is earlier."""
+    starts = _starts(sessions).groupby(sessions["subject"]).min()
+    return set(starts.index[starts >= first])
 
 
 def _have_parallel_lists(table: pd.DataFrame) -> list[bool]:
@@ -320,9 +333,11 @@ def _keep_unblocked(steps: _Steps, blockers: Criterion, errors: pd.DataFrame | N
         names, named = blocking_errors(), "no blocking check"
     else:
         given = as_values(blockers)
-        _refuse_unknown("error", given, _known_errors(errors))
+        unknown = set(given) - _known_errors(errors) - _logged(steps.table)
+        if unknown:
+            warnings.warn(_unknown_in_words(unknown, _known_errors(errors)), stacklevel=4)
         names, named = error_types(given), f"no error of {join(sorted(given))}"
-    if errors is None:
+    if errors is None or "logged_errors" in steps.table:
         steps.keep(
             named,
             lambda table: [
@@ -338,6 +353,15 @@ def _keep_unblocked(steps: _Steps, blockers: Criterion, errors: pd.DataFrame | N
         blocked |= failed.astype(bool) & errors["asset"].isin(essential_stages())
     eids = set(errors.loc[blocked.astype(bool), "eid"])
     steps.keep(named, lambda table: ~_isin(table, "eid", eids))
+
+
+def _unknown_in_words(names: Collection[str], known: Collection[str]) -> str:
+    near = {match for name in names for match in get_close_matches(name, known, n=1)}
+    meant = f"; do you mean {join(sorted(map(repr, near)))}?" if near else ""
+    return (
+        f"no rule and no session has the error {join(sorted(map(repr, names)))}: nothing is "
+        f"blocked by it{meant}"
+    )
 
 
 def _have_target(table: pd.DataFrame, targets: Collection[str]) -> list[bool]:
@@ -356,29 +380,19 @@ def _have_target(table: pd.DataFrame, targets: Collection[str]) -> list[bool]:
 def _keep_by_performance(
     steps: _Steps,
     performance: pd.DataFrame | None,
-    min_performance: float | Literal[False] | None,
+    min_performance: float | Mapping[str, float] | Literal[False] | None,
     contrasts: Criterion,
     settings: Settings,
 ) -> None:
-    table = steps.table if performance is None else performance
-    correct = (
-        dict(zip(table["eid"], table["fraction_correct"], strict=True))
-        if ("fraction_correct" in table)
-        else None
+    correct, shown = (
+        _by_session(steps.table, performance, name) for name in ("fraction_correct", "contrasts")
     )
-    shown = (
-        dict(zip(table["eid"], table["contrasts"], strict=True))
-        if ("contrasts" in table)
-        else None
-    )
-    limit = _or_default(min_performance, settings.thresholds.min_training_fraction_correct)
-    if limit is not False:
+    default = {"training": settings.thresholds.min_training_fraction_correct}
+    limits = _or_default(min_performance, default)
+    if limits is not False:
         steps.keep(
-            f"training sessions with at least {limit:.0%} correct",
-            lambda table: (
-                ~_isin(table, "session_type", ["training"])
-                | (pd.to_numeric(table["eid"].map(correct)) >= limit).fillna(False).astype(bool)
-            ),
+            _performance_in_words(limits),
+            lambda table: _perform(table, correct, limits),
             needs=() if correct is not None else ("fraction_correct",),
             explicit=min_performance is not None,
             setting=min_performance is None and "THRESHOLDS__MIN_TRAINING_FRACTION_CORRECT",
@@ -393,6 +407,41 @@ def _keep_by_performance(
             explicit=contrasts is not None,
             setting=contrasts is None and "ANALYSIS_CONTRASTS",
         )
+
+
+def _by_session(
+    sessions: pd.DataFrame, performance: pd.DataFrame | None, name: str
+) -> dict[str, Any] | None:
+    """A column of the catalog by eid, else of the table of performance."""
+    for table in (sessions, performance):
+        if table is not None and name in table:
+            return dict(zip(table["eid"], table[name], strict=True))
+    return None
+
+
+def _performance_in_words(limits: float | Mapping[str, float]) -> str:
+    if isinstance(limits, Mapping):
+        return join(
+            f"{kind} sessions with at least {limit:.0%} correct" for kind, limit in limits.items()
+        )
+    return f"at least {limits:.0%} correct"
+
+
+def _perform(
+    table: pd.DataFrame, correct: Mapping[str, float], limits: float | Mapping[str, float]
+) -> pd.Series:
+    fraction = pd.to_numeric(table["eid"].map(correct))
+    if isinstance(limits, Mapping):
+        _isin(table, "session_type", limits)  # the column is needed
+        limit = pd.to_numeric(table["session_type"].map(limits))
+        return limit.isna() | (fraction >= limit)
+    return fraction >= limits
+
+
+def _logged(sessions: pd.DataFrame) -> set[str]:
+    if "logged_errors" not in sessions:
+        return set()
+    return {name for logged in sessions["logged_errors"] for name in get_list({"v": logged}, "v")}
 
 
 def _levels(contrasts: Any) -> frozenset[float]:

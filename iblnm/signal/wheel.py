@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from iblnm.errors import MalformedFileError
+from iblnm.errors import MalformedFileError, MissingColumnError
 from iblnm.signal.continuity import touched
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def trial_wheel_velocity(
 
     missing = [event for event in (t0_event, t1_event) if event not in trials]
     if missing:
-        raise MalformedFileError(f"the trials table has no column {', '.join(missing)}")
+        raise MissingColumnError(f"the trials table has no column {', '.join(missing)}")
     t, velocity = wheel_velocity(times, position, fs=fs)
     start = trials[t0_event].to_numpy(dtype=float, na_value=np.nan)
     duration = trials[t1_event].to_numpy(dtype=float, na_value=np.nan) - start

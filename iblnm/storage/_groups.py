@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from iblnm.constants import ERROR_COLUMNS, TRIAL_EVENTS
 from iblnm.errors import UnreadableFileError
 from iblnm.storage._values import (
     is_null,
@@ -29,6 +30,7 @@ REGION_ATTRS = ("fiber_idx", "hemisphere", "target_NM", "brain_region")
 _COLUMNS = "_columns"
 _EVENTS = "_events"
 _MASKED = "masked_share"
+_NULL_WORD = "__none__"
 _PHOTOMETRY = ("qc", "preprocessed", "responses")
 
 
@@ -53,19 +55,38 @@ def child(parent: h5py.Group, path: str) -> h5py.Group | h5py.Dataset | None:
 # tables ------------------------------------------------------------------------------------
 
 
-def _write_table(group: h5py.Group, df: pd.DataFrame, dimension: str) -> None:
+def _write_table(
+    group: h5py.Group, df: pd.DataFrame, dimension: str, has_fixed_text: bool = False
+) -> None:
     group.attrs[_COLUMNS] = json.dumps([str(column) for column in df.columns])
     scale = group.create_dataset(dimension, data=np.asarray(df.index, dtype=np.int64))
     scale.make_scale(dimension)
     for column in df.columns:
-        dataset = write_values(group, validate_name(str(column)), df[column])
+        name = validate_name(str(column))
+        dataset = write_values(group, name, df[column], has_fixed_text=has_fixed_text)
         dataset.dims[0].attach_scale(scale)
 
 
+def _names(group: h5py.Group, attribute: str, besides: Iterable[str] = ()) -> list[str]:
+    """Names in their order; those of the datasets where the writer did not store them."""
+    import h5py
+
+    stored = group.attrs.get(attribute)
+    if stored is not None:
+        return json.loads(stored)
+    left_out = set(besides)
+    return [
+        name
+        for name in group
+        if name not in left_out and isinstance(child(group, name), h5py.Dataset)
+    ]
+
+
 def _read_table(group: h5py.Group, dimension: str) -> pd.DataFrame:
-    columns = json.loads(group.attrs[_COLUMNS])
-    index = pd.Index(child(group, dimension)[()])
+    columns = _names(group, _COLUMNS, besides=[dimension])
     df = pd.DataFrame({name: read_column(child(group, name)) for name in columns}, columns=columns)
+    scale = child(group, dimension)
+    index = pd.RangeIndex(len(df)) if scale is None else pd.Index(scale[()])
     if index.equals(pd.RangeIndex(len(df))):
         return df
     return df.set_index(index)
@@ -73,7 +94,7 @@ def _read_table(group: h5py.Group, dimension: str) -> pd.DataFrame:
 
 def _save_trials(file: h5py.File, df: pd.DataFrame) -> list[h5py.Group]:
     group = file.create_group("trials")
-    _write_table(group, df, "trial")
+    _write_table(group, df, "trial", has_fixed_text=True)
     write_attrs(group, df.attrs)
     return [group]
 
@@ -92,7 +113,8 @@ def _save_errors(file: h5py.File, df: pd.DataFrame) -> list[h5py.Group]:
 
 
 def _load_errors(file: h5py.File) -> pd.DataFrame:
-    return _read_table(child(file, "errors"), "error")
+    table = _read_table(child(file, "errors"), "error")
+    return table if len(table.columns) else pd.DataFrame(columns=ERROR_COLUMNS, dtype=object)
 
 
 # metadata ----------------------------------------------------------------------------------
@@ -119,10 +141,21 @@ def _save_metadata(file: h5py.File, row: pd.DataFrame | pd.Series | Mapping) -> 
 def _load_metadata(file: h5py.File) -> pd.DataFrame:
     group = child(file, "metadata")
     scalars = read_attrs(group)
+    names = _names(group, _COLUMNS)
+    if _COLUMNS not in group.attrs:
+        names = [*scalars, *names]
     row = {}
-    for name in json.loads(group.attrs[_COLUMNS]):
-        row[name] = [scalars[name] if name in scalars else read_list(child(group, name))]
+    for name in names:
+        value = scalars[name] if name in scalars else read_list(child(group, name))
+        row[name] = [_without_marks(value)]
     return pd.DataFrame(row)
+
+
+def _without_marks(value: Any) -> Any:
+    """Null where another writer marked it by a word."""
+    if isinstance(value, list):
+        return [_without_marks(item) for item in value]
+    return None if isinstance(value, str) and value == _NULL_WORD else value
 
 
 # photometry --------------------------------------------------------------------------------
@@ -151,16 +184,22 @@ def _save_qc(file: h5py.File, qc: pd.DataFrame) -> list[h5py.Group]:
     for name, rows in ordered.groupby("brain_region", sort=False):
         attrs = {"fiber_idx": rows["fiber_idx"].iloc[0]} if "fiber_idx" in rows else {}
         group = _region_group(file, name, attrs).create_group("qc")
-        _write_table(group, rows, "row")
+        _write_table(group, rows, "row", has_fixed_text=True)
         groups.append(group)
     return groups
 
 
 def _load_qc(file: h5py.File, regions: Iterable[str] | None = None) -> pd.DataFrame:
-    parts = [_read_table(group, "row") for group in _regions(file, "qc", regions).values()]
+    groups = _regions(file, "qc", regions)
+    parts = []
+    for name, group in groups.items():
+        part = _read_table(group, "row")
+        parts.append(part if "brain_region" in part else part.assign(brain_region=name))
     if not parts:
         return pd.DataFrame()
-    return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+    if all(child(group, "row") is not None for group in groups.values()):
+        return pd.concat(parts).sort_index(kind="stable").reset_index(drop=True)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _save_preprocessed(file: h5py.File, data: Mapping[str, xr.Dataset]) -> list[h5py.Group]:
@@ -187,7 +226,7 @@ def _load_preprocessed(
         name: xr.Dataset(
             {
                 variable: ("time", read_values(child(group, variable)))
-                for variable in json.loads(group.attrs[_COLUMNS])
+                for variable in _names(group, _COLUMNS, besides=["times"])
             },
             coords={"time": read_values(child(group, "times"))},
             attrs=read_attrs(group),
@@ -224,7 +263,9 @@ def _load_responses(
 
     loaded = {}
     for name, group in _regions(file, "responses", regions).items():
-        events = json.loads(group.attrs[_EVENTS])
+        events = _names(group, _EVENTS, besides=["trials", "times", "events", _MASKED])
+        if _EVENTS not in group.attrs:
+            events = sorted(events, key=_place_in_trial)
         trials, times = read_values(child(group, "trials")), read_values(child(group, "times"))
         values = np.empty((len(events), len(trials), len(times)))
         for i, event in enumerate(events):
@@ -239,6 +280,11 @@ def _load_responses(
         if share is not None:
             loaded[name].coords[_MASKED] = (("event", "trial"), read_values(share))
     return loaded
+
+
+def _place_in_trial(event: str) -> tuple[int, str]:
+    place = TRIAL_EVENTS.index(event) if event in TRIAL_EVENTS else len(TRIAL_EVENTS)
+    return place, event
 
 
 def _sampling(times: np.ndarray) -> dict[str, Any]:
@@ -282,16 +328,26 @@ def _load_wheel(file: h5py.File) -> xr.DataArray:
     import xarray as xr
 
     group = child(file, "wheel/responses")
+    attrs, velocity = read_attrs(group), read_values(child(group, "velocity"))
+    trials, times = child(group, "trials"), child(group, "times")
+    n_trials, n_times = velocity.shape
     return xr.DataArray(
-        read_values(child(group, "velocity")),
+        velocity,
         dims=("trial", "time"),
         coords={
-            "trial": read_values(child(group, "trials")),
-            "time": read_values(child(group, "times")),
+            "trial": np.arange(n_trials) if trials is None else read_values(trials),
+            "time": _sample_times(n_times, attrs) if times is None else read_values(times),
         },
-        attrs=read_attrs(group),
+        attrs=attrs,
         name="velocity",
     )
+
+
+def _sample_times(n_times: int, attrs: Mapping[str, Any]) -> np.ndarray:
+    """Times since the first event of the trial, s, from the sampling rate."""
+    if "fs" not in attrs:
+        raise KeyError("wheel/responses has neither times nor the sampling rate fs")
+    return np.arange(n_times) / float(attrs["fs"])
 
 
 # registry ----------------------------------------------------------------------------------

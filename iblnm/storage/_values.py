@@ -35,7 +35,9 @@ def is_null(value: Any) -> bool:
     return value is None or value is pd.NA or value is pd.NaT
 
 
-def write_values(group: h5py.Group, name: str, values: Any) -> h5py.Dataset:
+def write_values(
+    group: h5py.Group, name: str, values: Any, *, has_fixed_text: bool = False
+) -> h5py.Dataset:
     """Store one column or list as a dataset.
 
     Parameters
@@ -44,6 +46,9 @@ def write_values(group: h5py.Group, name: str, values: Any) -> h5py.Dataset:
     name : str
     values : Series, array or list
         Numbers, booleans or text; missing values are remembered in a packed mask.
+    has_fixed_text : bool
+        Whether text is stored at a fixed length, as numpy's kind ``S``, which readers without
+        our code decode.
 
     Returns
     -------
@@ -58,7 +63,12 @@ def write_values(group: h5py.Group, name: str, values: Any) -> h5py.Dataset:
 
     array, nulls = _encode(name, values)
     if array.dtype == object:
-        dataset = group.create_dataset(name, data=array, dtype=h5py.string_dtype())
+        dtype = h5py.string_dtype()
+        if has_fixed_text:
+            encoded = [text.encode("utf-8") for text in array]
+            dtype = h5py.string_dtype("utf-8", max(map(len, [b" ", *encoded])))
+            array = np.array(encoded, dtype=dtype)
+        dataset = group.create_dataset(name, data=array, dtype=dtype)
     elif array.dtype == bool:
         # stored as CF readers expect booleans: one byte with a mark
         dataset = group.create_dataset(name, data=array.astype(np.int8))
@@ -77,7 +87,9 @@ def read_values(dataset: h5py.Dataset) -> np.ndarray:
     """Read what `write_values` stored; an object array where values are missing or text."""
     import h5py
 
-    if h5py.check_string_dtype(dataset.dtype) is not None:
+    if dataset.dtype.kind == "S":
+        array = np.char.decode(dataset[()], "utf-8", "replace").astype(object)
+    elif h5py.check_string_dtype(dataset.dtype) is not None:
         array = dataset.asstr()[()].astype(object)
     else:
         array = dataset[()]
@@ -150,7 +162,11 @@ def clean_text(text: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _encode(name: str, values: Any) -> tuple[np.ndarray, np.ndarray | None]:

@@ -178,9 +178,16 @@ def _flatten(groups: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(file: h5py.File, key: str, regions: Iterable[str] | None) -> Any:
-    if key in _PHOTOMETRY:
-        return _LOAD_HANDLERS[key](file, regions)
-    return _LOAD_HANDLERS[key](file)
+    try:
+        if key in _PHOTOMETRY:
+            return _LOAD_HANDLERS[key](file, regions)
+        return _LOAD_HANDLERS[key](file)
+    except UnreadableFileError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableFileError(
+            f"the group {key} is not of the documented layout: {error}", path=file.filename
+        ) from error
 
 
 def _write(file: h5py.File, key: str, data: Any, origin: str | None) -> None:

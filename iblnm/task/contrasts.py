@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.constants import MAX_UNUSABLE_TRIAL_SHARE
-from iblnm.errors import MalformedFileError
+from iblnm.errors import MalformedFileError, MissingColumnError
 
 _MAX_ROWS_NAMED = 10
 _CHOICE_SIDES = {-1.0: "right", 0.0: "none", 1.0: "left"}
@@ -18,10 +18,10 @@ _HEMISPHERE_SIGNS = {"l": 1.0, "r": -1.0, "left": 1.0, "right": -1.0}
 
 
 def require_columns(trials: pd.DataFrame, names: tuple[str, ...]) -> None:
-    """Raise `MalformedFileError` naming the columns that a trials table lacks."""
+    """Raise `MissingColumnError` naming the columns that a trials table lacks."""
     missing = [name for name in names if name not in trials]
     if missing:
-        raise MalformedFileError(
+        raise MissingColumnError(
             f"the trials table has no column {', '.join(missing)}; it has {list(trials.columns)}"
         )
 
@@ -35,7 +35,9 @@ def compute_trial_contrasts(
     ----------
     trials : DataFrame
         Columns ``contrastLeft`` and ``contrastRight`` as in ALF: fractions from 0 to 1, the
-        one of the side without stimulus NaN.
+        one of the side without stimulus NaN, or 0 beside a contrast on the other side. Two
+        zeros have the side of ``stim_side``, or that which ``choice`` and ``feedbackType``
+        tell, where these columns are there.
     max_unusable_share : float
         Share of the trials whose side may be unknown.
 
@@ -44,13 +46,14 @@ def compute_trial_contrasts(
     DataFrame
         Index of `trials`; ``stim_side`` ('left' or 'right'), ``contrast`` (%, ≥ 0) and
         ``signed_contrast`` (%, negative on the left, +0.0 for a zero contrast), float64. A
-        trial with a contrast on both sides or on neither has missing values.
+        trial with a contrast on both sides or on neither has missing values; of two zeros
+        that nothing tells apart the side is missing.
 
     Raises
     ------
     MalformedFileError
         If a column is missing, more than `max_unusable_share` of the trials have a contrast
-        on both sides or on neither, or a contrast is outside 0 to 1.
+        above 0 on both sides, or none on either, or a contrast is outside 0 to 1.
 
     Examples
     --------
@@ -67,6 +70,10 @@ def compute_trial_contrasts(
     left = _to_float(trials["contrastLeft"])
     right = _to_float(trials["contrastRight"])
     on_left, on_right = ~np.isnan(left), ~np.isnan(right)
+    zeros = (left == 0) & (right == 0)
+    # 0 is how some writers mark the side without stimulus
+    on_left &= ~((left == 0) & (right > 0))
+    on_right &= ~((right == 0) & (left > 0)) & ~zeros
     both, neither = on_left & on_right, ~on_left & ~on_right
     if (both | neither).sum() > max_unusable_share * len(trials):
         _refuse(both, "a contrast on both sides; exactly one side is expected")
@@ -82,6 +89,8 @@ def compute_trial_contrasts(
     signed = np.where(on_left, -contrast, contrast) + 0.0
     side = np.where(on_left, "left", "right").astype(object)
     side[both | neither] = None
+    if zeros.any():
+        side[zeros] = _side_of_zeros(trials)[zeros]
     return pd.DataFrame(
         {
             "stim_side": side,
@@ -90,6 +99,20 @@ def compute_trial_contrasts(
         },
         index=trials.index,
     )
+
+
+def _side_of_zeros(trials: pd.DataFrame) -> np.ndarray:
+    """Side of each trial by what else tells it, None where nothing does."""
+    side = np.full(len(trials), None, dtype=object)
+    if {"choice", "feedbackType"} <= set(trials):
+        # a rewarded choice is towards the stimulus, and 1 is leftward
+        towards_left = _to_float(trials["choice"]) * _to_float(trials["feedbackType"])
+        side[towards_left > 0], side[towards_left < 0] = "left", "right"
+    if "stim_side" in trials:
+        stored = trials["stim_side"].to_numpy(dtype=object)
+        known = np.isin(stored.astype(str), ["left", "right"])
+        side[known] = stored[known]
+    return side
 
 
 def compute_choice_side(trials: pd.DataFrame) -> pd.Series:

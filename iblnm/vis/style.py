@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NEUTRAL = "#c3c9ce"
 FAINT = "#e9ecee"
 INK = "#1c2730"
+FONT_SIZE = 8
 FILE_TYPES = ("svg", "pdf", "png")
 # fixed identifiers: the same figure is the same file
 _PREVIEW_COLORS = 64
@@ -41,7 +42,7 @@ def new_figure(width: float, height: float) -> Figure:
 def plain_axes(ax: Axes) -> Axes:
     """Take away the frame's upper and right side."""
     ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(labelsize=8)
+    ax.tick_params(labelsize=FONT_SIZE)
     return ax
 
 

@@ -71,10 +71,13 @@ def qc_summary(qc_matrix: pd.DataFrame, sessions: pd.DataFrame):
 def errors(
     context: AssetExecutionContext, qc_matrix: pd.DataFrame, settings: ResourceParam[Settings]
 ):
+    from iblnm.pipeline.stage_logs import write_stage_logs
     from iblnm.pipeline.standing import current_errors
 
     outcomes = outcomes_of(context.instance, settings)
-    return ERRORS.validate(current_errors(qc_matrix, outcomes))
+    table = ERRORS.validate(current_errors(qc_matrix, outcomes))
+    write_stage_logs(table, settings)
+    return table
 
 
 ASSETS = [labels, qc_matrix, qc_summary, errors]

@@ -12,7 +12,7 @@ from iblnm.analysis.stats.intercept import fit_intercept, leave_one_out
 from iblnm.analysis.stats.products import Products
 from iblnm.analysis.trials import code_trials
 from iblnm.constants import TASK_CONTRASTS
-from iblnm.errors import DataError
+from iblnm.errors import MissingColumnError
 
 FULL = np.array([0, 1, 2, 3])
 REDUCED = {"contrast": np.array([0, 2, 3]), "timing": np.array([0, 1, 2])}
@@ -101,7 +101,7 @@ def movement_design(
         If a column is missing.
     """
     if timing_col not in df:
-        raise DataError(f"the table of trials has no column {timing_col}")
+        raise MissingColumnError(f"the table of trials has no column {timing_col}")
     needed = {"subject", "contrast", "side", "eid", "fiber_idx", response_col, timing_col}
     narrow = df[[name for name in df if name in needed]]
     coded, _ = code_trials(narrow, response_col, contrast_coding, contrasts=contrasts)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from iblnm.analysis.stats.intercept import fit_intercept
 from iblnm.analysis.trials import code_trials
-from iblnm.errors import DataError
+from iblnm.errors import MissingColumnError
 
 _LEVEL = 0.95
 _SMALL_CHI2 = 1e-2
@@ -67,7 +67,7 @@ def fit_wheel_lmm(
 
     missing = [name for name in (dv_col, "feedbackType") if name not in df]
     if missing:
-        raise DataError(f"the table of trials has no column {', '.join(missing)}")
+        raise MissingColumnError(f"the table of trials has no column {', '.join(missing)}")
     coded, _ = code_trials(df, response_col, "linear")
     dv = coded[dv_col].to_numpy(dtype=float, na_value=np.nan)
     coded, dv = coded[np.isfinite(dv)], dv[np.isfinite(dv)]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from iblnm.errors import DataError
+from iblnm.errors import MissingColumnError
 
 MIN_GROUPS = 2
 PAIR_COLUMNS = (
@@ -103,7 +103,7 @@ def unit_means(
     names = [group_col, value_col, *([unit_col] if unit_col else [])]
     missing = [name for name in names if name not in df]
     if missing:
-        raise DataError(f"no column {', '.join(missing)} to compare groups by")
+        raise MissingColumnError(f"no column {', '.join(missing)} to compare groups by")
     known = df[names].dropna()
     if unit_col:
         keys = [known[group_col].astype(object), known[unit_col].astype(object)]

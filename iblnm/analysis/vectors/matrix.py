@@ -10,7 +10,7 @@ import pandas as pd
 
 from iblnm.analysis.trials import OUTCOMES
 from iblnm.constants import FEEDBACK_EVENT, STIMULUS_EVENT, TASK_CONTRASTS
-from iblnm.errors import MalformedFileError
+from iblnm.errors import MissingColumnError
 from iblnm.task.contrasts import require_columns
 
 FEATURE_EVENTS = (STIMULUS_EVENT, FEEDBACK_EVENT)
@@ -186,7 +186,7 @@ def from_table(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     """
     missing = [name for name in (*INDEX, "subject") if name not in table]
     if missing:
-        raise MalformedFileError(f"the response matrix has no column {', '.join(missing)}")
+        raise MissingColumnError(f"the response matrix has no column {', '.join(missing)}")
     matrix = _plain(table).set_index(list(INDEX))
     return matrix.drop(columns="subject").astype(float), matrix["subject"]
 

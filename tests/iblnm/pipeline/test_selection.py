@@ -146,9 +146,6 @@ def test_false_leaves_a_criterion_out(catalog, errors, performance, settings):
     [
         ({"session_types": ["training"]}, {"novice", "unknown-performance"}),
         ({"lab": "lab-b"}, set()),
-        ({"start_time_min": "2024-01-02"}, {"other-day"}),
-        ({"start_time_min": "2024-01-02T12:00:00+03:00"}, {"other-day"}),
-        ({"start_time_min": "2024-01-02T12:00:00Z"}, set()),
         ({"targets": ["PPT-ACh"]}, {"target"}),
         ({"min_performance": 0.69, "session_types": ["training"]}, {"novice"}),
         ({"session_types": "training"}, {"novice", "unknown-performance"}),
@@ -171,12 +168,63 @@ def test_a_criterion_can_be_set(catalog, errors, performance, settings, criteria
     [
         ({"session_types": "bias"}, "no such session type: 'bias'; known are .*biased, ephys"),
         ({"targets": ["VTA-DA", "VTA-DAA"]}, "no such target: 'VTA-DAA'; known are .*VTA-DA"),
-        ({"qc_blockers": "BandInversoin"}, "no such error: 'BandInversoin'; .*BandInversion,"),
     ],
 )
 def test_a_name_that_nobody_knows_is_refused(catalog, errors, settings, criteria, words):
     with pytest.raises(DataError, match=words):
         select_sessions(catalog, errors=errors, settings=settings, **ALL_OFF | criteria)
+
+
+def test_an_error_that_nobody_knows_is_told_and_blocks_nothing(catalog, errors, settings):
+    criteria = ALL_OFF | {"qc_blockers": ["BandInversoin", "own_label"]}
+    with pytest.warns(UserWarning, match="BandInversoin.*own_label.*mean 'BandInversion'"):
+        selected, _ = select_sessions(catalog, errors=errors, settings=settings, **criteria)
+    assert "blocked" in set(selected["eid"])
+
+
+@pytest.mark.parametrize(
+    ("start", "kept"),
+    [
+        ("2024-01-02", {"late-1", "late-2"}),
+        ("2024-01-02T12:00:00+03:00", {"late-1", "late-2"}),
+        ("2024-01-02T12:00:00Z", set()),
+    ],
+)
+def test_a_first_day_keeps_subjects_with_all_their_sessions(settings, start, kept):
+    days = {"early-1": "01", "early-2": "05", "late-1": "02", "late-2": "03"}
+    rows = [
+        _session(eid, subject=eid[:-2], start_time=f"2024-01-{day}T10:00:00")
+        for eid, day in days.items()
+    ]
+    selected, _ = select_sessions(
+        pd.DataFrame(rows), settings=settings, **ALL_OFF | {"start_time_min": start}
+    )
+    assert set(selected["eid"]) == kept
+
+
+def test_the_columns_of_the_catalog_decide_over_the_tables(catalog, performance, settings):
+    catalog = catalog[catalog["eid"].isin(["good", "novice", "other-day"])].copy()
+    catalog["logged_errors"] = [
+        ["BandInversion"] if eid == "good" else [] for eid in catalog["eid"]
+    ]
+    catalog["fraction_correct"] = [0.9 if eid == "novice" else 0.1 for eid in catalog["eid"]]
+    none = pd.DataFrame({"eid": ["other-day"], "error_type": ["BandInversion"]})
+    selected, _ = select_sessions(catalog, errors=none, performance=performance, settings=settings)
+    assert set(selected["eid"]) == {"novice", "other-day"}
+
+
+def test_performance_is_held_to_a_number_or_to_one_for_each_type(catalog, performance, settings):
+    def kept(limit):
+        criteria = ALL_OFF | {"min_performance": limit}
+        selected, _ = select_sessions(
+            catalog, performance=performance, settings=settings, **criteria
+        )
+        return set(selected["eid"])
+
+    everyone = kept(False)
+    assert everyone - kept(0.65) == everyone - {"novice"}
+    assert everyone - kept({"training": 0.65}) == {"unknown-performance"}
+    assert everyone - kept({"training": 0.7, "biased": 0.5}) == {"novice", "unknown-performance"}
 
 
 def test_names_of_the_tables_are_known(catalog, errors, settings):
