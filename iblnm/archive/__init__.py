@@ -21,6 +21,8 @@ _NAMES = {
     "list_sessions": "sessions",
     "get_brain_region": "enrich",
     "get_datasets": "enrich",
+    "get_extended_qc": "enrich",
+    "get_fiber_coordinates": "enrich",
     "get_session_dict": "enrich",
     "get_subject_info": "enrich",
 }

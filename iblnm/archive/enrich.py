@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -89,6 +90,81 @@ def get_brain_region(session: pd.Series, one: Any = None) -> pd.Series:
 def get_datasets(session: pd.Series, one: Any = None) -> pd.Series:
     """The session with the list of its datasets."""
     return _with(session, one, _DATASET_FIELDS)
+
+
+@exception_logger
+def get_extended_qc(session: pd.Series, one: Any = None) -> pd.Series:
+    """The session with Alyx's verdicts as text: ``qc_session`` and one ``qc_{key}`` for each.
+
+    Parameters
+    ----------
+    session : Series
+        With ``eid``.
+    one : ONE, optional
+        The archive; the default connection otherwise.
+
+    Returns
+    -------
+    Series
+        A copy with these fields set. Of a verdict with numbers only the verdict is taken, and
+        a number stays a number in text.
+    """
+    fetched = _fetch(session, one)
+    verdicts = json.loads(fetched["extended_qc"] or "{}")
+    values: dict[str, Any] = {"qc_session": fetched["qc"]}
+    for key, value in verdicts.items():
+        verdict = value[0] if isinstance(value, list) and value else value
+        values[f"qc_{key.lstrip('_')}"] = None if verdict is None else str(verdict)
+    return pd.Series({**session.to_dict(), **values}, name=session.name, dtype=object)
+
+
+def get_fiber_coordinates(
+    subject: str, all_trajectories: Iterable[dict[str, Any]] | None = None, one: Any = None
+) -> list[dict[str, Any]]:
+    """Where the tips of a subject's fibers are, by their trajectories on Alyx.
+
+    Parameters
+    ----------
+    subject : str
+    all_trajectories : iterable of dict, optional
+        Trajectories as Alyx gives them, with ``probe_name`` and the subject in ``session``;
+        those of the archive by default.
+    one : ONE, optional
+        The archive; the default connection otherwise.
+
+    Returns
+    -------
+    list of dict
+        ``subject``, ``fiber`` (name of the insertion) and ``coords``: ML, AP and DV of the tip
+        relative to bregma, µm. Each fiber once, by its latest trajectory.
+    """
+    from iblnm.io.fibers import fiber_tip
+
+    if all_trajectories is None:
+        found = _trajectories_of(subject, one)
+    else:
+        found = [own for own in all_trajectories if own["session"]["subject"] == subject]
+    tips = {}
+    for own in found:
+        entry = (own["x"], own["y"], own["z"])
+        tips[own["probe_name"]] = fiber_tip(entry, own["depth"], own["theta"], own["phi"])
+    return [
+        {"subject": subject, "fiber": name, "coords": tip.tolist()} for name, tip in tips.items()
+    ]
+
+
+def _trajectories_of(subject: str, one: Any) -> list[dict[str, Any]]:
+    from iblnm.archive.connection import _get_default_connection
+    from iblnm.archive.records import records_of
+
+    archive = _get_default_connection() if one is None else one
+    records = records_of(archive)
+    return [
+        {"probe_name": insertion["name"], **own}
+        for eid in archive.search(subject=subject) or []
+        for insertion in records.insertions(str(eid))
+        for own in records.trajectories(insertion)
+    ]
 
 
 def _with(session: pd.Series, one: Any, fields: Iterable[str]) -> pd.Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -114,6 +114,37 @@ def side_of(x_ml_um: float, right_is_positive_ml: bool) -> str | None:
     if not np.isfinite(x_ml_um) or x_ml_um == 0:
         return None
     return "r" if (x_ml_um > 0) == right_is_positive_ml else "l"
+
+
+def fiber_tip(
+    entry: Any, depth: float | np.ndarray, theta: float | np.ndarray, phi: float | np.ndarray
+) -> np.ndarray:
+    """Position of a fiber's tip from its entry point and angles.
+
+    Parameters
+    ----------
+    entry : array_like, shape (3,) or (n, 3)
+        x, y, z of the entry [µm].
+    depth : float or array
+        Length from the entry to the tip [µm].
+    theta, phi : float or array
+        Polar angle and azimuth [degrees].
+
+    Returns
+    -------
+    ndarray, shape (3,) or (n, 3)
+        ``entry − depth · (sin θ cos φ, sin θ sin φ, cos θ)``.
+
+    Examples
+    --------
+    >>> fiber_tip((1000.0, -3000.0, 0.0), 4000.0, 0.0, 180.0).tolist()
+    [1000.0, -3000.0, -4000.0]
+    """
+    theta, phi = np.deg2rad(theta), np.deg2rad(phi)
+    direction = np.stack(
+        [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)], axis=-1
+    )
+    return np.asarray(entry, dtype=np.float64) - np.asarray(depth)[..., None] * direction
 
 
 @lru_cache(maxsize=4)

@@ -8,6 +8,8 @@ import traceback as tb
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
+
 from iblnm.constants import ERROR_COLUMNS
 from iblnm.pipeline.rules.registry import RuleError
 from iblnm.pipeline.rules.values import as_row, get
@@ -29,13 +31,20 @@ def make_log_entry(
         Session.
     error : BaseException, optional
         Gives type, message and traceback.
-    error_type, error_message : str, optional
-        Used where there is no exception, and instead of its own.
+    error_type : str, optional
+        Where there is no exception.
+    error_message : str, optional
+        Instead of that of the exception.
 
     Returns
     -------
     dict
         Keys `LOG_COLUMNS`; ``traceback`` is None without a raised exception.
+
+    Raises
+    ------
+    ValueError
+        If there is neither an exception nor a type.
 
     Examples
     --------
@@ -43,8 +52,10 @@ def make_log_entry(
     {'eid': 'a', 'error_type': 'BandInversion', 'error_message': '3 inversions', 'traceback': None}
     """
     trace = None
+    if error is None and error_type is None:
+        raise ValueError("an exception or error_type is needed")
     if error is not None:
-        error_type = error_type or type(error).__name__
+        error_type = type(error).__name__
         error_message = str(error) if error_message is None else error_message
         if error.__traceback__ is not None:
             trace = "".join(tb.format_exception(error))
@@ -68,8 +79,9 @@ def exception_logger(function: Callable[..., Any]) -> Callable[..., Any]:
     -------
     callable
         Without ``exlog`` a broken rule raises. With a list, the rule's exception becomes an
-        entry of it (see `make_log_entry`) and the session is returned as it was given.
-        Only broken rules are collected: any other exception always propagates.
+        entry of it (see `make_log_entry`) and the session is returned as it was given; of a
+        table, the exception's ``fallback_row``, or the first row. Only broken rules are
+        collected: any other exception always propagates.
 
     Examples
     --------
@@ -97,9 +109,16 @@ def exception_logger(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(session, *args, **kwargs)
         except RuleError as error:
             exlog.append(make_log_entry(_eid(session), error))
-            return session
+            return _one_row(session, error)
 
     return wrapper
+
+
+def _one_row(session: Any, error: RuleError) -> Any:
+    if not isinstance(session, pd.DataFrame):
+        return session
+    fallback = getattr(error, "fallback_row", None)
+    return session.iloc[0] if fallback is None else fallback
 
 
 def _eid(session: Any) -> str | None:

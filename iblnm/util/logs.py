@@ -11,11 +11,14 @@ import pandas as pd
 from iblnm.errors import DataError
 from iblnm.pipeline.error_log import LOG_COLUMNS
 from iblnm.pipeline.rules import umbrella_types
+from iblnm.pipeline.rules.values import is_null
+
+Source = pd.DataFrame | Path | str
 
 
-def concat_logs(logs: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Error logs below each other, with the columns `LOG_COLUMNS` only."""
-    parts = [log.reindex(columns=LOG_COLUMNS) for log in logs if len(log)]
+def concat_logs(logs: Iterable[pd.DataFrame | None]) -> pd.DataFrame:
+    """Error logs below each other, with the columns `LOG_COLUMNS` only; None is no log."""
+    parts = [log.reindex(columns=LOG_COLUMNS) for log in logs if log is not None and len(log)]
     if not parts:
         return pd.DataFrame(columns=LOG_COLUMNS)
     return pd.concat(parts, ignore_index=True)
@@ -27,16 +30,17 @@ def deduplicate_log(log: pd.DataFrame) -> pd.DataFrame:
 
 
 def collect_session_errors(
-    df: pd.DataFrame, log_sources: Iterable[pd.DataFrame | Path | str]
+    df: pd.DataFrame | Iterable[str], log_sources: Source | Iterable[Source]
 ) -> pd.DataFrame:
     """Sessions with the types of the errors that are logged for them.
 
     Parameters
     ----------
-    df : DataFrame
-        One row per session, with ``eid``.
-    log_sources : iterable of DataFrame or path
-        Error logs; a file that does not exist is an empty log.
+    df : DataFrame or iterable of str
+        One row per session, with ``eid``; or the eids alone.
+    log_sources : DataFrame or path, or several of them
+        Error logs; a folder stands for the errors in its session files, a file that does not
+        exist is an empty log.
 
     Returns
     -------
@@ -45,17 +49,67 @@ def collect_session_errors(
         where there are none. The umbrella of a logged type is listed with it
         (``QCValidationError`` with ``BandInversion``).
     """
-    tables = []
-    for source in log_sources:
-        if isinstance(source, pd.DataFrame):
-            tables.append(source)
-        elif Path(source).exists():
-            tables.append(pd.read_parquet(source))
-    log = concat_logs(tables)
+    if not isinstance(df, pd.DataFrame):
+        df = pd.DataFrame({"eid": [df] if isinstance(df, str) else list(df)})
+    if isinstance(log_sources, pd.DataFrame | Path | str):
+        log_sources = [log_sources]
+    log = concat_logs(_read_log(source) for source in log_sources)
     by_eid = log.groupby("eid")["error_type"].agg(set).to_dict() if len(log) else {}
     return df.assign(
         logged_errors=[sorted(umbrella_types(by_eid.get(eid, ()))) for eid in df["eid"]]
     )
+
+
+def _read_log(source: Source) -> pd.DataFrame | None:
+    if isinstance(source, pd.DataFrame):
+        return source
+    path = Path(source)
+    if path.is_dir():
+        return collect_errors(path)
+    return pd.read_parquet(path) if path.exists() else None
+
+
+def collect_qc(h5_dir: Path | str) -> pd.DataFrame:
+    """Quality metrics stored in the session files of a folder, with ``eid`` in front.
+
+    Parameters
+    ----------
+    h5_dir : path
+        Files that cannot be read are left out, with a warning.
+
+    Returns
+    -------
+    DataFrame
+        One row per session, region and band; empty if no file has any.
+    """
+    parts = []
+    for eid, table in _stored(h5_dir, "photometry/qc"):
+        rest = table.drop(columns="eid", errors="ignore")
+        parts.append(pd.concat([pd.Series(eid, index=rest.index, name="eid"), rest], axis=1))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["eid"])
+
+
+def df2pqt(df: pd.DataFrame, path: Path | str) -> Path:
+    """Write a table as parquet, whole or not at all; columns of mixed types become text.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    from iblnm.storage.parquet import write_table
+
+    mixed = [
+        name
+        for name in df
+        if df[name].dtype == object
+        and len({type(value) for value in df[name] if not is_null(value)}) > 1
+    ]
+    texts = {
+        name: [None if is_null(value) else str(value) for value in df[name]] for name in mixed
+    }
+    write_table(df.assign(**texts), path)
+    return Path(path)
 
 
 def collect_errors(h5_dir: Path | str) -> pd.DataFrame:

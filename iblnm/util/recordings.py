@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
 from iblnm.pipeline.error_log import make_log_entry
 from iblnm.pipeline.rules import usable_sessions
 from iblnm.pipeline.rules.cohort import TrueDuplicateSession
-from iblnm.pipeline.rules.session import ParallelLists
 from iblnm.pipeline.rules.values import get, get_list, join
 
 
@@ -19,7 +21,7 @@ def resolve_duplicate_group(
     group: pd.DataFrame,
     disqualifying_errors: Collection[str] | None = None,
     exlog: list | None = None,
-) -> pd.DataFrame:
+) -> pd.Series:
     """The one session to use of a subject's sessions on one day.
 
     Parameters
@@ -33,8 +35,9 @@ def resolve_duplicate_group(
 
     Returns
     -------
-    DataFrame
-        One row: the first usable session, or the first session if none is usable.
+    Series
+        The row of the first usable session, or of the first session if none is usable: what
+        ``groupby(...).apply`` makes a table of.
 
     Raises
     ------
@@ -45,7 +48,7 @@ def resolve_duplicate_group(
     group = group.sort_values(order, kind="stable") if order else group
     usable = group[usable_sessions(group, get_settings(), disqualifying_errors)]
     if usable.empty:
-        return group.iloc[:1]
+        return group.iloc[0]
     if len(usable) > 1:
         first = usable.iloc[0]
         error = TrueDuplicateSession(
@@ -56,26 +59,26 @@ def resolve_duplicate_group(
         if exlog is None:
             raise error
         exlog.append(make_log_entry(first["eid"], error))
-    return usable.iloc[:1]
+    return usable.iloc[0]
 
 
 def fill_parallel_lists_from_group(
     df: pd.DataFrame, columns: Sequence[str], group_col: str = "subject"
 ) -> pd.DataFrame:
-    """Fill sessions without recording targets from the subject's other sessions.
+    """Fill lists that are empty from the subject's other sessions.
 
     Parameters
     ----------
     df : DataFrame
     columns : sequence of str
-        List columns that belong together; they are filled together or not at all.
+        List columns that belong together.
     group_col : str
 
     Returns
     -------
     DataFrame
-        Copy. A row is filled if all its lists are empty, and all complete rows of its group
-        (lists not empty, of equal length) agree.
+        Copy. All complete rows of the group (lists not empty, of equal length) have to agree;
+        then the empty lists of a row are filled, if what it has equals them.
     """
     df = df.copy()
     lists = {name: [get_list({"v": v}, "v") for v in df[name]] for name in columns}
@@ -87,7 +90,7 @@ def fill_parallel_lists_from_group(
         if len(sources) == 1:
             source = next(iter(sources))
             for i in positions:
-                if not any(rows[i]):
+                if all(own in ((), values) for own, values in zip(rows[i], source, strict=True)):
                     for name, values in zip(columns, source, strict=True):
                         lists[name][i] = list(values)
     for name in columns:
@@ -96,25 +99,63 @@ def fill_parallel_lists_from_group(
 
 
 def validate_parallel_lists(df: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """The table, if in every row these list columns have equal lengths.
+    """The rows in which these list columns have equal lengths; the others are told.
 
-    Raises
-    ------
-    ParallelLists
-        Naming the first sessions concerned.
+    Warns
+    -----
+    UserWarning
+        Naming the rows that are left out, by their eid.
     """
     lengths = [
         {name: len(get_list(row, name)) for name in columns}
         for row in df[list(columns)].to_dict("records")
     ]
-    wrong = [i for i, row in enumerate(lengths) if len(set(row.values())) > 1]
-    if wrong:
-        names = df["eid"] if "eid" in df else df.index.to_series()
-        examples = join(f"{names.iloc[i]} {lengths[i]}" for i in wrong[:3])
-        raise ParallelLists(
-            f"{len(wrong)} of {len(df)} rows have lists of different length: {examples}."
-        )
-    return df
+    wrong = np.array([len(set(row.values())) > 1 for row in lengths], dtype=bool)
+    if not wrong.any():
+        return df
+    names = df["eid"] if "eid" in df else df.index.to_series()
+    told = join(f"{names.iloc[i]} {lengths[i]}" for i in np.flatnonzero(wrong))
+    warnings.warn(
+        f"{wrong.sum()} of {len(df)} rows have lists of different length and are left out: {told}",
+        stacklevel=2,
+    )
+    return df[~wrong]
+
+
+def fill_empty_lists_from_group(
+    df: pd.DataFrame, col: str, group_col: str = "subject"
+) -> pd.DataFrame:
+    """Fill the empty lists of one column from the subject's other sessions, where these agree.
+
+    See `fill_parallel_lists_from_group`.
+    """
+    return fill_parallel_lists_from_group(df, [col], group_col)
+
+
+def fix_brain_regions(df: pd.DataFrame) -> pd.DataFrame:
+    """Regions by the names of the project (``DRN`` is ``DR``), without the suffix of the side.
+
+    Parameters
+    ----------
+    df : DataFrame
+        With ``brain_region``: a text, or a list of texts, per row.
+
+    Returns
+    -------
+    DataFrame
+        Copy.
+    """
+    from iblnm.io.regions import split_region
+
+    fixes = get_settings().region_fixes
+
+    def fix(value: Any) -> Any:
+        if isinstance(value, str):
+            return split_region(value, fixes)[0]
+        return [name and split_region(name, fixes)[0] for name in get_list({"v": value}, "v")]
+
+    regions = pd.Series([fix(value) for value in df["brain_region"]], df.index, dtype=object)
+    return df.assign(brain_region=regions)
 
 
 def fill_brain_region_from_fibers(

@@ -9,26 +9,27 @@ import numpy as np
 import pandas as pd
 
 from iblnm.config import Settings, get_settings
-from iblnm.pipeline.error_log import exception_logger
+from iblnm.pipeline.error_log import exception_logger, make_log_entry
 from iblnm.pipeline.rules import RULES
 from iblnm.pipeline.rules.values import bare_region, get, get_list, join, listed_categories
 
 
 def enforce_schema(df: pd.DataFrame, schema: Any) -> pd.DataFrame:
-    """Bring a table to the columns, order and types of a schema.
+    """Bring a table to the columns of a schema.
 
     Parameters
     ----------
     df : DataFrame
-        Columns that the schema does not know are kept, behind the others.
-    schema : iblnm.schemas.Table or dict
-        Or a mapping of column name to 'str', 'int', 'float', 'bool' or 'list', as
-        ``iblnm.config.SESSION_SCHEMA``.
+    schema : dict or iblnm.schemas.Table
+        From column name to (type, default), as ``iblnm.config.SESSION_SCHEMA``; or to one of
+        'str', 'int', 'float', 'bool' and 'list'.
 
     Returns
     -------
     DataFrame
-        Absent columns are null.
+        With a schema of defaults: absent columns have theirs, behind the others, and null and
+        arrays of list columns are lists; nothing else changes. With a schema of types:
+        columns in its order and of its types, absent ones null, others behind them.
 
     Raises
     ------
@@ -37,12 +38,26 @@ def enforce_schema(df: pd.DataFrame, schema: Any) -> pd.DataFrame:
     """
     from iblnm.schemas import Column, Table
 
+    if isinstance(schema, Mapping) and any(isinstance(kind, tuple) for kind in schema.values()):
+        return _with_defaults(df, schema)
     if isinstance(schema, Mapping):
         columns = tuple(Column(name, dtype, "") for name, dtype in schema.items())
         schema = Table("table", "", columns)
     conformed = schema.conform(df)
     extra = [name for name in df.columns if name not in schema.names]
     return conformed.join(df[extra].reset_index(drop=True))
+
+
+def _with_defaults(df: pd.DataFrame, schema: Mapping[str, tuple[type, Any]]) -> pd.DataFrame:
+    df = df.copy()
+    for name, (kind, default) in schema.items():
+        if kind is list:
+            values = df[name] if name in df else [default] * len(df)
+            lists = [get_list({"v": value}, "v") for value in values]
+            df[name] = pd.Series(lists, index=df.index, dtype=object)
+        elif name not in df:
+            df[name] = pd.Series([default] * len(df), index=df.index)
+    return df
 
 
 def has_dataset(session: Any, dataset: str, settings: Settings | None = None) -> bool:
@@ -99,9 +114,15 @@ def get_session_type(session: pd.Series) -> pd.Series:
     return _with(session, session_type=session_type(session["task_protocol"], settings))
 
 
-@exception_logger
-def get_targetNM(session: pd.Series) -> pd.Series:
+def get_targetNM(session: pd.Series, exlog: list | None = None) -> pd.Series:
     """The session with ``target_NM``: each region with the neuromodulator of the mouse.
+
+    Parameters
+    ----------
+    session : Series
+    exlog : list, optional
+        Collects the error instead of raising it; the labels are set all the same, so that the
+        lists of the session stay parallel.
 
     Raises
     ------
@@ -109,13 +130,17 @@ def get_targetNM(session: pd.Series) -> pd.Series:
         If a label is none of the project.
     """
     labels = _labels(get_list(session, "brain_region"), get(session, "NM"))
+    labeled = _with(session, target_NM=labels)
     wrong = [label for label in labels if label not in get_settings().valid_targets]
     if wrong:
-        raise RULES["invalid_target_nm"].exception(
+        error = RULES["invalid_target_nm"].exception(
             f"{len(wrong)} targets are none of {join(get_settings().valid_targets)}: "
             f"{join(wrong)}."
         )
-    return _with(session, target_NM=labels)
+        if exlog is None:
+            raise error
+        exlog.append(make_log_entry(get(session, "eid"), error))
+    return labeled
 
 
 @exception_logger

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import iblnm.config as config
+from iblnm.analysis import registry
 from iblnm.config import Settings
 
 
@@ -62,3 +64,50 @@ def test_importing_does_nothing_else(tmp_path):
     )
     assert run.stdout.strip() == "[]"
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_constants_are_of_the_kinds_that_scripts_use(monkeypatch, tmp_path):
+    settings = Settings(_env_file=None, root=tmp_path)
+    monkeypatch.setattr(config, "get_settings", lambda: settings)
+    assert {"BandInversion", "InsufficientTrials"} <= config.ANALYSIS_QC_BLOCKERS
+    assert isinstance(config.ANALYSIS_QC_BLOCKERS, set)
+    assert config.SESSION_TYPES_TO_ANALYZE == ("training", "biased", "ephys")
+    assert set(config.SESSION_TYPES_TO_ANALYZE) < set(config.SESSION_TYPES)
+    assert config.TARGETNMS_TO_ANALYZE == ["VTA-DA", "SNc-DA", "DR-5HT", "LC-NE", "NBM-ACh"]
+    assert set(config.TARGETNMS_TO_ANALYZE) < set(config.VALID_TARGETNMS)
+    assert frozenset({0, 6.25, 12.5, 25, 100}) == config.REQUIRED_CONTRASTS
+    assert (
+        config.MIN_PERFORMANCE
+        == {"training": config.MIN_TRAINING_PERFORMANCE}
+        == {"training": 0.7}
+    )
+    assert config.TARGET2NM["VTA"] == "DA"
+    assert config.REGION_NAME_FIXES == {"DRN": "DR", "SNC": "SNc"}
+    assert (100.0, settings.figures.dpi) == (config.WHEEL_FS, config.FIGURE_DPI)
+    assert config.QCVAL2NUM["PASS"] > config.QCVAL2NUM["WARNING"] > config.QCVAL2NUM["FAIL"]
+    assert np.isnan(config.QCVAL2NUM["NOT SET"])
+    assert set(config.SESSIONTYPE2FLOAT) == set(config.SESSIONTYPE2COLOR)
+    assert len(config.NM_CMAPS["DA"](0.5)) == len(config.QCCMAP(0.5)) == 4
+    assert config.SESSION_SCHEMA["brain_region"] == (list, [])
+    assert config.SESSION_SCHEMA["eid"][0] is str
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("RESPONSES_FPATH", "responses"),
+        ("RESPONSE_MATRIX_FPATH", "response_matrix"),
+        ("MEAN_TRACES_FPATH", "mean_traces"),
+        ("TRIAL_REGRESSORS_FPATH", "trial_regressors"),
+    ],
+)
+def test_paths_of_results_are_where_the_analyses_write_them(name, table):
+    assert registry.producer(getattr(config, name).relative_to(config.PROJECT_ROOT).as_posix())
+    assert getattr(config, name).stem == table
+
+
+def test_folders_of_results_are_those_of_the_analyses():
+    folders = {entry.folder for entry in registry.ANALYSES}
+    for path in (config.RESPONSES_DIR, config.MOVEMENT_ENCODING_DIR, config.TASK_ENCODING_DIR):
+        assert path.name in folders
+        assert path.parent == config.RESULTS_DIR

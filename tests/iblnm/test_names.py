@@ -71,16 +71,22 @@ NAMES = {
         fill_parallel_lists_from_group validate_parallel_lists
         fill_brain_region_from_fibers derive_target_nm aggregate_qc_per_session
         contrast_transform contrast_inverse get_contrast_coding
+        exception_logger collect_qc df2pqt fill_empty_lists_from_group fix_brain_regions
     """,
     "io": """
         get_session_dict get_brain_region get_subject_info get_datasets
-        _get_default_connection
+        _get_default_connection get_extended_qc get_fiber_coordinates
     """,
     "config": """
         TARGET_FS RESPONSE_WINDOW BASELINE_WINDOW RESPONSE_WINDOWS ANALYSIS_CONTRASTS
         SESSION_SCHEMA SUBJECTS_TO_EXCLUDE VALID_STRAINS VALID_TARGETS
         VALID_NEUROMODULATORS LENGTH_MISMATCH_THRESHOLD NM_CMAPS TARGETNM_COLORS
         TARGETNM2POSITION SESSIONS_FPATH SESSIONS_H5_DIR RESPONSE_EVENTS
+        QUERY_DATABASE_LOG_FPATH PHOTOMETRY_LOG_FPATH TASK_LOG_FPATH WHEEL_LOG_FPATH
+        VIDEO_LOG_FPATH ERRORS_FPATH VIDEO_FPATH SESSIONS_QC_FPATH TRAJECTORIES_FPATH
+        LP_SESSIONS_FPATH TRIAL_TIMING_FPATH RESULTS_DIR RESPONSES_DIR RESPONSES_FPATH
+        RESPONSE_MATRIX_FPATH MEAN_TRACES_FPATH TRIAL_REGRESSORS_FPATH PEAK_VELOCITY_FPATH
+        MOVEMENT_ENCODING_DIR TASK_ENCODING_DIR
     """,
 }
 SESSION = """

@@ -112,17 +112,21 @@ class IncompleteEventTimes(RuleError):
 
     Parameters
     ----------
+    message : str or sequence of str
+        A sequence is taken as `missing_events`.
     missing_events : sequence of str
         The events concerned.
     """
 
     def __init__(
         self,
-        message: str = "",
+        message: str | Sequence[str] = "",
         missing_events: Sequence[str] = (),
         *,
         outcome: Outcome | None = None,
     ):
+        if not isinstance(message, str):
+            missing_events, message = message, f"events without a time: {', '.join(message)}"
         super().__init__(message, outcome=outcome)
         if outcome is not None and not missing_events:
             missing_events = outcome.metadata.get("missing_events", ())

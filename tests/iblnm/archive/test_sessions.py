@@ -5,6 +5,8 @@ from iblnm.archive import (
     fetch_session,
     get_brain_region,
     get_datasets,
+    get_extended_qc,
+    get_fiber_coordinates,
     get_session_dict,
     get_subject_info,
     list_sessions,
@@ -356,10 +358,26 @@ def test_notebook_functions(tree, files, monkeypatch):
     assert get_brain_region(session, one=one)["brain_region"] == ["VTA", "SNc"]
     assert get_subject_info(session, one=one)["NM"] == "DA"
     assert get_session_dict(session, one=one)["users"] == ["someone"]
+    verdicts = get_extended_qc(session, one=one)
+    assert (verdicts["qc_session"], verdicts["qc_videoLeft_focus"]) == ("PASS", "PASS")
     found = get_datasets(session, one=one)
     assert len(found["datasets"]) == len(files)
     assert (found["mine"], found.name) == (3, 7)
     assert list(session.index) == ["eid", "mine"]
+
+
+def test_coordinates_of_fibers_are_those_of_their_tips(tree, files):
+    eid = tree.add(files)
+    add_records(tree, eid, insertions=[("fiber_VTA", -500.0)])
+    one = tree.open()
+    bare = {"x": -500.0, "y": -3100.0, "z": 0.0, "depth": 4400.0, "theta": 0.0, "phi": 180.0}
+    tree.record("trajectories", "t0", {"probe_insertion": "i0", **bare})
+    own = {**bare, "probe_name": "fiber_VTA", "session": {"subject": "M1"}}
+    other = {**own, "session": {"subject": "M2"}}
+    given = get_fiber_coordinates("M1", [own, other])
+    assert given == [{"subject": "M1", "fiber": "fiber_VTA", "coords": [-500.0, -3100.0, -4400.0]}]
+    assert get_fiber_coordinates("M1", one=one) == given
+    assert get_fiber_coordinates("M3", one=one) == []
 
 
 @pytest.mark.real
