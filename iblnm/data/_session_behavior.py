@@ -59,10 +59,12 @@ class Behavior:
         return repair.repaired
 
     def get_trial_timings(self) -> pd.DataFrame:
-        """Reaction, movement and response time [s] of each trial."""
+        """Times of each trial [s]: eid, trial, reaction_time, movement_time, response_time."""
         from iblnm.task import trial_timing
 
-        return trial_timing(self._loaded_trials())
+        timing = trial_timing(self._loaded_trials())
+        timing.insert(0, "eid", self.eid)
+        return timing
 
     def load_wheel(self, fs: float | None = None) -> pd.DataFrame:
         """Load the wheel on a uniform grid.

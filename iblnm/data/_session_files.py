@@ -17,6 +17,7 @@ _PHOTOMETRY = ("photometry/qc", "photometry/preprocessed", "photometry/responses
 _ALIASES = {
     "signal": ("photometry/preprocessed",),
     "qc": ("photometry/qc",),
+    "photometry_qc_metrics": ("photometry/qc",),
     "responses": ("photometry/responses",),
     "photometry": _PHOTOMETRY,
 }

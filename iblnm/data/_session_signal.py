@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from iblnm.constants import SIGNAL_BAND
 from iblnm.errors import DataError
 from iblnm.pipeline import steps
 
@@ -171,7 +172,8 @@ class Signal:
         Returns
         -------
         DataFrame
-            Index ``times`` at 30 Hz, one column per recording name; mean 0, sd 1.
+            Index ``times`` at 30 Hz, one column per recording name; mean 0, sd 1. ``qc`` gets
+            ``bleaching_tau`` and ``iso_correlation`` of each recording.
         """
         from iblnm.pipeline.label_rows import labels_paths, rows_in_force
         from iblnm.pipeline.masks import masked_windows
@@ -204,7 +206,24 @@ class Signal:
                 recording.attrs |= steps.origin_of(self._reference)
         for reason in failures.values():
             warnings.warn(f"left out: {reason}", stacklevel=2)
+        self._measure_correction(bands, signal_band, set(recordings))
         return self.set_preprocessed(recordings, output_band)
+
+    def _measure_correction(
+        self, bands: dict[str, pd.DataFrame], signal_band: str, names: set[str]
+    ) -> None:
+        """Join bleaching and shared part of the signal band to ``qc``."""
+        from iblnm.signal.qc import preprocessing_metrics
+
+        own = {band: frame[[c for c in frame if c in names]] for band, frame in bands.items()}
+        if signal_band != SIGNAL_BAND or own[signal_band].columns.empty:
+            return
+        fibers = {key["brain_region"]: key["fiber_idx"] for key in self._signal_keys()}
+        self._merge_qc(
+            preprocessing_metrics(
+                own, eid=self.eid, fiber_idx=fibers, settings=self.settings.signal
+            )
+        )
 
     def set_preprocessed(
         self, recordings: dict[str, xr.Dataset], band: str = "GCaMP_preprocessed"

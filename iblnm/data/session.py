@@ -16,21 +16,23 @@ from iblnm.data._session_signal import Signal
 from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry
 from iblnm.pipeline.rules import RULES, evaluate
 from iblnm.pipeline.rules.values import as_row, get, get_list, is_null
-from iblnm.schemas import SESSIONS
+from iblnm.schemas import LIST, SESSIONS
 
 if TYPE_CHECKING:
     import xarray as xr
 
 PREPROCESSED = "GCaMP_preprocessed"
+_LISTS = {column.name for column in SESSIONS.columns if column.dtype == LIST}
 
 
 class PhotometrySession(Behavior, Signal, Quality):
     """A row of the sessions table, with methods for the data behind it.
 
     Every column of the row is an attribute (``ps.eid``, ``ps.subject``, ``ps.NM``); a column
-    that the row lacks is None. Data start empty, are filled by the ``load_*``, ``run_*`` and
-    ``extract_*`` methods, and may be assigned directly. The row's own ``qc`` (the verdict on
-    Alyx) is in ``ps.to_series()["qc"]``, since ``ps.qc`` is the table of signal quality.
+    that the row lacks is None, and a list of that kind is empty. Data start empty, are filled
+    by the ``load_*``, ``run_*`` and ``extract_*`` methods, and may be assigned directly. The
+    row's own ``qc`` (the verdict on Alyx) is in ``ps.to_series()["qc"]``, since ``ps.qc`` is
+    the table of signal quality.
 
     Parameters
     ----------
@@ -122,10 +124,10 @@ class PhotometrySession(Behavior, Signal, Quality):
 
     def __getattr__(self, name: str) -> Any:
         row = self.__dict__.get("_row", {})
-        if name in row:
+        if name in row and not (name in _LISTS and is_null(row[name])):
             return row[name]
         if name in SESSIONS.names and row:
-            return None
+            return [] if name in _LISTS else None
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -151,6 +153,11 @@ class PhotometrySession(Behavior, Signal, Quality):
     @one.setter
     def one(self, client: Any) -> None:
         self._one = client
+
+    @property
+    def date(self) -> str | None:
+        """Day of the session, YYYY-MM-DD."""
+        return None if is_null(self.start_time) else str(self.start_time)[:10]
 
     @property
     def session_path(self) -> Path | None:
@@ -253,7 +260,8 @@ class PhotometrySession(Behavior, Signal, Quality):
         groups : iterable of str, optional
             Of 'metadata', 'errors', 'photometry', 'trials', 'wheel', or a part of the
             photometry: 'photometry/qc', 'photometry/preprocessed', 'photometry/responses'
-            (also 'signal' and 'responses'). All that is present by default.
+            (also 'signal', 'responses' and
+            'photometry_qc_metrics'). All that is present by default.
         band : str
             Which preprocessed band is stored.
         mode : {'a', 'w'}

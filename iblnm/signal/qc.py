@@ -194,6 +194,39 @@ def qc_table(
     return pd.DataFrame(rows)
 
 
+def preprocessing_metrics(
+    bands: dict[str, pd.DataFrame],
+    *,
+    eid: str,
+    fiber_idx: dict[str, int],
+    settings: SignalSettings,
+) -> pd.DataFrame:
+    """The metrics of what preprocessing corrects: bleaching and the part that bands share.
+
+    Parameters
+    ----------
+    bands, eid, fiber_idx, settings
+        As for `qc_table`, whose values these are.
+
+    Returns
+    -------
+    DataFrame
+        One row per recording of the signal band: eid, brain_region, band, fiber_idx and one
+        column per metric that is defined for certain bands only.
+    """
+    frame = bands[SIGNAL_BAND]
+    changes = _bleach_corrected(bands, settings)
+    wanted = [metric for metric in registry.metrics() if metric.bands]
+    rows = []
+    for name in frame.columns:
+        values = frame[name].to_numpy(dtype=float)
+        times = frame.index.to_numpy()
+        signal = BandSignal(name, SIGNAL_BAND, times, values, {}, changes, settings)
+        key = {"eid": eid, "brain_region": name, "band": SIGNAL_BAND, "fiber_idx": fiber_idx[name]}
+        rows.append({**key, **{metric.name: metric.of_signal(signal)[0] for metric in wanted}})
+    return pd.DataFrame(rows)
+
+
 def _measure(signal: BandSignal, raw: dict[str, float | int]) -> tuple[dict[str, float], str]:
     """Every metric of a recording in one band, and what is missing."""
     measured, notes = {}, _unusable_windows(signal.windows)

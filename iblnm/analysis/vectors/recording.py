@@ -11,11 +11,13 @@ import pandas as pd
 from iblnm.analysis.trials import analyzed_trials, early_responses
 from iblnm.analysis.vectors.matrix import FEATURE_EVENTS, condition_labels, response_matrix
 from iblnm.config import Settings
+from iblnm.task.completion import complete_trials
 from iblnm.task.contrasts import add_relative_contrast
 
 if TYPE_CHECKING:
     import xarray as xr
 
+_NORMALIZATIONS = (None, "zscore", "unit", "minmax")
 _OF_TRIALS = ("contrast", "feedbackType", "probabilityLeft", "choice", "response_time")
 
 
@@ -43,8 +45,8 @@ def response_vector(
         Contrasts [%], selection of trials, windows and order of events.
     min_trials : int
         Conditions with fewer trials are NaN.
-    normalize : {None, 'zscore', 'unit'}
-        Standardize the vector, or scale it to length 1; NaN is left out.
+    normalize : {None, 'zscore', 'unit', 'minmax'}
+        Standardize the vector, scale it to length 1 or to 0 to 1; NaN is left out.
     events : iterable of str, optional
         Stimulus and feedback by default.
 
@@ -54,8 +56,9 @@ def response_vector(
         Labels ``{event}_c{contrast}_{contra|ipsi}_{correct|incorrect}``, as the columns of
         `iblnm.analysis.vectors.matrix.response_matrix`, from the same trials.
     """
-    if normalize not in (None, "zscore", "unit"):
-        raise ValueError(f"normalize {normalize!r} is unknown; known are None, 'zscore', 'unit'")
+    if normalize not in _NORMALIZATIONS:
+        raise ValueError(f"normalize {normalize!r} is unknown; known are {_NORMALIZATIONS}")
+    trials = complete_trials(trials)
     present = responses["event"].to_numpy().tolist()
     wanted = list(events or [event for event in FEATURE_EVENTS if event in present])
     magnitude, _ = early_responses(
@@ -82,7 +85,8 @@ def response_vector(
         ignore_index=True,
     )
     selected, _ = analyzed_trials(table, settings)
-    contrasts = settings.analysis_contrasts
+    shown = {float(level) for level in own["contrast"].dropna()}
+    contrasts = tuple(sorted({*settings.analysis_contrasts, *shown}))
     matrix = response_matrix(selected, events=wanted, contrasts=contrasts, min_trials=min_trials)
     labels = condition_labels(wanted, contrasts)
     vector = matrix.iloc[0] if len(matrix) else pd.Series(np.nan, index=labels)
@@ -91,4 +95,6 @@ def response_vector(
         return (vector - vector.mean()) / vector.std()
     if normalize == "unit":
         return vector / np.sqrt((vector**2).sum())
+    if normalize == "minmax":
+        return (vector - vector.min()) / (vector.max() - vector.min())
     return vector
