@@ -18,7 +18,7 @@ from _common import cpu_seconds, row
 from bench.discrimination_loops import pairs_by_loop, simulate_vectors, sklearn_fit, sklearn_fold
 
 from iblnm.analysis import cosine_similarity_matrix, within_between_similarity
-from iblnm.analysis.decoding.decoder import decode_target_nm, prepare_decoding
+from iblnm.analysis.decoding.decoder import decode_targets, prepare_decoding
 from iblnm.analysis.decoding.folds import CS, Solver, held_out_fold, select_c
 from iblnm.analysis.decoding.inference import decoding_permutation_test
 from iblnm.analysis.stats.l1_logistic import balanced_weights, fit_path
@@ -69,7 +69,7 @@ def decoding(n: int, n_subjects: int, n_folds: int, tolerance: float) -> None:
     row("  largest violation of optimality (penalties)", max(solver.violations), "", "<= 1e-4")
     row(f"decoding, {n} recordings, refits by saga", slow, "s")
     row("  ratio", slow / fast, "x", ">= 3")
-    whole = cpu_seconds(lambda: decode_target_nm(X, labels, subjects), repeats=1)
+    whole = cpu_seconds(lambda: decode_targets(X, labels, subjects), repeats=1)
     row(f"decoding, {n} recordings, all {n_subjects} subjects", whole, "s")
     shuffles = 5
     null = cpu_seconds(

@@ -17,7 +17,7 @@ import numpy as np
 from _common import cpu_seconds, row
 from bench.cohort_tables import simulate_magnitudes
 
-from iblnm.analysis.movement.cross_validation import loso_cv_movement_lmm, movement_design
+from iblnm.analysis.movement.cross_validation import cross_validate_movement, movement_design
 from iblnm.analysis.movement.permutation import movement_permutation_test
 
 RESPONSE, TIMING = "response_early", "reaction_time"
@@ -65,15 +65,15 @@ def main() -> None:
         design = movement_design(table, RESPONSE, TIMING)
         k = len(design.names)
         folds = np.linspace(0, k - 1, min(REFITTED_FOLDS, k)).astype(int)
-        ours = loso_cv_movement_lmm(table, RESPONSE, TIMING)
+        ours = cross_validate_movement(table, RESPONSE, TIMING)
         theirs = refit(design, folds)
         difference = max(
             float(np.abs(ours[name].to_numpy()[folds] - theirs[name]).max()) for name in MODELS
         )
         slow = cpu_seconds(lambda d=design, f=folds: refit(d, f), repeats=1) * k / len(folds)
-        fast = cpu_seconds(lambda t=table: loso_cv_movement_lmm(t, RESPONSE, TIMING))
+        fast = cpu_seconds(lambda t=table: cross_validate_movement(t, RESPONSE, TIMING))
         tracemalloc.start()
-        loso_cv_movement_lmm(table, RESPONSE, TIMING)
+        cross_validate_movement(table, RESPONSE, TIMING)
         peak = tracemalloc.get_traced_memory()[1] / 2**20
         tracemalloc.stop()
         per_subject.append(1e3 * fast / k)

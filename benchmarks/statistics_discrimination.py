@@ -21,7 +21,7 @@ import pandas as pd
 from _common import row
 
 from iblnm.analysis import cosine_similarity_matrix, similarity_contrasts
-from iblnm.analysis.decoding.decoder import decode_target_nm
+from iblnm.analysis.decoding.decoder import decode_targets
 from iblnm.analysis.decoding.inference import (
     accuracy_intervals,
     decoding_permutation_test,
@@ -67,7 +67,7 @@ def true_confusion(seeds: range, animals: int = 200) -> tuple[np.ndarray, float]
     total, overall = np.zeros((N_TARGETS, N_TARGETS)), []
     for seed in seeds:
         X, labels, subjects = cohort(seed)
-        decoded = decode_target_nm(X, labels, subjects)
+        decoded = decode_targets(X, labels, subjects)
         for fold in decoded["_folds"]:
             train = X[subjects != fold.subject]
             z = (new - train.mean(axis=0)) / train.std(axis=0)
@@ -93,7 +93,7 @@ def decoding_coverage(n: int = 200, n_truth: int = 40, seed: int = 0) -> dict[st
     accuracy, covered, cells = [], [], []
     confusion = np.zeros_like(truth)
     for one in range(seed, seed + n):
-        decoded = decode_target_nm(*cohort(one))
+        decoded = decode_targets(*cohort(one))
         table = accuracy_intervals(decoded, seed=SHUFFLES + one)
         balanced = table[table["measure"] == "balanced_accuracy"].iloc[0]
         accuracy.append(balanced["value"])

@@ -29,7 +29,7 @@ from bench.cohort_tables import EVENTS, planted_effects, simulate_magnitudes
 from iblnm.analysis.lmm.marginal import compute_contrast_slopes
 from iblnm.analysis.lmm.model import LMMResult, fit_best_random_effects
 from iblnm.analysis.movement.permutation import movement_permutation_test
-from iblnm.analysis.movement.wheel import fit_wheel_lmm
+from iblnm.analysis.movement.wheel import fit_wheel_model
 
 STIMULUS, FEEDBACK = EVENTS
 TARGET, RESPONSE = "VTA-DA", "response_early"
@@ -132,7 +132,7 @@ def wheel_and_movement(n: int, n_subjects: int) -> None:
         own = mixed.merge(velocity, on=["eid", "trial"])
         own = own[own["contrast"] == 0]
         for variable in ("peak_velocity", "reaction_time"):
-            found = fit_wheel_lmm(own, variable)
+            found = fit_wheel_model(own, variable)
             wheel.setdefault(variable, []).append(found["lrt_pvalue"] < LEVEL)
         options = {"n_permutations": N_PERMUTATIONS, "seed": seed}
         tests = movement_permutation_test(mixed, RESPONSE, "reaction_time", **options)

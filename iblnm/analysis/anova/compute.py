@@ -7,7 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from iblnm.analysis.anova.repeated import anova_rm, missing_cells, subject_cell_means
+from iblnm.analysis.anova.repeated import (
+    missing_cells,
+    repeated_measures_anova,
+    subject_cell_means,
+)
 from iblnm.analysis.anova.tables import ANOVA_MISSING_CELLS, RESPONSE_ANOVA
 from iblnm.analysis.result import AnalysisResult, count_stages
 from iblnm.analysis.stats.corrections import correct_p
@@ -78,7 +82,7 @@ def response_anova(
             )
             continue
         try:
-            table = anova_rm(complete, response_col, "subject", within)
+            table = repeated_measures_anova(complete, response_col, "subject", within)
         except DataError as error:
             notes.append(f"{target}, {event}: {error}")
             continue

@@ -15,7 +15,9 @@ _NAMED = 5
 ANOVA_COLUMNS = ("source", "F", "df", "df_error", "p", "epsilon", "p_gg", "n_subjects")
 
 
-def anova_rm(df: pd.DataFrame, depvar: str, subject: str, within: Sequence[str]) -> pd.DataFrame:
+def repeated_measures_anova(
+    df: pd.DataFrame, depvar: str, subject: str, within: Sequence[str]
+) -> pd.DataFrame:
     """Repeated-measures ANOVA of a full factorial design with one value per cell.
 
     Parameters

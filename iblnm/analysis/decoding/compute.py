@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from iblnm.analysis.decoding.decoder import decode_target_nm, feature_unique_contribution
+from iblnm.analysis.decoding.decoder import decode_targets, feature_contributions
 from iblnm.analysis.decoding.folds import CS, Solver
 from iblnm.analysis.decoding.inference import accuracy_intervals, decoding_permutation_test
 from iblnm.analysis.decoding.tables import TABLES
@@ -70,7 +70,7 @@ def target_decoding(response_matrix: pd.DataFrame, settings: Settings) -> Analys
         )
         return no_result(TABLES, counts, parameters, *notes)
     labels, subjects = rows["target_NM"].astype(str), rows["subject"].astype(str)
-    decoded = decode_target_nm(features, labels, subjects, solver=solver)
+    decoded = decode_targets(features, labels, subjects, solver=solver)
     null = decoding_permutation_test(
         features,
         labels,
@@ -99,7 +99,7 @@ def target_decoding(response_matrix: pd.DataFrame, settings: Settings) -> Analys
         "decoding_predictions": _prediction_table(decoded, rows, subjects),
         "decoding_accuracy": accuracy,
         "decoding_coefficients": _long_coefficients(decoded["coefficients"]),
-        "decoding_contributions": feature_unique_contribution(
+        "decoding_contributions": feature_contributions(
             features, labels, subjects, decoded=decoded, **resampling
         ).reset_index(),
         "decoding_null": pd.DataFrame({"balanced_accuracy": null["null"]})

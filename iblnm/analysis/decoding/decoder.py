@@ -75,7 +75,7 @@ def prepare_decoding(
     return data, features, pd.Index(classes), pd.Index(names)
 
 
-def decode_target_nm(
+def decode_targets(
     X: pd.DataFrame | np.ndarray,
     labels: Sequence[str],
     subjects: Sequence[str],
@@ -183,7 +183,7 @@ def summarize_predictions(
     }
 
 
-def feature_unique_contribution(
+def feature_contributions(
     X: pd.DataFrame | np.ndarray,
     labels: Sequence[str],
     subjects: Sequence[str],
@@ -198,12 +198,12 @@ def feature_unique_contribution(
     Parameters
     ----------
     X, labels, subjects, normalize
-        As of `decode_target_nm`.
+        As of `decode_targets`.
     C : float, optional
         Used in all folds. By default each fold keeps the C that was chosen for it with all
         features.
     decoded : dict, optional
-        Result of `decode_target_nm` on the same input, to save its computation.
+        Result of `decode_targets` on the same input, to save its computation.
     **resampling
         ``n_bootstrap``, ``seed``, ``coverage`` of the intervals, see
         `iblnm.analysis.decoding.inference.contribution_intervals`.
@@ -223,7 +223,7 @@ def feature_unique_contribution(
     from iblnm.analysis.decoding.inference import contribution_intervals
 
     if decoded is None:
-        decoded = decode_target_nm(X, labels, subjects, normalize, C)
+        decoded = decode_targets(X, labels, subjects, normalize, C)
     return contribution_intervals(X, decoded, **resampling)
 
 
@@ -233,12 +233,12 @@ def predictions_without_features(decoded: dict[str, Any]) -> np.ndarray:
     Parameters
     ----------
     decoded : dict
-        Result of `decode_target_nm`.
+        Result of `decode_targets`.
 
     Returns
     -------
     ndarray of int, shape (n_features, n_recordings)
-        −1 is missing, see `decode_target_nm`.
+        −1 is missing, see `decode_targets`.
     """
     data: DecodingData = decoded["_data"]
     folds: list[Fold] = decoded["_folds"]
@@ -269,15 +269,15 @@ class TargetNMDecoder:
     Parameters
     ----------
     X, labels, subjects, normalize
-        As of `decode_target_nm`.
+        As of `decode_targets`.
 
     Attributes
     ----------
     classes, predictions, accuracy, balanced_accuracy, per_class_accuracy, confusion, \
 confusion_counts, coefficients, intercepts, best_C_, fold_C, folds, convergence
-        As in the result of `decode_target_nm`, after `fit`; None before.
+        As in the result of `decode_targets`, after `fit`; None before.
     contributions : DataFrame or None
-        After `unique_contribution`, see `feature_unique_contribution`.
+        After `unique_contribution`, see `feature_contributions`.
     null : dict or None
         After `permutation_test`.
     """
@@ -333,8 +333,8 @@ confusion_counts, coefficients, intercepts, best_C_, fold_C, folds, convergence
         return f"<{name}: {', '.join(parts)}>"
 
     def fit(self, C: float | None = None, Cs: Sequence[float] | None = None) -> TargetNMDecoder:
-        """Decode over held-out subjects, see `decode_target_nm`; returns itself."""
-        self.result = decode_target_nm(
+        """Decode over held-out subjects, see `decode_targets`; returns itself."""
+        self.result = decode_targets(
             self.X, self.labels, self.subjects, self.normalize, C=C, Cs=Cs
         )
         return self

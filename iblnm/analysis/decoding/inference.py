@@ -90,7 +90,7 @@ def decoding_permutation_test(
     Parameters
     ----------
     X, labels, subjects, normalize, C, Cs, solver
-        As of `decode_target_nm`.
+        As of `decode_targets`.
     n_permutations : int
         Shuffles of the targets between subjects, see `shuffle_targets`.
     seed : int
@@ -107,7 +107,7 @@ def decoding_permutation_test(
     -----
     The statistic is the balanced accuracy over held-out subjects at a C that is chosen once,
     by inner folds over all subjects, and chosen anew in every shuffle. That choice sees the
-    held-out animal, so the statistic is not reported as accuracy (`decode_target_nm` nests
+    held-out animal, so the statistic is not reported as accuracy (`decode_targets` nests
     the choice), but data and shuffles are treated alike, and the test is exact; it needs a
     thirtieth of the fits.
     """
@@ -200,7 +200,7 @@ def accuracy_intervals(
     Parameters
     ----------
     decoded : dict
-        Result of `decode_target_nm`.
+        Result of `decode_targets`.
     n_bootstrap, seed : int
         See `subject_resamples`.
     coverage : float
@@ -278,7 +278,7 @@ def contribution_intervals(
     seed: int = 0,
     coverage: float = COVERAGE,
 ) -> pd.DataFrame:
-    """`feature_unique_contribution` with intervals by resampling subjects.
+    """`feature_contributions` with intervals by resampling subjects.
 
     Returns
     -------

@@ -109,7 +109,7 @@ def cross_project_cca(Xz: pd.DataFrame, Yz: pd.DataFrame, res: CCAResult) -> flo
     return _cosine(u - u.mean(), v - v.mean())
 
 
-def compute_recording_projection(
+def project_recordings(
     features: pd.DataFrame, result: CCAResult, view: str = "x", component: int = 0
 ) -> pd.Series:
     """Scores of recordings on a fitted variate, the recordings of the fit or others.

@@ -201,7 +201,7 @@ def pca_score_stats(res: GLMPCAResult, correction: str = CORRECTION) -> pd.DataF
     """
     from statsmodels.stats.multitest import multipletests
 
-    from iblnm.analysis.stats.comparisons import kruskal_wallis_groups, pairwise_mannwhitney
+    from iblnm.analysis.stats.comparisons import kruskal_wallis, mann_whitney_pairs
 
     for name, values in ((TARGET, res.targets), (SUBJECT, res.subjects)):
         if values is None:
@@ -215,10 +215,10 @@ def pca_score_stats(res: GLMPCAResult, correction: str = CORRECTION) -> pd.DataF
                 "score": res.scores[component].to_numpy(),
             }
         )
-        overall = kruskal_wallis_groups(table, TARGET, "score", unit_col=SUBJECT)
+        overall = kruskal_wallis(table, TARGET, "score", unit_col=SUBJECT)
         row = {name: overall[name] for name in ("df", "statistic", "effect_size", "p")}
         rows.append(row | {"component": component, "test": "kruskal_wallis", "n_a": overall["n"]})
-        for pair in pairwise_mannwhitney(overall["groups"]).to_dict("records"):
+        for pair in mann_whitney_pairs(overall["groups"]).to_dict("records"):
             rows.append(pair | {"component": component, "test": "mann_whitney"})
     stats = pd.DataFrame(rows, columns=list(STAT_COLUMNS))
     stats["p_corrected"], stats["correction"] = np.nan, correction

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 
 from iblnm.analysis.movement.cross_validation import (
-    fit_movement_lmm_per_contrast,
-    loso_cv_movement_lmm,
+    cross_validate_movement,
+    fit_timing_slopes,
 )
 from iblnm.analysis.movement.permutation import movement_permutation_test
 from iblnm.analysis.movement.tables import (
     TABLES,
     WHEEL_MODELS,
 )
-from iblnm.analysis.movement.wheel import fit_wheel_lmm
+from iblnm.analysis.movement.wheel import fit_wheel_model
 from iblnm.analysis.result import AnalysisResult, conformed, count_stages
 from iblnm.analysis.stats.corrections import correct_p
 from iblnm.analysis.trials import analyzed_trials
@@ -58,7 +58,7 @@ def movement_encoding(
     encoding, tests, slopes, notes = [], [], [], []
     for target, own in trials.groupby("target_NM", sort=True):
         for timing in models.timings:
-            loso = loso_cv_movement_lmm(own, "response_early", timing, **needed)
+            loso = cross_validate_movement(own, "response_early", timing, **needed)
             if loso.empty:
                 notes.append(
                     f"{target}, {timing}: fewer than {needed['min_subjects']} subjects with "
@@ -78,7 +78,7 @@ def movement_encoding(
                 )
             )
             slopes.append(
-                fit_movement_lmm_per_contrast(
+                fit_timing_slopes(
                     own,
                     "response_early",
                     timing,
@@ -179,7 +179,7 @@ def fit_wheel_models(
     variables = [name for name in models.wheel_variables if name in trials]
     for (target, contrast), own in trials.groupby(["target_NM", "contrast"], sort=True):
         for variable in variables:
-            row = fit_wheel_lmm(
+            row = fit_wheel_model(
                 own,
                 variable,
                 response_col,

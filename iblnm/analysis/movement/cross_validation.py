@@ -79,6 +79,7 @@ def movement_design(
     min_trials: int = 20,
     contrast_coding: str = "log",
     contrasts: Sequence[float] = TASK_CONTRASTS,
+    is_logarithm: bool = False,
 ) -> MovementDesign:
     """Trials with a response, a side, a contrast and a positive time.
 
@@ -89,6 +90,8 @@ def movement_design(
     response_col, timing_col : str
         Response; time [s], of which the logarithm to base 10 is taken. Premature movements
         (time ≤ 0) have none and are left out.
+    is_logarithm : bool
+        Whether `timing_col` is a logarithm already, and is used as it is.
     min_trials : int
         Subjects with fewer usable trials are left out.
     contrast_coding : {'log', 'linear', 'rank'}
@@ -106,7 +109,8 @@ def movement_design(
     narrow = df[[name for name in df if name in needed]]
     coded, _ = code_trials(narrow, response_col, contrast_coding, contrasts=contrasts)
     time = coded[timing_col].to_numpy(dtype=float, na_value=np.nan)
-    coded = coded.assign(timing=np.log10(np.where(time > 0, time, np.nan)))
+    timing = time if is_logarithm else np.log10(np.where(time > 0, time, np.nan))
+    coded = coded.assign(timing=timing)
     coded = coded[np.isfinite(coded["timing"])]
     n = coded.groupby("subject", sort=False)["timing"].transform("size")
     coded = coded[n >= min_trials]
@@ -124,7 +128,7 @@ def movement_design(
     )
 
 
-def loso_cv_movement_lmm(
+def cross_validate_movement(
     df: pd.DataFrame,
     response_col: str,
     timing_col: str,
@@ -133,6 +137,7 @@ def loso_cv_movement_lmm(
     min_trials: int = 20,
     contrast_coding: str = "log",
     contrasts: Sequence[float] = TASK_CONTRASTS,
+    is_logarithm: bool = False,
 ) -> pd.DataFrame:
     """Cross-validated ΔR² of contrast and of timing, leaving one subject out at a time.
 
@@ -140,7 +145,7 @@ def loso_cv_movement_lmm(
     ----------
     df : DataFrame
         Selected trials of one target at stimOn_times.
-    response_col, timing_col : str
+    response_col, timing_col, is_logarithm
         See `movement_design`.
     min_subjects : int
         With fewer subjects the table is empty.
@@ -174,6 +179,7 @@ def loso_cv_movement_lmm(
         min_trials=min_trials,
         contrast_coding=contrast_coding,
         contrasts=contrasts,
+        is_logarithm=is_logarithm,
     )
     if len(design.names) < min_subjects or not is_determined(design):
         return pd.DataFrame(columns=LOSO_COLUMNS)
@@ -195,20 +201,21 @@ def loso_cv_movement_lmm(
     )
 
 
-def fit_movement_lmm_per_contrast(
+def fit_timing_slopes(
     df: pd.DataFrame,
     response_col: str,
     timing_col: str,
     min_subjects: int = 2,
     *,
     min_trials: int = 20,
+    is_logarithm: bool = False,
 ) -> pd.DataFrame:
     """Slope of the response on timing at each contrast, y ~ side + timing + (1 | subject).
 
     Parameters
     ----------
-    df, response_col, timing_col
-        As for `loso_cv_movement_lmm`.
+    df, response_col, timing_col, is_logarithm
+        As for `cross_validate_movement`.
     min_subjects : int
         Contrasts with fewer subjects are left out.
     min_trials : int
@@ -229,7 +236,7 @@ def fit_movement_lmm_per_contrast(
     """
     from scipy.stats import t
 
-    design = movement_design(df, response_col, timing_col, min_trials=1)
+    design = movement_design(df, response_col, timing_col, min_trials=1, is_logarithm=is_logarithm)
     rows = []
     for contrast in np.unique(design.percent):
         here = design.percent == contrast

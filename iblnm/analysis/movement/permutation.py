@@ -56,7 +56,7 @@ def movement_permutation_test(
     Parameters
     ----------
     df, response_col, timing_col, min_subjects, min_trials, contrast_coding, contrasts
-        As for `loso_cv_movement_lmm`.
+        As for `cross_validate_movement`.
     n_permutations : int
     seed : int
     alpha : float

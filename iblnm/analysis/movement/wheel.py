@@ -15,7 +15,7 @@ _LEVEL = 0.95
 _SMALL_CHI2 = 1e-2
 
 
-def fit_wheel_lmm(
+def fit_wheel_model(
     df: pd.DataFrame,
     dv_col: str,
     response_col: str = "response_early",

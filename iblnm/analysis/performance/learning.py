@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from iblnm.analysis.stats.comparisons import (
-    kruskal_wallis_groups,
-    pairwise_mannwhitney,
+    kruskal_wallis,
+    mann_whitney_pairs,
     unit_means,
 )
 from iblnm.analysis.stats.corrections import correct_p
@@ -241,7 +241,7 @@ def compare_targets(
     for measure, table in measures.items():
         values = unit_means(table, "target_NM", measure, "subject")
         values = values.rename_axis(["target_NM", "subject"]).rename(measure).reset_index()
-        test = kruskal_wallis_groups(values, "target_NM", measure)
+        test = kruskal_wallis(values, "target_NM", measure)
         groups = test["groups"]
         overall.append(
             {
@@ -256,7 +256,7 @@ def compare_targets(
                 "p": test["p"],
             }
         )
-        for row in pairwise_mannwhitney(groups, correction=correction).to_dict("records"):
+        for row in mann_whitney_pairs(groups, correction=correction).to_dict("records"):
             a, b = groups[row["group_a"]], groups[row["group_b"]]
             shift, low, high = hodges_lehmann(a, b, confidence)
             row |= {

@@ -25,7 +25,7 @@ PAIR_COLUMNS = (
 )
 
 
-def kruskal_wallis_groups(
+def kruskal_wallis(
     df: pd.DataFrame, group_col: str, value_col: str, *, unit_col: str | None = None
 ) -> dict[str, Any]:
     """Do the groups have one distribution? Kruskal–Wallis test.
@@ -59,7 +59,7 @@ def kruskal_wallis_groups(
     Examples
     --------
     >>> df = pd.DataFrame({"g": list("aaabbb"), "x": [1.0, 2, 3, 4, 5, 6]})
-    >>> test = kruskal_wallis_groups(df, "g", "x")
+    >>> test = kruskal_wallis(df, "g", "x")
     >>> round(test["statistic"], 3), round(test["p"], 4), round(test["effect_size"], 3)
     (3.857, 0.0495, 0.771)
     """
@@ -88,7 +88,7 @@ def kruskal_wallis_groups(
 def unit_means(
     df: pd.DataFrame, group_col: str, value_col: str, unit_col: str | None = None
 ) -> pd.Series:
-    """Values by group, averaged over the rows of one unit; see `kruskal_wallis_groups`.
+    """Values by group, averaged over the rows of one unit; see `kruskal_wallis`.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def unit_means(
     return known[value_col].astype(float).set_axis(pd.Index(known[group_col].astype(object)))
 
 
-def pairwise_mannwhitney(
+def mann_whitney_pairs(
     groups: Mapping[Any, Sequence[float]], correction: str = "bonferroni"
 ) -> pd.DataFrame:
     """Two-sided Mann–Whitney test between every two groups, corrected over the pairs.
@@ -139,7 +139,7 @@ def pairwise_mannwhitney(
 
     Examples
     --------
-    >>> table = pairwise_mannwhitney({"a": [1.0, 2, 3], "b": [4.0, 5, 6]})
+    >>> table = mann_whitney_pairs({"a": [1.0, 2, 3], "b": [4.0, 5, 6]})
     >>> table[["statistic", "effect_size", "p"]].to_numpy().tolist()
     [[0.0, -1.0, 0.1]]
     """

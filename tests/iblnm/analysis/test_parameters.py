@@ -11,7 +11,7 @@ import pytest
 from bench.cohort_tables import simulate_magnitudes
 
 import iblnm
-from iblnm.analysis import fit_response_glm, fit_response_lmm, loso_cv_movement_lmm
+from iblnm.analysis import cross_validate_movement, fit_response_glm, fit_response_lmm
 from iblnm.analysis.encoding.compute import fit_all
 from iblnm.analysis.encoding.glm import TERMS, design_matrix
 from iblnm.analysis.lmm.compute import response_lmm
@@ -52,7 +52,7 @@ def test_ranks_are_those_among_the_contrasts_asked_for(table):
     fit = fit_response_lmm(stimulus, "response_early", contrast_coding="rank", contrasts=EXTREMES)
     assert fit.contrasts == fit.contrast_levels == EXTREMES
     own = stimulus[stimulus["contrast"].isin(EXTREMES)]
-    loso = loso_cv_movement_lmm(
+    loso = cross_validate_movement(
         stimulus, "response_early", "reaction_time", contrast_coding="rank", contrasts=EXTREMES
     )
     assert loso["n_trials"].sum() <= len(own) < len(stimulus)

@@ -10,9 +10,9 @@ import pytest
 
 from iblnm.analysis import (
     TargetNMDecoder,
-    decode_target_nm,
+    decode_targets,
     decoding_permutation_test,
-    feature_unique_contribution,
+    feature_contributions,
 )
 from iblnm.analysis.decoding.decoder import predictions_without_features
 from iblnm.analysis.decoding.folds import CS, DecodingData, Solver, balanced_accuracy, inner_folds
@@ -42,7 +42,7 @@ def cohort(oracle):
 
 @pytest.fixture(scope="module")
 def decoded(cohort):
-    return decode_target_nm(*cohort)
+    return decode_targets(*cohort)
 
 
 def _objective(X, y, k, c, coef, intercept):
@@ -112,7 +112,7 @@ def test_a_warm_start_does_not_change_the_optimum(oracle):
 def test_folds_agree_with_refits_by_sklearn(oracle, cohort):
     X, labels, subjects = cohort
     cs = np.array([0.05, 0.3, 2.0])
-    ours = decode_target_nm(X, labels, subjects, Cs=cs)
+    ours = decode_targets(X, labels, subjects, Cs=cs)
     for held_out in ("m000", "m004", "m011"):
         c, guess = oracle.sklearn_fold(X, labels, subjects, held_out, cs, tol=1e-7)
         assert ours["fold_C"][held_out] == pytest.approx(c)
@@ -129,7 +129,7 @@ def test_every_fit_converged_and_says_so(decoded):
 
 
 def test_fits_that_do_not_converge_predict_nothing(cohort):
-    result = decode_target_nm(*cohort, C=10.0, solver=Solver(max_steps=1))
+    result = decode_targets(*cohort, C=10.0, solver=Solver(max_steps=1))
     assert set(result["folds"]["status"]) == {"not converged"}
     assert result["predictions"].isna().all()
     assert np.isnan(result["accuracy"])
@@ -144,7 +144,7 @@ def test_planted_confusion_is_recovered(oracle):
     code = subject % 3
     profile = np.array([[4.0, 0, 0], [4.0, 0, 0], [-4.0, 0, 0]])
     X = pd.DataFrame(profile[code] + rng.normal(size=(96, 3)))
-    result = decode_target_nm(X, np.array(["A", "B", "C"])[code], subject)
+    result = decode_targets(X, np.array(["A", "B", "C"])[code], subject)
     confusion = result["confusion"]
     assert confusion.loc["C", "C"] == 1.0
     assert confusion.loc[["A", "B"], "C"].tolist() == [0.0, 0.0]
@@ -166,13 +166,13 @@ def test_accuracies_are_those_of_the_predictions(decoded, cohort):
 def test_nothing_of_the_held_out_subject_reaches_its_model(cohort, change):
     X, labels, subjects = cohort
     own = subjects == "m003"
-    before = decode_target_nm(X, labels, subjects, Cs=[0.1, 1.0])
+    before = decode_targets(X, labels, subjects, Cs=[0.1, 1.0])
     altered, new_labels = X.copy(), labels.copy()
     if change == "features":
         altered[own] += 1000.0
     else:
         new_labels[own] = "T1"
-    after = decode_target_nm(altered, new_labels, subjects, Cs=[0.1, 1.0])
+    after = decode_targets(altered, new_labels, subjects, Cs=[0.1, 1.0])
     i = sorted(set(subjects)).index("m003")
     a, b = before["_folds"][i], after["_folds"][i]
     assert a.c == b.c
@@ -181,17 +181,17 @@ def test_nothing_of_the_held_out_subject_reaches_its_model(cohort, change):
 
 def test_features_are_standardized_on_the_training_fold(cohort):
     X, labels, subjects = cohort
-    plain = decode_target_nm(X, labels, subjects, C=0.5)
-    scaled = decode_target_nm(X * [1, 100, 1e-3, 1, 5, 1] + 7, labels, subjects, C=0.5)
+    plain = decode_targets(X, labels, subjects, C=0.5)
+    scaled = decode_targets(X * [1, 100, 1e-3, 1, 5, 1] + 7, labels, subjects, C=0.5)
     assert (plain["predictions"] == scaled["predictions"]).all()
     np.testing.assert_allclose(plain["coefficients"], scaled["coefficients"], atol=1e-3)
-    raw = decode_target_nm(X * [1, 100, 1e-3, 1, 5, 1], labels, subjects, normalize=False, C=0.5)
+    raw = decode_targets(X * [1, 100, 1e-3, 1, 5, 1], labels, subjects, normalize=False, C=0.5)
     assert not np.allclose(raw["coefficients"], plain["coefficients"], atol=1e-2)
 
 
 def test_a_constant_feature_has_no_coefficient(cohort):
     X, labels, subjects = cohort
-    result = decode_target_nm(X.assign(flat=0.1), labels, subjects, C=1.0)
+    result = decode_targets(X.assign(flat=0.1), labels, subjects, C=1.0)
     assert (result["coefficients"]["flat"] == 0).all()
 
 
@@ -200,7 +200,7 @@ def test_a_fold_that_lacks_a_class_predicts_nothing():
     subject = np.repeat(["a", "b", "c", "d", "e"], 4)
     label = np.repeat(["X", "X", "Y", "Y", "Z"], 4)
     features = rng.normal(size=(20, 3)) + np.repeat([0, 0, 3, 3, 6], 4)[:, None]
-    result = decode_target_nm(features, label, subject)
+    result = decode_targets(features, label, subject)
     assert result["predictions"][16:].isna().all()
     assert result["folds"].loc["e", "status"] == "class absent from training"
     assert np.isnan(result["per_class_accuracy"]["Z"])
@@ -210,7 +210,7 @@ def test_a_fold_that_lacks_a_class_predicts_nothing():
 
 def test_without_a_usable_inner_fold_nothing_is_predicted():
     features = np.random.default_rng(0).normal(size=(6, 2))
-    result = decode_target_nm(features, list("XXXXYY"), list("aabbcc"))
+    result = decode_targets(features, list("XXXXYY"), list("aabbcc"))
     assert result["folds"]["status"].tolist() == [
         "no inner fold has all classes",
         "no inner fold has all classes",
@@ -225,7 +225,7 @@ def test_binary_coefficients_point_to_their_class():
     subject = np.repeat(np.arange(10), 4)
     code = subject % 2
     X = pd.DataFrame({"up": 2.0 * code + rng.normal(size=40), "no": rng.normal(size=40)})
-    result = decode_target_nm(X, np.array(["low", "raised"])[code], subject)
+    result = decode_targets(X, np.array(["low", "raised"])[code], subject)
     assert result["classes"] == ["low", "raised"]
     assert result["coefficients"].loc["raised", "up"] > 0.5
     np.testing.assert_array_equal(
@@ -254,8 +254,8 @@ def test_inner_folds_keep_subjects_and_spread_targets():
 
 def test_contributions_are_on_held_out_data(oracle, cohort):
     X, labels, subjects = cohort
-    decoded = decode_target_nm(X, labels, subjects, C=1.0)
-    table = feature_unique_contribution(X, labels, subjects, decoded=decoded)
+    decoded = decode_targets(X, labels, subjects, C=1.0)
+    table = feature_contributions(X, labels, subjects, decoded=decoded)
     assert table.index.tolist() == list(X.columns)
     full = table["balanced_accuracy"] - table["balanced_accuracy_without"]
     np.testing.assert_allclose(table["contribution"], full)
@@ -315,7 +315,7 @@ def test_unusable_input_is_refused_by_name(labels, subjects, value, text):
     X = np.ones((4, 2))
     X[2, 1] = value
     with pytest.raises(DataError, match=text):
-        decode_target_nm(X, labels, subjects)
+        decode_targets(X, labels, subjects)
 
 
 def test_ties_go_to_the_first_class():
@@ -410,7 +410,7 @@ def test_a_target_of_one_animal_has_no_interval():
     subject = np.repeat(["a", "b", "c", "d", "e"], 4)
     label = np.repeat(["X", "X", "Y", "Y", "Z"], 4)
     features = rng.normal(size=(20, 3)) + np.repeat([0, 0, 3, 3, 6], 4)[:, None]
-    table = accuracy_intervals(decode_target_nm(features, label, subject))
+    table = accuracy_intervals(decode_targets(features, label, subject))
     own = table[(table["measure"] == "confusion") & (table["target"] == "Z")]
     assert own[["value", "low", "high"]].isna().all().all()
     assert (own["n_recordings"] == 0).all()
@@ -419,7 +419,7 @@ def test_a_target_of_one_animal_has_no_interval():
 def test_animals_that_all_agree_still_leave_an_interval():
     subject = np.repeat(np.arange(12), 2)
     X = 20.0 * (subject % 3)[:, None] + np.random.default_rng(0).normal(size=(24, 2))
-    table = accuracy_intervals(decode_target_nm(X, np.array(list("ABC"))[subject % 3], subject))
+    table = accuracy_intervals(decode_targets(X, np.array(list("ABC"))[subject % 3], subject))
     row = table.iloc[0]
     # Clopper and Pearson for 12 of 12 animals: 0.025 ** (1 / 12)
     assert (row["value"], row["high"]) == (1.0, 1.0)

@@ -8,10 +8,10 @@ from iblnm.analysis.encoding.cca_compare import (
     align_cca_signs,
     bootstrap_correlation,
     compare_cca_weights,
-    compute_recording_projection,
     cross_project_cca,
     pairwise_projections,
     pairwise_weight_similarities,
+    project_recordings,
 )
 from iblnm.analysis.encoding.cohort_cca import cohort_cca_scores, cohort_cca_table, fit_cohort_ccas
 from iblnm.analysis.stats.cca import fit_cca, standardize_views
@@ -104,13 +104,13 @@ def test_projection_of_recordings_gives_the_scores_of_the_fit(same):
         ("x", x, results["LC"].x_scores),
         ("y", y, results["LC"].y_scores),
     ):
-        projected = compute_recording_projection(features, results["LC"], view)
+        projected = project_recordings(features, results["LC"], view)
         np.testing.assert_allclose(projected, scores[0], atol=1e-12)
     gap = x.copy()
     gap.loc[3, "a"] = np.nan
-    assert compute_recording_projection(gap, results["LC"]).isna().sum() == 1
+    assert project_recordings(gap, results["LC"]).isna().sum() == 1
     with pytest.raises(MalformedFileError, match="features lack b"):
-        compute_recording_projection(x.drop(columns="b"), results["LC"])
+        project_recordings(x.drop(columns="b"), results["LC"])
 
 
 def test_interval_of_animals_covers_the_planted_correlation():

@@ -9,9 +9,9 @@ from bench.cohort_tables import simulate_magnitudes
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from iblnm.analysis import (
-    fit_movement_lmm_per_contrast,
-    fit_wheel_lmm,
-    loso_cv_movement_lmm,
+    cross_validate_movement,
+    fit_timing_slopes,
+    fit_wheel_model,
     movement_permutation_test,
 )
 from iblnm.analysis.movement.compute import trials_of_fits
@@ -64,13 +64,13 @@ def trials():
 
 @pytest.fixture(scope="module")
 def loso(trials):
-    return loso_cv_movement_lmm(trials, RESPONSE, TIMING)
+    return cross_validate_movement(trials, RESPONSE, TIMING)
 
 
 class TestLeaveOneSubjectOut:
     def test_is_refitting_every_fold(self, trials, loso):
         uneven = trials[~((trials["subject"] == "VTA-DA_001") & (trials["trial"] > 40))]
-        found, expected = loso_cv_movement_lmm(uneven, RESPONSE, TIMING), refitted(uneven)
+        found, expected = cross_validate_movement(uneven, RESPONSE, TIMING), refitted(uneven)
         assert found["subject"].tolist() == expected["subject"].tolist()
         assert found["n_trials"].tolist() == expected["n_trials"].tolist()
         for name in ("r2_full", "r2_drop_contrast", "r2_drop_timing"):
@@ -86,14 +86,14 @@ class TestLeaveOneSubjectOut:
         assert set(loso["target_NM"]) == {"VTA-DA"}
 
     def test_timing_that_is_not_related_adds_nothing(self, trials):
-        delta = loso_cv_movement_lmm(trials, RESPONSE, "movement_time")["delta_r2_timing"]
+        delta = cross_validate_movement(trials, RESPONSE, "movement_time")["delta_r2_timing"]
         assert abs(delta.mean()) < 0.002
 
     def test_offset_of_the_held_out_subject_is_no_matter(self, trials, loso):
         shifted = trials.copy()
         own = shifted["subject"] == "VTA-DA_002"
         shifted.loc[own, RESPONSE] += 50.0
-        found = loso_cv_movement_lmm(shifted, RESPONSE, TIMING)
+        found = cross_validate_movement(shifted, RESPONSE, TIMING)
         row = found["subject"] == "VTA-DA_002"
         for name in ("r2_full", "delta_r2_contrast", "delta_r2_timing"):
             np.testing.assert_allclose(found.loc[row, name], loso.loc[row, name], atol=1e-9)
@@ -103,27 +103,27 @@ class TestLeaveOneSubjectOut:
         turned = trials.copy()
         own = turned["subject"] == "VTA-DA_002"
         turned.loc[own, RESPONSE] *= -1
-        found = loso_cv_movement_lmm(turned, RESPONSE, TIMING)
+        found = cross_validate_movement(turned, RESPONSE, TIMING)
         assert (found.loc[found["subject"] == "VTA-DA_002", "r2_full"] < -0.1).all()
 
     def test_limits(self, trials):
         two = trials[trials["subject"].isin(["VTA-DA_000", "VTA-DA_001"])]
-        empty = loso_cv_movement_lmm(two, RESPONSE, TIMING)
+        empty = cross_validate_movement(two, RESPONSE, TIMING)
         assert empty.empty
         assert list(empty) == LOSO_COLUMNS
         few = trials[~((trials["subject"] == "VTA-DA_003") & (trials.index % 60 != 0))]
         assert (few["subject"] == "VTA-DA_003").sum() < 20
-        assert "VTA-DA_003" not in set(loso_cv_movement_lmm(few, RESPONSE, TIMING)["subject"])
-        assert loso_cv_movement_lmm(trials.iloc[:0], RESPONSE, TIMING).empty
+        assert "VTA-DA_003" not in set(cross_validate_movement(few, RESPONSE, TIMING)["subject"])
+        assert cross_validate_movement(trials.iloc[:0], RESPONSE, TIMING).empty
         one_side = trials[trials["side"] == "contra"]
-        assert loso_cv_movement_lmm(one_side, RESPONSE, TIMING).empty
+        assert cross_validate_movement(one_side, RESPONSE, TIMING).empty
         with pytest.raises(DataError, match="no column nothing"):
-            loso_cv_movement_lmm(trials, RESPONSE, "nothing")
+            cross_validate_movement(trials, RESPONSE, "nothing")
 
     def test_premature_movements_have_no_time(self, trials):
         early = trials.copy()
         early.loc[early.index[:10], TIMING] = [-0.02, 0.0] * 5
-        found = loso_cv_movement_lmm(early, RESPONSE, TIMING)
+        found = cross_validate_movement(early, RESPONSE, TIMING)
         assert found["n_trials"].sum() == len(trials) - 10
 
 
@@ -158,7 +158,7 @@ class TestPermutation:
 
 class TestSlopes:
     def test_are_those_of_the_library(self, trials):
-        found = fit_movement_lmm_per_contrast(trials, RESPONSE, TIMING)
+        found = fit_timing_slopes(trials, RESPONSE, TIMING)
         assert found["contrast"].tolist() == [0.0, 6.25, 12.5, 25.0, 100.0]
         design = movement_design(trials, RESPONSE, TIMING)
         for row in found.itertuples():
@@ -171,22 +171,22 @@ class TestSlopes:
             assert row.n_trials == here.sum()
 
     def test_planted(self, trials):
-        found = fit_movement_lmm_per_contrast(trials, RESPONSE, TIMING)
+        found = fit_timing_slopes(trials, RESPONSE, TIMING)
         assert (np.abs(found["timing_coef"] + 0.8) < 4 * found["timing_se"]).all()
         assert ((found["ci_low"] < -0.8) & (found["ci_high"] > -0.8)).sum() >= 4
 
     def test_limits(self, trials):
         one = trials[trials["subject"] == "VTA-DA_000"]
-        assert fit_movement_lmm_per_contrast(one, RESPONSE, TIMING).empty
+        assert fit_timing_slopes(one, RESPONSE, TIMING).empty
         rare = trials[(trials["contrast"] != 25) | (trials.index % 100 == 0)]
-        found = fit_movement_lmm_per_contrast(rare, RESPONSE, TIMING)
+        found = fit_timing_slopes(rare, RESPONSE, TIMING)
         assert 25.0 not in set(found["contrast"])
 
 
 class TestWheel:
     def test_is_the_likelihood_ratio_of_the_library(self, trials):
         own = trials[trials["contrast"] == 0]
-        found = fit_wheel_lmm(own, "peak_velocity", target_nm="VTA-DA")
+        found = fit_wheel_model(own, "peak_velocity", target_nm="VTA-DA")
         side = np.where(own["side"] == "contra", 0.5, -0.5)
         choice = side * own["feedbackType"].to_numpy()
         base = np.column_stack([np.ones(len(own)), side, choice, side * choice])
@@ -201,11 +201,11 @@ class TestWheel:
 
     def test_planted_and_no_effect(self, trials):
         own = trials[trials["contrast"] == 6.25]
-        found = fit_wheel_lmm(own, "peak_velocity", contrast=6.25)
+        found = fit_wheel_model(own, "peak_velocity", contrast=6.25)
         assert found["nm_ci_low"] < 0.3 < found["nm_ci_high"]
         assert found["lrt_pvalue"] < 1e-6
         assert found["delta_r2"] > 0.03
-        assert fit_wheel_lmm(own, "movement_time", contrast=6.25)["lrt_pvalue"] > 0.01
+        assert fit_wheel_model(own, "movement_time", contrast=6.25)["lrt_pvalue"] > 0.01
 
     def test_choice_is_relative_to_the_fiber(self, trials):
         # Which hemisphere the fiber is in does not change what contra and ipsi say.
@@ -213,22 +213,22 @@ class TestWheel:
         mirrored = own.assign(
             hemisphere=own["hemisphere"].map({"l": "r", "r": "l"}), choice=-own["choice"]
         )
-        assert fit_wheel_lmm(own, "peak_velocity") == fit_wheel_lmm(mirrored, "peak_velocity")
+        assert fit_wheel_model(own, "peak_velocity") == fit_wheel_model(mirrored, "peak_velocity")
 
     def test_without_errors_choice_is_side(self, trials):
         own = trials[(trials["contrast"] == 100) & (trials["feedbackType"] == 1)]
-        found = fit_wheel_lmm(own, "peak_velocity", contrast=100.0)
+        found = fit_wheel_model(own, "peak_velocity", contrast=100.0)
         assert found["n_base_effects"] == 2
         assert np.isfinite(found["lrt_pvalue"])
 
     def test_limits(self, trials):
         own = trials[trials["contrast"] == 0]
-        assert fit_wheel_lmm(own[own["subject"] == "VTA-DA_000"], "peak_velocity") is None
-        assert fit_wheel_lmm(own.iloc[::60], "peak_velocity") is None
-        assert fit_wheel_lmm(own.assign(peak_velocity=np.nan), "peak_velocity") is None
-        assert fit_wheel_lmm(own.assign(response_early=1.0), "peak_velocity") is None
+        assert fit_wheel_model(own[own["subject"] == "VTA-DA_000"], "peak_velocity") is None
+        assert fit_wheel_model(own.iloc[::60], "peak_velocity") is None
+        assert fit_wheel_model(own.assign(peak_velocity=np.nan), "peak_velocity") is None
+        assert fit_wheel_model(own.assign(response_early=1.0), "peak_velocity") is None
         with pytest.raises(DataError, match="no column speed"):
-            fit_wheel_lmm(own, "speed")
+            fit_wheel_model(own, "speed")
 
 
 class TestWhatIsDrawn:
@@ -238,7 +238,7 @@ class TestWhatIsDrawn:
     @pytest.mark.parametrize("variable", ["peak_velocity", "movement_time"])
     def test_interval_of_wheel_models_holds_zero_where_p_is_large(self, trials, n, variable):
         own = trials[trials["contrast"] == 6.25].sample(n, random_state=n)
-        found = fit_wheel_lmm(own, variable, contrast=6.25)
+        found = fit_wheel_model(own, variable, contrast=6.25)
         holds_zero = found["nm_ci_low"] <= 0 <= found["nm_ci_high"]
         assert holds_zero == (found["lrt_pvalue"] >= 0.05)
         # near the interval of the standard error

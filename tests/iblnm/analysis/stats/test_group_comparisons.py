@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from iblnm.analysis import (
-    anova_rm,
     ica_glm_coefficients,
-    kruskal_wallis_groups,
-    pairwise_mannwhitney,
+    kruskal_wallis,
+    mann_whitney_pairs,
     pca_glm_coefficients,
     pca_score_stats,
+    repeated_measures_anova,
 )
 from iblnm.analysis.anova.repeated import missing_cells, subject_cell_means
 from iblnm.errors import DataError, IncompleteDesignError
@@ -178,7 +178,7 @@ def test_units_are_averaged_before_the_test():
             "v": [1.0, 3.0, 4.0, np.nan, 9.0, 10.0, 12.0],
         }
     )
-    test = kruskal_wallis_groups(table, "g", "v", unit_col="s")
+    test = kruskal_wallis(table, "g", "v", unit_col="s")
     assert {name: list(v) for name, v in test["groups"].items()} == {"a": [2, 4], "b": [9, 11]}
     assert (test["n"], test["df"], test["n_groups"]) == (4, 1, 2)
     assert test["statistic"] == pytest.approx(2.4)
@@ -188,10 +188,10 @@ def test_units_are_averaged_before_the_test():
 @pytest.mark.parametrize("values", [[1.0, 1.0, 1.0], [1.0, 2.0, np.nan]])
 def test_nothing_to_compare_gives_missing_values(values):
     table = pd.DataFrame({"g": ["a", "a", "b"], "v": values})
-    test = kruskal_wallis_groups(table, "g", "v")
+    test = kruskal_wallis(table, "g", "v")
     assert np.isnan([test["statistic"], test["p"], test["effect_size"]]).all()
     with pytest.raises(DataError, match="absent"):
-        kruskal_wallis_groups(table, "g", "absent")
+        kruskal_wallis(table, "g", "absent")
 
 
 def test_pairs_are_tested_and_corrected():
@@ -200,7 +200,7 @@ def test_pairs_are_tested_and_corrected():
     rng = np.random.default_rng(0)
     groups = {"a": rng.normal(size=8), "b": rng.normal(2, size=9), "c": rng.normal(size=7)}
     groups["none"] = [np.nan]
-    table = pairwise_mannwhitney(groups).set_index(["group_a", "group_b"])
+    table = mann_whitney_pairs(groups).set_index(["group_a", "group_b"])
     assert len(table) == 6
     first = mannwhitneyu(groups["a"], groups["b"])
     assert table.loc[("a", "b"), "p"] == first.pvalue
@@ -211,7 +211,7 @@ def test_pairs_are_tested_and_corrected():
         table.loc[tested, "p_corrected"], np.minimum(3 * table.loc[tested, "p"], 1)
     )
     assert table.loc[~tested, "p_corrected"].isna().all()
-    assert pairwise_mannwhitney({"a": [1.0]}).empty
+    assert mann_whitney_pairs({"a": [1.0]}).empty
 
 
 # ANOVA --------------------------------------------------------------------------------------
@@ -232,7 +232,9 @@ def test_f_of_a_two_level_factor_is_t_squared():
     from scipy.stats import ttest_rel
 
     table = _design()
-    result = anova_rm(table, "response", "subject", ["contrast", "side"]).set_index("source")
+    result = repeated_measures_anova(table, "response", "subject", ["contrast", "side"]).set_index(
+        "source"
+    )
     means = table.pivot_table(index="subject", columns="side", values="response")
     paired = ttest_rel(means["contra"], means["ipsi"])
     assert result.loc["side", "F"] == pytest.approx(paired.statistic**2)
@@ -244,7 +246,9 @@ def test_f_of_a_two_level_factor_is_t_squared():
 
 
 def test_a_planted_effect_is_found_and_sphericity_corrected():
-    result = anova_rm(_design(effect=1.5, seed=2), "response", "subject", ["contrast", "side"])
+    result = repeated_measures_anova(
+        _design(effect=1.5, seed=2), "response", "subject", ["contrast", "side"]
+    )
     result = result.set_index("source")
     assert result.loc["contrast", "p_gg"] < 1e-3
     assert result.loc["contrast", "p_gg"] >= result.loc["contrast", "p"]
@@ -257,7 +261,7 @@ def test_epsilon_of_known_covariances():
     rng = np.random.default_rng(1)
     wide = rng.normal(size=(30, 4)) * [1, 1, 3, 6]
     table = pd.DataFrame(wide).rename_axis("s").reset_index().melt("s", var_name="k")
-    result = anova_rm(table, "value", "s", ["k"]).iloc[0]
+    result = repeated_measures_anova(table, "value", "s", ["k"]).iloc[0]
     covariance = np.cov(wide, rowvar=False)
     centered = covariance - covariance.mean(0) - covariance.mean(1)[:, None] + covariance.mean()
     expected = np.trace(centered) ** 2 / (3 * (centered**2).sum())
@@ -268,8 +272,8 @@ def test_epsilon_of_known_covariances():
 def test_names_of_factors_do_not_matter():
     table = _design(effect=1.0)
     odd = table.rename(columns={"contrast": "C", "side": "Q(x) - 1"})
-    a = anova_rm(table, "response", "subject", ["contrast", "side"])
-    b = anova_rm(odd, "response", "subject", ["C", "Q(x) - 1"])
+    a = repeated_measures_anova(table, "response", "subject", ["contrast", "side"])
+    b = repeated_measures_anova(odd, "response", "subject", ["C", "Q(x) - 1"])
     assert b["source"].tolist() == ["C", "Q(x) - 1", "C:Q(x) - 1"]
     np.testing.assert_allclose(a["F"], b["F"])
 
@@ -279,7 +283,7 @@ def test_missing_cells_are_refused_and_named():
     gone = table.drop(index=[7])
     gone.loc[3, "response"] = np.nan
     with pytest.raises(IncompleteDesignError) as caught:
-        anova_rm(gone, "response", "subject", ["contrast", "side"])
+        repeated_measures_anova(gone, "response", "subject", ["contrast", "side"])
     text = str(caught.value)
     assert "2 cells" in text
     assert "subject m0: contrast=12.5, side=ipsi" in text
@@ -298,7 +302,7 @@ def test_missing_cells_are_refused_and_named():
 )
 def test_other_designs_are_refused(change, text):
     with pytest.raises(IncompleteDesignError, match=text):
-        anova_rm(change(_design()), "response", "subject", ["contrast", "side"])
+        repeated_measures_anova(change(_design()), "response", "subject", ["contrast", "side"])
 
 
 def test_cells_with_few_trials_are_missing():
