@@ -9,7 +9,7 @@ import pandas as pd
 
 from iblnm.io.regions import recording_names
 from iblnm.pipeline.rules.session import ParallelLists
-from iblnm.pipeline.rules.values import get_list, join
+from iblnm.pipeline.rules.values import get_list, is_null, join
 
 PER_FIBER = (
     "brain_region",
@@ -80,6 +80,45 @@ def explode_sessions(
     table = pd.DataFrame(rows, columns=names).astype({"fiber_idx": int})
     kept = {name: sessions[name].dtype for name in scalars}
     return table.astype(kept)
+
+
+def collect_recordings(recordings: pd.DataFrame) -> pd.DataFrame:
+    """Sessions of a table with one row per recording: what `explode_sessions` undoes.
+
+    Parameters
+    ----------
+    recordings : DataFrame
+        ``eid`` and, of each fiber, ``brain_region``, ``hemisphere`` and ``target_NM`` as text.
+        With ``fiber_idx`` the fibers have these places in the lists of their session,
+        otherwise they are in the order of the rows.
+
+    Returns
+    -------
+    DataFrame
+        One row per session, in the order of its first recording; the columns `PER_FIBER` are
+        lists. Of other columns the value of the first recording is taken, and a place that no
+        recording has is null.
+    """
+    columns = [name for name in PER_FIBER if name in recordings]
+    rows = []
+    for _, own in recordings.groupby("eid", sort=False):
+        places = own["fiber_idx"].astype(int) if "fiber_idx" in own else range(len(own))
+        lists: dict[str, Any] = {name: [None] * (max(places) + 1) for name in columns}
+        for place, recording in zip(places, own[columns].to_dict("records"), strict=True):
+            for name, value in recording.items():
+                lists[name][place] = None if is_null(value) else value
+        rows.append({**own.iloc[0].to_dict(), **lists})
+    names = [name for name in recordings if name != "fiber_idx"]
+    table = pd.DataFrame(rows, columns=names)
+    scalars = {name: recordings[name].dtype for name in names if name not in columns}
+    return table.astype(scalars)
+
+
+def is_exploded(table: pd.DataFrame) -> bool:
+    """Whether the fibers of a table are text, one row per recording, and no lists."""
+    if "brain_region" not in table:
+        return False
+    return any(isinstance(region, str) for region in table["brain_region"])
 
 
 def _is_wanted(

@@ -105,6 +105,8 @@ def describe_record(detail: dict[str, Any], cache_dir: Path) -> tuple[Path, pd.D
         )
         urls = {item["id"]: item["data_url"] for item in on_server}
         datasets["url"] = [urls[str(key)] for key in datasets.index.get_level_values("id")]
+    except InvalidNameError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, ALFError) as error:
         raise MalformedFileError(
             f"Alyx's record of the session cannot be used: {error!r}", eid=eid

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from iblnm.analysis.recordings import explode_sessions
+from iblnm.analysis.recordings import collect_recordings, explode_sessions, is_exploded
 from iblnm.config import Settings, get_settings
 from iblnm.data._group_analyses import GroupAnalyses
 from iblnm.data._group_process import ProcessLog, run_here, run_in_workers
@@ -20,13 +20,14 @@ from iblnm.data.group_tables import read_catalog, selection_tables
 from iblnm.data.session import PhotometrySession
 from iblnm.errors import DataError
 from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry
-from iblnm.pipeline.rules.cohort import TrueDuplicateSession, used_of_day
+from iblnm.pipeline.rules.cohort import TrueDuplicateSession, one_of_day
 from iblnm.pipeline.rules.values import as_values
 from iblnm.pipeline.selection import (
     Criterion,
     account_in_words,
     select_sessions,
     what_removed_all,
+    with_performance,
 )
 from iblnm.schemas.selection import SESSION_SELECTION
 
@@ -42,7 +43,8 @@ class PhotometrySessionGroup(GroupAnalyses):
     Parameters
     ----------
     sessions : DataFrame
-        One row per session, with list columns as in the sessions table.
+        One row per session, with list columns as in the sessions table; or one row per
+        recording, as exploding these columns gives.
     one : ONE, optional
         Any object with the methods that are used; the connection of the settings by default,
         opened at first use.
@@ -98,6 +100,8 @@ class PhotometrySessionGroup(GroupAnalyses):
         self.one = LazyConnection(self.settings) if one is None else one
         self.h5_dir = self.settings.sessions_h5_dir if h5_dir is None else Path(h5_dir)
         self.h5_groups: tuple[str, ...] = STORED_GROUPS
+        if is_exploded(sessions):
+            sessions = collect_recordings(sessions)
         repeated = sessions["eid"][sessions["eid"].duplicated()]
         if len(repeated):
             raise DataError(
@@ -110,6 +114,7 @@ class PhotometrySessionGroup(GroupAnalyses):
         self._given = {"errors": errors, "performance": performance, "labels": labels}
         self._targets: tuple[str, ...] | None = None
         self._cache = SessionCache(self._open, self.settings.cohort.max_cached_sessions)
+        self._duplicates: set[str] = set()
         self._told_empty = False
         self.account = SESSION_SELECTION.empty()
         self.sessions = self._catalog
@@ -204,7 +209,7 @@ class PhotometrySessionGroup(GroupAnalyses):
         """
         tables = selection_tables(self.settings, **self._given)
         selected, account = select_sessions(
-            self._catalog,
+            self._catalog[~self._catalog["eid"].isin(self._duplicates)],
             session_types=session_types,
             exclude_subjects=exclude_subjects,
             qc_blockers=qc_blockers,
@@ -274,16 +279,22 @@ class PhotometrySessionGroup(GroupAnalyses):
         return self
 
     def deduplicate(self) -> pd.DataFrame:
-        """Keep the first session of each subject and day.
+        """Keep one session of each subject and day of the catalog, also in later filters.
+
+        It is the first without a disqualifying error (in the catalog's ``logged_errors``)
+        that the default selection keeps; see `iblnm.pipeline.rules.cohort.one_of_day`.
 
         Returns
         -------
         DataFrame
-            One row per session that was left out, with the columns of an error log; the
-            message names the session that stays.
+            One row per session that is left out from now on, with the columns of an error log;
+            the message names the session that stays.
         """
-        sessions = self.sessions.assign(used=used_of_day(self.sessions))
-        left_out = sessions[sessions["used"] != sessions["eid"]]
+        catalog = self._catalog[~self._catalog["eid"].isin(self._duplicates)]
+        performance = selection_tables(self.settings, **self._given)["performance"]
+        known = catalog if performance is None else with_performance(catalog, performance)
+        used = one_of_day(known.set_axis(catalog.index), self.settings)
+        left_out = catalog.assign(used=used)[used != catalog["eid"]]
         entries = [
             make_log_entry(
                 row.eid,
@@ -293,7 +304,9 @@ class PhotometrySessionGroup(GroupAnalyses):
             )
             for row in left_out.itertuples()
         ]
-        self.filter(~self.recordings["eid"].isin(left_out["eid"]))
+        self._duplicates |= set(left_out["eid"])
+        if self.recordings["eid"].isin(self._duplicates).any():
+            self.filter(~self.recordings["eid"].isin(self._duplicates))
         return pd.DataFrame(entries, columns=LOG_COLUMNS)
 
     # sessions ------------------------------------------------------------------------------

@@ -14,11 +14,30 @@ from iblnm.pipeline.matrix import matrix_errors
 from iblnm.schemas import ERRORS, PERFORMANCE, QC_MATRIX, SESSIONS_TABLE, Table
 from iblnm.storage.parquet import read_table
 
+_OF_THE_DOCUMENT = [
+    "subject",
+    "start_time",
+    "session_type",
+    "NM",
+    "brain_region",
+    "hemisphere",
+    "target_NM",
+    "lab",
+    "day_n",
+    "session_n",
+    "session_length",
+    "strain",
+    "line",
+    "genotype",
+    "datasets",
+]
+
 
 def read_catalog(catalog: pd.DataFrame | Path | str) -> pd.DataFrame:
     """The sessions table, from a path or as it is.
 
-    Columns of a file that the schema knows take their types; none is added or removed.
+    Columns of a file that the schema knows take their types. Those of the user's document
+    that the table lacks are added, null.
 
     Raises
     ------
@@ -28,10 +47,13 @@ def read_catalog(catalog: pd.DataFrame | Path | str) -> pd.DataFrame:
         If a column holds values of another type.
     """
     if isinstance(catalog, pd.DataFrame):
-        return catalog
-    table = read_table(catalog)
-    known = SESSIONS_TABLE.conform(table)
-    return table.assign(**{name: known[name] for name in table if name in known})
+        table = catalog
+    else:
+        table = read_table(catalog)
+        known = SESSIONS_TABLE.conform(table)
+        table = table.assign(**{name: known[name] for name in table if name in known})
+    absent = [name for name in _OF_THE_DOCUMENT if name not in table]
+    return table.assign(**dict.fromkeys(absent)) if absent else table
 
 
 def selection_tables(

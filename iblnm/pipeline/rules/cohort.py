@@ -81,6 +81,31 @@ def used_of_day(sessions: pd.DataFrame) -> pd.Series:
     return used.set_axis(sessions.index)
 
 
+def one_of_day(sessions: pd.DataFrame, settings: Settings) -> pd.Series:
+    """Of each session the eid of the one to use of its subject and day, among all sessions.
+
+    It is the first that is usable and that the default selection keeps
+    (`iblnm.pipeline.selection.passes_default_selection`), else the first that is usable, else
+    the first.
+
+    Returns
+    -------
+    Series of str
+        Index of `sessions`. A session of unknown subject or day stands for itself.
+    """
+    from iblnm.pipeline.selection import passes_default_selection
+
+    usable = usable_sessions(sessions, settings)
+    keys = [sessions["subject"], _days(sessions)]
+    is_known = sessions["subject"].notna() & keys[1].notna()
+    used = used_of_day(sessions)
+    for preferred in (usable, usable & passes_default_selection(sessions, settings)):
+        found = used_of_day(sessions[preferred]).reindex(sessions.index)
+        of_day = found.groupby(keys, dropna=False).transform("first")
+        used = of_day.where(of_day.notna() & is_known, used)
+    return used
+
+
 def duplicates(
     sessions: pd.DataFrame, usable: np.ndarray, settings: Settings | None = None
 ) -> pd.DataFrame:

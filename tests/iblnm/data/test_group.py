@@ -65,6 +65,26 @@ def test_from_a_path_or_a_table(cohort, tmp_path, capsys):
         assert recordings["hemisphere"].tolist()[:2] == ["l", "r"]
 
 
+def test_a_table_of_recordings_gives_the_same_group(cohort):
+    whole = PhotometrySessionGroup(cohort.catalog, settings=cohort.settings)
+    fibers = ["brain_region", "hemisphere", "target_NM"]
+    lists = [name for name in ("recording_name", "roi") if name in cohort.catalog]
+    exploded = cohort.catalog.drop(columns=lists).explode(fibers)
+    same = PhotometrySessionGroup(exploded, settings=cohort.settings)
+    names = ["eid", "fiber_idx", *fibers]
+    pd.testing.assert_frame_equal(same.recordings[names], whole.recordings[names])
+    assert len(same.get_response_magnitudes()) == len(whole.get_response_magnitudes())
+
+
+def test_a_session_without_disqualifying_errors_is_preferred(cohort):
+    catalog = cohort.catalog.assign(start_time="2024-01-01T10:00:00", number=[1, 2] * 3)
+    catalog["logged_errors"] = [["BandInversion"], []] * 3
+    group = PhotometrySessionGroup(catalog, settings=cohort.settings)
+    assert group.deduplicate()["eid"].tolist() == catalog["eid"].iloc[::2].tolist()
+    group.filter_sessions(qc_blockers=False, deduplicate=False, verbose=False)
+    assert set(group.sessions["eid"]) <= set(catalog["eid"].iloc[1::2])
+
+
 def test_criteria_reach_the_selection(cohort):
     group = PhotometrySessionGroup.from_catalog(
         cohort.catalog, settings=cohort.settings, session_types=("ephys",), targetnms=["SNc-DA"]
