@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,19 +11,28 @@ import pandas as pd
 
 import iblnm.errors
 from iblnm.config import Settings
-from iblnm.errors import DataError, IblnmError, MissingColumnError
+from iblnm.errors import DataError, IblnmError
+from iblnm.pipeline.criteria import (
+    by_session,
+    contrast_levels,
+    have_datasets,
+    have_parallel_lists,
+    have_target,
+    is_in,
+    logged_names,
+    perform,
+    performance_in_words,
+    subjects_from,
+    unknown_in_words,
+)
 from iblnm.pipeline.graph import essential_stages, is_stage
 from iblnm.pipeline.labels import label_sessions
 from iblnm.pipeline.rules import RULES, error_types, umbrella_types
 from iblnm.pipeline.rules.cohort import used_of_day
-from iblnm.pipeline.rules.dataset import has_responses
 from iblnm.pipeline.rules.values import (
     as_values,
     get_list,
-    is_null,
     join,
-    listed_categories,
-    lists_agree,
 )
 from iblnm.schemas.selection import SESSION_SELECTION
 
@@ -32,7 +40,6 @@ if TYPE_CHECKING:
     from iblnm.storage.store import SessionStore
 
 Criterion = str | float | Collection | Literal[False] | None
-_CONTRAST_DECIMALS = 4
 
 
 def blocking_errors() -> set[str]:
@@ -125,38 +132,38 @@ def select_sessions(
         _refuse_unknown("session type", session_types, _known_types(sessions, settings))
         steps.keep(
             f"session type in {join(types)}",
-            lambda table: _isin(table, "session_type", types),
+            lambda table: is_in(table, "session_type", types),
             setting=session_types is None and "ANALYSED_SESSION_TYPES",
         )
     subjects = _values_or_default(exclude_subjects, settings.excluded_subjects)
     if subjects is not False:
         steps.keep(
             f"subject not among {len(subjects)} excluded",
-            lambda table: ~_isin(table, "subject", subjects),
+            lambda table: ~is_in(table, "subject", subjects),
             setting=exclude_subjects is None and "EXCLUDED_SUBJECTS",
         )
     if lab is not False:
         labs = as_values(lab)
-        steps.keep(f"lab in {join(labs)}", lambda table: _isin(table, "lab", labs))
+        steps.keep(f"lab in {join(labs)}", lambda table: is_in(table, "lab", labs))
     if start_time_min is not False:
         first = pd.to_datetime(start_time_min, utc=True)
-        late = _subjects_from(sessions, first)
+        late = subjects_from(sessions, first)
         steps.keep(
             f"subject's first session at {start_time_min} or later",
-            lambda table: _isin(table, "subject", late),
+            lambda table: is_in(table, "subject", late),
         )
     if labels is not False:
         steps.keep(
             "no human verdict drop",
-            lambda table: ~_isin(table, "label", ["drop"]),
+            lambda table: ~is_in(table, "label", ["drop"]),
             needs=("label",),
         )
     if "withdrawn" in steps.table:
         steps.keep("not withdrawn from the archive", lambda table: table["withdrawn"].isna())
-    steps.keep("lists of fibers of equal length", _have_parallel_lists)
+    steps.keep("lists of fibers of equal length", have_parallel_lists)
     steps.keep(
         "trials and photometry listed",
-        lambda table: _have_datasets(table, settings),
+        lambda table: have_datasets(table, settings),
         needs=("datasets",),
     )
     _keep_unblocked(steps, qc_blockers, errors)
@@ -165,7 +172,7 @@ def select_sessions(
         _refuse_unknown("target", targets, _known_targets(sessions, settings))
         steps.keep(
             f"target in {join(wanted)}",
-            lambda table: _have_target(table, wanted),
+            lambda table: have_target(table, wanted),
             setting=targets is None and "ANALYSED_TARGETS",
         )
     _keep_by_performance(steps, performance, min_performance, required_contrasts, settings)
@@ -298,34 +305,6 @@ def _with_labels(sessions: pd.DataFrame, labels: pd.DataFrame | Literal[False] |
     return label_sessions(sessions, labels)
 
 
-def _isin(table: pd.DataFrame, name: str, values: Collection) -> pd.Series:
-    if name not in table:
-        raise MissingColumnError(f"the table of sessions has no column {name}")
-    return table[name].astype(object).isin(list(values))
-
-
-def _starts(table: pd.DataFrame) -> pd.Series:
-    return pd.to_datetime(table["start_time"], format="ISO8601", errors="coerce", utc=True)
-
-
-def _subjects_from(sessions: pd.DataFrame, first: pd.Timestamp) -> set[str]:
-    """Subjects of whom no session is earlier."""
-    starts = _starts(sessions).groupby(sessions["subject"]).min()
-    return set(starts.index[starts >= first])
-
-
-def _have_parallel_lists(table: pd.DataFrame) -> list[bool]:
-    return [lists_agree(row) for row in table.to_dict("records")]
-
-
-def _have_datasets(table: pd.DataFrame, settings: Settings) -> list[bool]:
-    """Whether trials and signal are listed; unknown datasets refuse nothing."""
-    return [
-        is_null(paths) or has_responses(listed_categories({"datasets": paths}, settings))
-        for paths in table["datasets"]
-    ]
-
-
 def _keep_unblocked(steps: _Steps, blockers: Criterion, errors: pd.DataFrame | None) -> None:
     if blockers is False:
         return
@@ -333,9 +312,9 @@ def _keep_unblocked(steps: _Steps, blockers: Criterion, errors: pd.DataFrame | N
         names, named = blocking_errors(), "no blocking check"
     else:
         given = as_values(blockers)
-        unknown = set(given) - _known_errors(errors) - _logged(steps.table)
+        unknown = set(given) - _known_errors(errors) - logged_names(steps.table)
         if unknown:
-            warnings.warn(_unknown_in_words(unknown, _known_errors(errors)), stacklevel=4)
+            warnings.warn(unknown_in_words(unknown, _known_errors(errors)), stacklevel=4)
         names, named = error_types(given), f"no error of {join(sorted(given))}"
     if errors is None or "logged_errors" in steps.table:
         steps.keep(
@@ -352,29 +331,7 @@ def _keep_unblocked(steps: _Steps, blockers: Criterion, errors: pd.DataFrame | N
         failed = (errors["severity"] == "FAILURE").fillna(False)
         blocked |= failed.astype(bool) & errors["asset"].isin(essential_stages())
     eids = set(errors.loc[blocked.astype(bool), "eid"])
-    steps.keep(named, lambda table: ~_isin(table, "eid", eids))
-
-
-def _unknown_in_words(names: Collection[str], known: Collection[str]) -> str:
-    near = {match for name in names for match in get_close_matches(name, known, n=1)}
-    meant = f"; do you mean {join(sorted(map(repr, near)))}?" if near else ""
-    return (
-        f"no rule and no session has the error {join(sorted(map(repr, names)))}: nothing is "
-        f"blocked by it{meant}"
-    )
-
-
-def _have_target(table: pd.DataFrame, targets: Collection[str]) -> list[bool]:
-    found = []
-    for row in table.to_dict("records"):
-        dropped = set(get_list(row, "excluded")) if "excluded" in row else set()
-        found.append(
-            any(
-                target in targets and fiber not in dropped
-                for fiber, target in enumerate(get_list(row, "target_NM"))
-            )
-        )
-    return found
+    steps.keep(named, lambda table: ~is_in(table, "eid", eids))
 
 
 def _keep_by_performance(
@@ -385,70 +342,28 @@ def _keep_by_performance(
     settings: Settings,
 ) -> None:
     correct, shown = (
-        _by_session(steps.table, performance, name) for name in ("fraction_correct", "contrasts")
+        by_session(steps.table, performance, name) for name in ("fraction_correct", "contrasts")
     )
     default = {"training": settings.thresholds.min_training_fraction_correct}
     limits = _or_default(min_performance, default)
     if limits is not False:
         steps.keep(
-            _performance_in_words(limits),
-            lambda table: _perform(table, correct, limits),
+            performance_in_words(limits),
+            lambda table: perform(table, correct, limits),
             needs=() if correct is not None else ("fraction_correct",),
             explicit=min_performance is not None,
             setting=min_performance is None and "THRESHOLDS__MIN_TRAINING_FRACTION_CORRECT",
         )
     required = _or_default(contrasts, settings.analysis_contrasts)
     if required is not False:
-        levels = _levels(required)
+        levels = contrast_levels(required)
         steps.keep(
             f"contrasts {join(f'{level:g}' for level in sorted(levels))} %",
-            lambda table: [_levels(shown.get(eid)) == levels for eid in table["eid"]],
+            lambda table: [contrast_levels(shown.get(eid)) == levels for eid in table["eid"]],
             needs=() if shown is not None else ("contrasts",),
             explicit=contrasts is not None,
             setting=contrasts is None and "ANALYSIS_CONTRASTS",
         )
-
-
-def _by_session(
-    sessions: pd.DataFrame, performance: pd.DataFrame | None, name: str
-) -> dict[str, Any] | None:
-    """A column of the catalog by eid, else of the table of performance."""
-    for table in (sessions, performance):
-        if table is not None and name in table:
-            return dict(zip(table["eid"], table[name], strict=True))
-    return None
-
-
-def _performance_in_words(limits: float | Mapping[str, float]) -> str:
-    if isinstance(limits, Mapping):
-        return join(
-            f"{kind} sessions with at least {limit:.0%} correct" for kind, limit in limits.items()
-        )
-    return f"at least {limits:.0%} correct"
-
-
-def _perform(
-    table: pd.DataFrame, correct: Mapping[str, float], limits: float | Mapping[str, float]
-) -> pd.Series:
-    fraction = pd.to_numeric(table["eid"].map(correct))
-    if isinstance(limits, Mapping):
-        _isin(table, "session_type", limits)  # the column is needed
-        limit = pd.to_numeric(table["session_type"].map(limits))
-        return limit.isna() | (fraction >= limit)
-    return fraction >= limits
-
-
-def _logged(sessions: pd.DataFrame) -> set[str]:
-    if "logged_errors" not in sessions:
-        return set()
-    return {name for logged in sessions["logged_errors"] for name in get_list({"v": logged}, "v")}
-
-
-def _levels(contrasts: Any) -> frozenset[float]:
-    values = get_list({"v": contrasts}, "v")
-    return frozenset(
-        round(float(value), _CONTRAST_DECIMALS) for value in values if value is not None
-    )
 
 
 def first_of_day(table: pd.DataFrame) -> np.ndarray:

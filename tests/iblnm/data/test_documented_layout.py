@@ -86,9 +86,10 @@ def test_the_analyses_of_a_group_give_the_same(documented, processed_root):
     found, own = group_of(documented), group_of(processed_root)
     assert len(found) == len(own) > 2
     for get in ("get_response_magnitudes", "get_trial_regressors", "get_trial_timing"):
-        pd.testing.assert_frame_equal(
-            getattr(found, get)(), getattr(own, get)(), check_dtype=False
-        )
+        made, expected = getattr(found, get)(), getattr(own, get)()
+        # who extracted the data is not in the documented layout
+        made, expected = (t.drop(columns="source", errors="ignore") for t in (made, expected))
+        pd.testing.assert_frame_equal(made, expected, check_dtype=False)
     pd.testing.assert_frame_equal(found.get_mean_traces(), own.get_mean_traces())
     pd.testing.assert_frame_equal(
         found.get_response_features(nan_handling=None),
