@@ -13,9 +13,19 @@ from iblnm.archive.journal import Journal
 from iblnm.archive.records import identifier
 from iblnm.archive.remote import rest
 from iblnm.errors import DataError, NotFoundError, UnknownSessionError
+from iblnm.io.digital_inputs import DIGITAL_INPUTS
 from iblnm.io.photometry import RAW_FRAMES, SIGNAL
 from iblnm.io.regions import DESCRIPTION, LOCATIONS
-from iblnm.io.task_files import CAMERA_TIMES, TRIALS, WHEEL_POSITION, WHEEL_TIMES
+from iblnm.io.task_files import (
+    CAMERA_TIMES,
+    RAW_TASK_FILES,
+    TRIALS,
+    WHEEL_POSITION,
+    WHEEL_TIMES,
+    raw_collection,
+    raw_trials_collections,
+    task_collections,
+)
 from iblnm.storage.atomic import write_whole
 from iblnm.storage.names import validate_name
 
@@ -207,6 +217,19 @@ def _of_all_tasks(listed: Sequence[str]) -> Iterator[Sequence[str]]:
             )
         else:
             yield patterns
+    yield from _not_extracted(listed)
+
+
+def _not_extracted(listed: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The raw files that trials, wheel and clock are taken from where they are not extracted."""
+    extracted = [name for name in task_collections(listed) if f"{name}/{TRIALS}" in listed]
+    for collection in raw_trials_collections(listed):
+        has_wheel = f"{collection}/{WHEEL_POSITION}" in listed
+        if (collection in extracted and not has_wheel) or not extracted:
+            names = (f"{raw_collection(collection)}/{file}" for file in RAW_TASK_FILES)
+            yield from ([name] for name in names if name in listed)
+    if SIGNAL not in listed:
+        yield DIGITAL_INPUTS
 
 
 class _Recorded:

@@ -85,9 +85,10 @@ _NO_REGION = {
 }
 # rules that have nothing to look at in the session
 NOT_EVALUATED = {
-    CQ002: NO_RECORD,
+    CQ002: NO_RECORD | {"imprecise_synchronization"},  # the archive did it
     FIP_40: NO_RECORD
     | {
+        "imprecise_synchronization",
         "invalid_session_type",  # no protocol is recorded
         "block_structure_bug",
         "invalid_neuromodulator",
@@ -99,7 +100,12 @@ NOT_EVALUATED = {
         RAW_ONLY,
         NO_RECORD
         | _NO_REGION
-        | {"invalid_session_type", "ambiguous_task", "trials_not_in_photometry_time"},
+        | {
+            "invalid_session_type",
+            "ambiguous_task",
+            "trials_not_in_photometry_time",
+            "imprecise_synchronization",  # with no trials
+        },
     ),
 }
 # value that let a check pass, and its limit
@@ -184,5 +190,7 @@ def test_messages_name_what_is_missing(processed):
     assert matrix.loc[(FIP_40, "few_unique_samples"), "message"].startswith("0.008 of the samples")
     assert "DLS, DMS, NAcc" in matrix.loc[(FIP_40, "invalid_brain_region"), "message"]
     raw = errors.set_index(["eid", "error_type"])["error_message"]
-    assert raw[RAW_ONLY[0], "MissingExtractedData"].endswith("photometry.")
+    assert raw[RAW_ONLY[0], "MissingExtractedData"].endswith(
+        "photometry. They are read from the raw files meanwhile."
+    )
     assert raw[ZM_335, "MissingRawData"].endswith("photometry, video.")

@@ -68,8 +68,14 @@ def test_a_raw_only_session_says_which_extracted_data_are_missing(real_run, stor
     matrix = pd.read_parquet(real_run.settings.metadata_dir / "qc_matrix.pqt")
     row = matrix.set_index(["eid", "check"]).loc[(eid, "missing_extracted_data"), :]
     assert (row["outcome"], row["severity"], row["value"]) == ("warn", "WARN", 1.0)
-    expected = "Raw data but no extracted data of 1 of 4 modalities are listed: photometry."
-    assert row["message"] == expected
+    assert row["message"] == (
+        "Raw data but no extracted data of 1 of 4 modalities are listed: photometry. They are "
+        "read from the raw files meanwhile."
+    )
+    reference = store.load("photometry", eid)
+    assert reference["clock"].eq("camera").all()
+    expected = "the session has no trials whose clock could be taken"
+    assert reference["sync_note"].eq(expected).all()
     errors = pd.read_parquet(real_run.settings.metadata_dir / "errors.pqt")
     types = set(errors.loc[errors["eid"] == eid, "error_type"])
     assert {"MissingExtractedData", "MissingRawData"} <= types

@@ -462,3 +462,49 @@ def test_the_command_needs_remote_mode_and_one_choice(run, tmp_path):
     assert "IBLNM_ONE_MODE=remote" in result.output
     result = run("--eids", tmp_path / "eids.txt", "--since", "2024-01-01")
     assert result.exit_code == 2
+
+
+# not extracted yet -------------------------------------------------------------------------------
+
+
+def test_what_is_not_extracted_is_mirrored_with_what_it_is_made_from(tmp_path, settings_of):
+    from bench.alyx import AlyxServer, from_archive
+    from bench.raw_session import RawArchive
+
+    from iblnm.io.trials import load_trials_table
+    from iblnm.pipeline.stages import photometry_reference
+
+    recorded = RawArchive(tmp_path / "recorded")
+    with AlyxServer(from_archive(recorded.folder), recorded.folder) as server:
+        remote = open_remote(settings_of(server))
+        report = mirror_sessions(remote, [recorded.eid], tmp_path / "mirror", datasets=True)
+    assert report.failures == {}
+    local, settings = open_local(tmp_path / "mirror")
+    trials = load_trials_table(local, recorded.eid)
+    assert trials.attrs["source"] == "raw"
+    assert trials["firstMovement_times"].notna().mean() > 0.9
+    row = fetch_session(local, recorded.eid, settings).iloc[0]
+    reference = photometry_reference(local, row, settings).value
+    assert reference["clock"].eq("session").all()
+
+
+def test_raw_files_are_not_fetched_beside_extracted_ones():
+    from iblnm.archive.mirror_copy import _of_all_tasks
+
+    raw = [
+        "raw_photometry_data/_neurophotometrics_fpData.digitalInputs.pqt",
+        "raw_task_data_00/_iblrig_encoderEvents.raw.ssv",
+        "raw_task_data_00/_iblrig_taskData.raw.jsonable",
+        "raw_task_data_01/_iblrig_taskData.raw.jsonable",
+    ]
+    task = ["alf/task_00/_ibl_trials.table.pqt"]
+    wheel = [f"alf/task_00/_ibl_wheel.{name}.npy" for name in ("position", "timestamps")]
+    signal = ["alf/photometry/photometry.signal.pqt"]
+
+    def fetched(listed):
+        return {name for wanted in _of_all_tasks(listed) for name in wanted if name in raw}
+
+    assert fetched([*raw, *task, *wheel, *signal]) == set()
+    assert fetched([*raw, *task, *wheel]) == {raw[0]}
+    assert fetched([*raw, *task, *signal]) == set(raw[1:3])
+    assert fetched(raw) == set(raw)
