@@ -13,7 +13,6 @@ from dagster import DagsterInstance, RunRecord, RunsFilter
 
 from iblnm.config import Settings
 from iblnm.storage.atomic import write_whole
-from iblnm.viewer.server import is_free, port_of
 
 LOCAL = ("127.0.0.1", "localhost")
 _TAG = "dagster/partition"
@@ -51,6 +50,8 @@ def choose_port(arguments: Sequence[str], settings: Settings) -> int:
         Of ``dagster dev``.
     settings : Settings
     """
+    from iblnm.viewer.server import is_free, port_of
+
     given = port_argument(arguments)
     if given is not None:
         return given

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,7 @@ def build_document(
             {"name": p.name, "stage": p.stage, "title": p.title, "kind": p.kind, "scope": p.scope}
             for p in panels
         ],
-        "style": _style(contents.settings),
+        "style": _style(contents.settings, contents.recordings),
         "events": _events(contents, packer),
         "trials": _trials(contents, packer),
         "panels": _build(panels, "session", contents, packer, axis, {}),
@@ -239,14 +239,19 @@ def _outcome(passed: bool | None, severity: str) -> str:
     return "pass" if passed else ("warn" if severity == "WARN" else "fail")
 
 
-def _style(settings: Settings) -> dict[str, Any]:
+def _style(settings: Settings, recordings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     from iblnm.analysis.quality.figures import BAND_STYLES
     from iblnm.vis.example_session import EVENT_STYLES
+    from iblnm.vis.style import target_color
 
+    own = [recording["target_NM"] for recording in recordings if recording.get("target_NM")]
     return {
         "bands": {band: style["color"] for band, style in BAND_STYLES.items()},
         "events": {name: style["color"] for name, style in EVENT_STYLES.items()},
-        "targets": dict(settings.target_colors),
+        "targets": {
+            name: target_color(name, settings)
+            for name in dict.fromkeys([*settings.target_colors, *own])
+        },
     }
 
 

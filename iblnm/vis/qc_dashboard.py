@@ -30,6 +30,7 @@ from iblnm.pipeline.qc_summary import passing_sessions
 from iblnm.pipeline.rules import Rule
 from iblnm.pipeline.rules.values import get, get_list
 from iblnm.storage.atomic import write_whole
+from iblnm.vis.style import target_color
 
 OUTCOME_CODES = {"pass": "p", "warn": "w", "fail": "f", "not evaluated": "e", "not run": "n"}
 _SCRIPTS = ("data.js", "filters.js", "table.js", "panel.js", "main.js")
@@ -96,16 +97,17 @@ def build_dashboard(
     failures = _failures(errors)
     eids = _eids(matrix, sessions, failures)
     reports = set(reports)
+    listed = _sessions(eids, sessions, matrix)
+    targets = dict.fromkeys([*settings.target_colors, *listed["target"][0]])
     payload = {
         "dagster": address,
         "viewer": settings.viewer_url,
         "reports": "".join("1" if eid in reports else "0" for eid in eids),
         "runs": _runs(runs or {}, eids, checks),
         "built": built_at.strftime("%Y-%m-%d %H:%M %Z").strip(),
-        "colors": dict(settings.target_colors),
+        "colors": {name: target_color(name, settings) for name in targets},
         "checks": checks,
-        "sessions": _sessions(eids, sessions, matrix)
-        | _standings(eids, matrix, {failure[0] for failure in failures}),
+        "sessions": listed | _standings(eids, matrix, {failure[0] for failure in failures}),
         "failures": _positions(failures, eids),
         **_cells(matrix, eids, [check["name"] for check in checks], checks),
     }

@@ -36,6 +36,7 @@ HEAVY = (
     "scipy",
     "xarray",
     "h5py",
+    "starlette",
 )
 SESSION_EDGES = {
     "session": set(),

@@ -100,6 +100,16 @@ def test_sessions_are_described(simulated, data):
     assert data["colors"]["VTA-DA"] == "#ff413d"
 
 
+def test_targets_that_the_settings_do_not_know_have_colors_of_their_own(simulated):
+    matrix, sessions = simulated
+    others = [["DLS-DA"], ["DMS-DA"], ["NAcc-DA"]]
+    sessions = sessions.assign(target_NM=(others * len(sessions))[: len(sessions)])
+    page = build_dashboard(matrix, sessions, RULES, settings=SETTINGS, dagster_url=URL)
+    colors = payload(page)["colors"]
+    assert len({colors[name] for (name,) in others}) == 3
+    assert {name: colors[name] for name in SETTINGS.target_colors} == SETTINGS.target_colors
+
+
 def test_checks_are_grouped_by_asset_and_described(data):
     assets = [check["asset"] for check in data["checks"]]
     changes = sum(a != b for a, b in pairwise(assets))
