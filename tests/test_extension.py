@@ -399,6 +399,7 @@ def test_a_declared_analysis_is_an_asset_with_table_figure_and_help(shares_analy
     assert "## `reward_shares`" in pages["tables"]
 
 
+@pytest.mark.slow
 def test_a_declared_analysis_is_computed_stored_and_drawn(shares_analysis, tmp_path):
     from bench.cohort_tables import simulate_magnitudes
 

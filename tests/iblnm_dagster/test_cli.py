@@ -64,6 +64,7 @@ def test_batch_then_summary_then_reset(run, settings, monkeypatch):
     assert "nothing to delete" in run("reset", "--yes").output
 
 
+@pytest.mark.slow
 def test_sync_adds_sessions_once(run):
     assert run("sync").output.strip().endswith("4 new sessions")
     assert run("sync").output.strip().endswith("0 new sessions")

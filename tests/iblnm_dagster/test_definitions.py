@@ -279,6 +279,7 @@ def imports_of(path: Path) -> set[str]:
     return names
 
 
+@pytest.mark.slow
 def test_the_library_knows_nothing_of_the_orchestration():
     assert len(LIBRARY) > 50
     forbidden = {"dagster", "dagster_pandas", "iblnm_dagster"}

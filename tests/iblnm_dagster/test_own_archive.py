@@ -70,6 +70,7 @@ def test_the_project_is_that_of_most_sessions(tmp_path):
     assert projects_of(tmp_path / "nowhere") == []
 
 
+@pytest.mark.slow
 def test_a_command_says_first_where_it_works(place, archive, monkeypatch):
     monkeypatch.setenv("IBLNM_ONE_CACHE_DIR", str(archive))
     monkeypatch.setenv("IBLNM_ROOT", str(place / "out"))

@@ -69,6 +69,7 @@ def test_movement_stage_uses_the_contrasts_of_its_settings(table):
     assert 0 < counted[EXTREMES] < 0.6 * max(counted.values())
 
 
+@pytest.mark.slow
 def test_regressions_of_recordings_are_centered_on_the_contrasts_asked_for(table):
     own = table[table["event"] == "feedback_times"]
     beta = np.arange(1.0, 8.0)

@@ -90,6 +90,7 @@ def assert_same_archive(left, right):
 # what is written ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_local_mode_gives_the_same_sessions_as_remote_mode(
     one, alyx_server, settings_of, tmp_path
 ):
@@ -143,6 +144,7 @@ def test_without_datasets_nothing_is_downloaded(one, alyx_server, tmp_path):
     assert len(local.list_datasets(eids[0])) == len(alyx_server.model.sessions[eids[0]].datasets)
 
 
+@pytest.mark.slow
 def test_files_are_those_of_the_server_and_only_what_is_needed(
     one, alyx_server, small_archive, tmp_path
 ):
@@ -184,6 +186,7 @@ def test_the_whole_pipeline_reads_the_mirror(one, tmp_path):
         (r"GET /data/.*times", "html", 3),
     ],
 )
+@pytest.mark.slow
 def test_interrupted_and_run_again_it_goes_on_where_it_was(
     one, alyx_server, tmp_path, match, kind, after
 ):
@@ -312,6 +315,7 @@ def test_a_second_run_takes_over_what_has_changed_and_only_that(one, alyx_server
     assert listed == set(model.trajectories), "a trajectory deleted on Alyx is gone here too"
 
 
+@pytest.mark.slow
 def test_more_sessions_join_those_that_are_there(one, tmp_path):
     first, *others = choose_sessions(one, PROJECT)
     mirror_sessions(one, [first], tmp_path / "mirror", datasets=True)

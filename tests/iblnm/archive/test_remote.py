@@ -121,6 +121,7 @@ def test_a_fault_that_passes_is_tried_again(server, settings, kind):
         ("drip", RemoteTimeout, "IBLNM_REMOTE__DEADLINE_S"),
     ],
 )
+@pytest.mark.slow
 def test_a_fault_that_stays_is_given_up(server, settings, kind, error_type, text):
     one = connect(settings)
     server.faults.add("GET /sessions", kind, times=None)
@@ -305,6 +306,7 @@ def test_answers_are_never_stale(server, settings):
         rest(one, "sessions", "list")
 
 
+@pytest.mark.slow
 def test_methods_of_the_library(server, settings):
     """What notebooks call on ONE goes through the same door."""
     import requests
@@ -389,6 +391,7 @@ def test_processes_that_start_at_once(server, settings, home):
     assert list(home.rglob("*")) == []
 
 
+@pytest.mark.slow
 def test_messages_are_short_and_plain(server, settings):
     one = connect(settings)
     for kind in (400, 401, 403, 404, 429, 500, "hang", "drip", "reset", "truncated", "html"):
@@ -405,6 +408,7 @@ def test_messages_are_short_and_plain(server, settings):
         json.dumps(message)
 
 
+@pytest.mark.slow
 def test_the_messages_of_the_documentation_are_true(server, settings, tmp_path):
     page = (Path(__file__).parents[3] / "docs" / "alyx.md").read_text(encoding="utf-8")
     listed = page.partition("What you may see:\n\n```\n")[2].partition("\n```")[0].splitlines()

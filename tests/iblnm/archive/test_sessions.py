@@ -204,6 +204,7 @@ def test_sides_of_the_fiber_table(tree, files):
     assert row["hemisphere"] == row["hemisphere_fibers"] == ["r", None]
 
 
+@pytest.mark.slow
 def test_sides_on_alyx(tree, files):
     files[LOCATIONS]["brain_region"] = ["VTA", "SNc"]
     eid = tree.add(files)

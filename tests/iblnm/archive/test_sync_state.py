@@ -242,6 +242,7 @@ def test_reading_withdrawn_sessions_makes_no_table(state, tmp_path):
     assert not (tmp_path / "metadata").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_whole_transactions(state, tmp_path):
     code = (
         "import sys, itertools\n"

@@ -272,6 +272,7 @@ def test_an_answer_not_found_by_mistake_is_mended_by_the_next_full_listing(watch
 
 
 @pytest.mark.parametrize("kind", [500, 503, "reset", "html", "truncated", "hang"])
+@pytest.mark.slow
 def test_a_fault_of_the_server_loses_nothing(watched, kind):
     watched.observe()
     watched.rest()

@@ -44,6 +44,7 @@ def group_of(settings):
         )
 
 
+@pytest.mark.slow
 def test_a_session_is_what_it_was_in_our_own_file(documented, processed_root):
     for path in documented.sessions_h5_dir.glob("*.h5"):
         found = PhotometrySession.from_h5(path, settings=documented)
@@ -82,6 +83,7 @@ def test_what_was_read_can_be_stored_and_read_again(documented, tmp_path):
     assert list(again.responses) == list(session.responses)
 
 
+@pytest.mark.slow
 def test_the_analyses_of_a_group_give_the_same(documented, processed_root):
     found, own = group_of(documented), group_of(processed_root)
     assert len(found) == len(own) > 2

@@ -156,6 +156,7 @@ def test_indexing_and_iteration(group, cohort):
     assert pairs[0][1] is pairs[1][1]
 
 
+@pytest.mark.slow
 def test_a_slice_is_a_group_of_its_own(group):
     group.get_response_magnitudes()
     part = group[1:4]
@@ -282,6 +283,7 @@ def test_a_failing_session_does_not_stop_the_others(own_files):
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_what_a_session_logs_and_its_failure_are_stored_in_its_file_once(own_files, workers):
     group = own_files
     for _ in range(2):
@@ -368,6 +370,7 @@ def test_results_start_as_none(group):
     assert [name for name in LAZY if getattr(group, name) is not None] == []
 
 
+@pytest.mark.slow
 def test_tables_are_cut_with_the_recordings_and_models_forgotten(group):
     group.get_response_magnitudes()
     group.get_trial_timing()

@@ -17,6 +17,7 @@ from iblnm.signal.perievent import mask_subsequent_events, subtract_baseline
 from iblnm.storage.h5 import read_group
 
 
+@pytest.mark.slow
 def test_magnitudes_of_every_recording(group, cohort, loops):
     table = group.get_response_magnitudes()
     assert table is group.response_magnitudes is group.events
@@ -91,6 +92,7 @@ def test_mean_traces(group, cohort):
     assert table.groupby(["eid", "fiber_idx"]).ngroups == 8
 
 
+@pytest.mark.slow
 def test_timing_velocity_and_what_they_are_put_beside(group, cohort):
     timing = group.get_trial_timing()
     TRIAL_TIMING.validate(timing)
@@ -137,6 +139,7 @@ def test_traces_in_memory_are_few(cohort):
         assert len(traces._cache) <= 2
 
 
+@pytest.mark.slow
 def test_stored_tables_are_read_for_the_recordings_in_use(group, cohort, tmp_path):
     cells = cohort.settings.cohort.model_copy(update={"min_trials_per_cell": 1})
     group.settings = cohort.settings.model_copy(update={"cohort": cells})
@@ -168,6 +171,7 @@ def test_stored_tables_are_read_for_the_recordings_in_use(group, cohort, tmp_pat
     pd.testing.assert_frame_equal(features, group.get_response_features())
 
 
+@pytest.mark.slow
 def test_on_the_processed_archive(processed_root, capsys):
     group = PhotometrySessionGroup.from_catalog(
         processed_root.metadata_dir / "sessions.pqt",

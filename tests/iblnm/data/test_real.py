@@ -51,6 +51,7 @@ def test_two_fibers_with_isosbestic(load):
         assert validate() is ps
 
 
+@pytest.mark.slow
 def test_three_fibers_without_isosbestic(load):
     ps = load(FIP_40)
     assert {"InvalidBrainRegion", "MissingHemisphere"} <= {

@@ -151,6 +151,7 @@ def test_a_page_has_at_most_1000_rows_and_250_by_default(ask, model):
     assert len(ask(answer["next"].partition("/sessions")[2].join(["/sessions", ""]))[1]) == 4
 
 
+@pytest.mark.slow
 def test_a_page_of_1000_of_5000_sessions_is_quick(open_client):
     with AlyxServer(synthetic(5000)) as server:
         alyx = open_client(server).alyx
@@ -323,6 +324,7 @@ def test_a_deleted_session_takes_all_of_its_own_along(small_archive, own_home):
     assert not any(dataset.eid == eid for dataset in model.datasets.values())
 
 
+@pytest.mark.slow
 def test_a_replaced_dataset_has_another_hash_under_its_id(open_client, model, served):
     eid = model.register_session()
     key = model.add_dataset(eid, "alf/_ibl_trials.table.pqt", b"first")

@@ -144,6 +144,7 @@ def test_wheel_turns_by_the_stated_angle_and_speed(session):
     assert np.quantile(np.abs(error), 0.9) < 0.15
 
 
+@pytest.mark.slow
 def test_responses_have_the_stated_peak():
     """Event-locked rise of GCaMP of a fiber whose stimulus response is isolated in time."""
     fiber = Fiber("SI-ACh", "l", "G0")

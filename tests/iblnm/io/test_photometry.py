@@ -244,6 +244,7 @@ def make_raw(n=4000):
     )
 
 
+@pytest.mark.slow
 def test_raw_frames_are_taken_until_the_signal_is_extracted(tree, files):
     files["raw_photometry_data/_neurophotometrics_fpData.raw.pqt"] = make_raw()
     extracted = {name: files.pop(name) for name in (SIGNAL, LOCATIONS)}

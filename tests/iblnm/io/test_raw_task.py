@@ -22,6 +22,7 @@ def raw_only(tmp_path_factory) -> Opened:
     return Opened(tmp_path_factory.mktemp("raw_only"))
 
 
+@pytest.mark.slow
 def test_trials_from_the_log_are_those_that_were_run(raw_only):
     trials = load_trials_table(raw_only.one, raw_only.eid)
     planned = raw_only.draft.trials
@@ -50,6 +51,7 @@ def test_the_wheel_from_the_log_is_the_one_that_was_turned(raw_only):
     assert "not extracted yet" in trace.note
 
 
+@pytest.mark.slow
 def test_stages_mark_what_they_take_from_raw_files(raw_only):
     row = raw_only.row
     assert row.task_collection == ("alf/task_00" if raw_only.draft.plan.task_collection else "alf")
@@ -70,6 +72,7 @@ def test_stages_mark_what_they_take_from_raw_files(raw_only):
     assert velocity.numbers["trials with velocity"] > 0.9 * len(made.value)
 
 
+@pytest.mark.slow
 def test_nothing_of_the_archive_changes(tmp_path):
     opened = Opened(tmp_path)
     files = [path for path in opened.archive.session.rglob("*") if path.is_file()]
@@ -109,6 +112,7 @@ def test_a_damaged_log_names_session_and_file_and_leaves_the_rest(tmp_path):
     assert reference["first_sample_s"].notna().all()
 
 
+@pytest.mark.slow
 def test_a_wheel_of_the_rig_is_not_paired_with_trials_of_another_clock(tmp_path):
     opened = Opened(tmp_path, omitted=("alf/*_ibl_wheel.*",))
     assert load_wheel_trace(opened.one, opened.eid).source == "raw"

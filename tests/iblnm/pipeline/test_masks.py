@@ -30,6 +30,7 @@ def test_a_mask_of_the_session_is_one_of_every_fiber(tmp_path, eid):
     assert masked_windows(rows, "x", {"A": 0}) == {"A": []}
 
 
+@pytest.mark.slow
 def test_a_mask_goes_through_the_stages_and_the_session_is_due_until_then(viewed_settings, eid):
     settings, store = viewed_settings, SessionStore(viewed_settings)
     assert sessions_with_other_masks(settings) == []

@@ -33,6 +33,7 @@ def test_in_a_notebook_it_is_a_frame_that_cannot_reach_the_notebook(ps):
     assert ps.eid in shown
 
 
+@pytest.mark.slow
 def test_a_script_without_a_browser_gets_the_figure(ps, monkeypatch):
     monkeypatch.setattr(notebook, "find_browser", lambda: None)
     figure = ps.view()

@@ -129,6 +129,7 @@ def test_traces_are_samples_when_zoomed_in_and_bins_when_zoomed_out(served, eid)
     assert served.ask("GET", f"/api/sessions/{eid}/traces/7?t0=0&t1=5&bins=80")[0] == 404
 
 
+@pytest.mark.slow
 def test_a_fiber_that_is_not_there_is_no_error_and_another_block_is(served, eid):
     assert served.ask("GET", f"/api/sessions/{eid}/blocks/fiber-7")[0] == 204
     assert served.ask("GET", f"/api/sessions/{eid}/blocks/other")[0] == 404

@@ -173,6 +173,7 @@ def test_an_unknown_figure_is_an_error(root):
         draw_figure("no_such", root)
 
 
+@pytest.mark.slow
 def test_the_list_imports_no_matplotlib():
     import subprocess
     import sys

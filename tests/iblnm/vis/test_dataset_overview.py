@@ -222,6 +222,7 @@ def test_outcomes_are_drawn_with_most_problems_first():
     assert "n = 50 sessions" in ax.get_title()
 
 
+@pytest.mark.slow
 def test_thumbnail_is_small_and_says_when_it_cannot_be():
     figure = outcome_matrix_figure(simulate_outcomes(300, seed=4)[0])
     address = thumbnail(figure)

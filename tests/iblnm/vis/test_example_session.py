@@ -182,6 +182,7 @@ def test_a_session_that_no_analysis_takes_is_an_example_too(tmp_path, session):
     )
 
 
+@pytest.mark.slow
 def test_the_setting_chooses_the_session(tmp_path, session, monkeypatch):
     other = EID.replace("0", "1", 1)
     stored(tmp_path, session)

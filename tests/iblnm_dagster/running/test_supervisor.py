@@ -90,6 +90,7 @@ def test_told_to_end_it_asks_and_then_ends_all(start, tmp_path, number):
     assert (tmp_path / "ended").exists()
 
 
+@pytest.mark.slow
 def test_killed_it_leaves_nothing(start, tmp_path):
     process = start()
     pids, _ = _begun(tmp_path)

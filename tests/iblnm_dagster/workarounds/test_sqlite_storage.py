@@ -35,6 +35,7 @@ def test_looking_up_all_keys_asks_the_database_once(tmp_path, monkeypatch):
     assert _count_queries(storage, monkeypatch, KEYS) == 1
 
 
+@pytest.mark.slow
 def test_stock_dagster_still_asks_once_per_key(tmp_path, monkeypatch):
     """When this fails, Dagster looks keys up in bulk: drop the work-around."""
     storage = SqliteEventLogStorage(str(tmp_path))
@@ -138,6 +139,7 @@ def _count_readings(storage, monkeypatch, ask):
     return len(asked)
 
 
+@pytest.mark.slow
 def test_outcomes_are_read_once_until_another_process_writes(checked, monkeypatch):
     instance, evaluate, keys = checked
     evaluate("a", True)

@@ -109,6 +109,7 @@ def test_a_warm_start_does_not_change_the_optimum(oracle):
     np.testing.assert_allclose(warm.coef, cold.coef, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_folds_agree_with_refits_by_sklearn(oracle, cohort):
     X, labels, subjects = cohort
     cs = np.array([0.05, 0.3, 2.0])
@@ -119,6 +120,7 @@ def test_folds_agree_with_refits_by_sklearn(oracle, cohort):
         assert ours["predictions"][subjects == held_out].tolist() == guess.tolist()
 
 
+@pytest.mark.slow
 def test_every_fit_converged_and_says_so(decoded):
     convergence = decoded["convergence"]
     assert convergence["n_fits"] == 12 * (5 * 10 + 1) + 1

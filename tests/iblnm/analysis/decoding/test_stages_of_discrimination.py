@@ -112,6 +112,7 @@ def test_a_target_of_one_mouse_is_left_out_and_named(matrix, settings):
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
+@pytest.mark.slow
 def test_small_cohorts_give_empty_tables_and_say_why(matrix, magnitudes, settings, n, tmp_path):
     small = matrix[:n].reset_index(drop=True)
     trials = magnitudes[: 50 * n]
@@ -151,6 +152,7 @@ def test_anova_names_incomplete_mice_and_uses_the_others(magnitudes, settings):
     assert (corrected["correction"] == "holm within event").all()
 
 
+@pytest.mark.slow
 def test_outcome_is_a_factor_of_feedback_only(magnitudes, settings):
     result = response_anova(magnitudes, settings, min_trials=1)
     sources = result.tables["response_anova"].groupby("event")["source"].unique()
@@ -159,6 +161,7 @@ def test_outcome_is_a_factor_of_feedback_only(magnitudes, settings):
         assert "contrast:side:feedbackType" in sources["feedback_times"]
 
 
+@pytest.mark.slow
 def test_the_groups_methods_fill_their_attributes(magnitudes, settings):
     recordings = magnitudes.drop_duplicates(["eid", "fiber_idx"])
     sessions = recordings.groupby("eid", sort=False).agg(

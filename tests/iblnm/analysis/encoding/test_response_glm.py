@@ -62,6 +62,7 @@ def test_agrees_with_statsmodels_recording_by_recording():
         assert rows["n_trials"].iloc[0] == len(part)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_planted_values_at_the_nominal_rate():
     rng = np.random.default_rng(2)
     n_recordings = 400

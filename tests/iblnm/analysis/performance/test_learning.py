@@ -162,6 +162,7 @@ def test_no_difference_gives_the_nominal_rate_of_false_positives():
     assert (p < 0.05).mean() < 0.112
 
 
+@pytest.mark.slow
 def test_correction_is_over_measures_and_within_measures_over_pairs():
     rng = np.random.default_rng(2)
     a, b = (values(rng, {"DR": 0.0, "LC": 2.0}) for _ in range(2))

@@ -78,6 +78,7 @@ def result(sessions, performance, settings):
     return task_performance(sessions, performance, None, settings)
 
 
+@pytest.mark.slow
 def test_tables_hold_their_schemas_and_are_written(result, tmp_path):
     assert set(result.tables) == set(TABLES)
     assert set(write_result(result, tmp_path, TABLES)) == set(TABLES)
@@ -95,6 +96,7 @@ def test_all_training_counts_also_without_fiber_or_below_70_percent(result, sess
     }
 
 
+@pytest.mark.slow
 def test_planted_differences_are_found_and_no_others(result):
     table = result.tables["target_comparisons"]
     overall = table[table["test"] == "kruskal_wallis"].set_index("measure")

@@ -61,6 +61,7 @@ def test_scores_have_unit_variance_and_correlate_as_stated():
     )
 
 
+@pytest.mark.slow
 def test_p_is_that_of_a_refit_for_every_permutation():
     x, y = views(50, np.random.default_rng(3), rho=0.45)
     labels = pairs(50)

@@ -76,6 +76,7 @@ def test_ica_agrees_with_sklearn():
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n_components", [1, 3, 6])
+@pytest.mark.slow
 def test_explained_variance_adds_up(weighted, n_components):
     coefs, _, _ = _coefficients()
     pca = pca_glm_coefficients(coefs, n_components, weighted)
@@ -142,6 +143,7 @@ def test_what_cannot_be_decomposed_is_refused(change, options, text):
             pca_glm_coefficients(coefs, **{"n_components": 3, **options})
 
 
+@pytest.mark.slow
 def test_scores_are_compared_on_the_means_of_subjects():
     from scipy.stats import kruskal
 

@@ -96,6 +96,7 @@ def test_default_fit_of_the_library_stops_early_and_says_it_converged():
     assert theirs.bse_fe[1] > 2 * slope_se
 
 
+@pytest.mark.slow
 def test_singular_fits_are_marked():
     # Two animals cannot tell a correlation of intercepts and slopes from ±1.
     x, z, y, subject = example(n_subjects=2, sizes=(200, 300))
@@ -106,6 +107,7 @@ def test_singular_fits_are_marked():
     assert not fit_mixed(x, z, y, subject)[1].is_singular
 
 
+@pytest.mark.slow
 def test_disagreement_is_not_convergence():
     x, z, y, subject = example()
     _, fit = fit_mixed(x, z, y, subject, loglik_tolerance=0.0, se_tolerance=0.0)
