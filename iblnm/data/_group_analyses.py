@@ -40,8 +40,13 @@ class GroupAnalyses(GroupTables):
         By target, signs aligned; ``cohort_cca_data`` the features of each.
     """
 
-    def response_similarity_matrix(self) -> pd.DataFrame:
+    def response_similarity_matrix(self, **features: Any) -> pd.DataFrame:
         """Cosine similarity of the response vectors of every two recordings.
+
+        Parameters
+        ----------
+        **features
+            For `get_response_features`, if the features are not there yet.
 
         Returns
         -------
@@ -51,7 +56,7 @@ class GroupAnalyses(GroupTables):
         """
         from iblnm.analysis.similarity.cosine import cosine_similarity_matrix
 
-        self.similarity_matrix = cosine_similarity_matrix(self._features())
+        self.similarity_matrix = cosine_similarity_matrix(self._features(**features))
         return self.similarity_matrix
 
     def decode_target(
@@ -61,6 +66,7 @@ class GroupAnalyses(GroupTables):
         Cs: Sequence[float] | None = None,
         *,
         contributions: bool = True,
+        **features: Any,
     ) -> Any:
         """Decode the target of every recording from animals that the decoder has not seen.
 
@@ -70,6 +76,8 @@ class GroupAnalyses(GroupTables):
             See `iblnm.analysis.decode_target_nm`.
         contributions : bool
             Whether the contribution of each feature is computed too.
+        **features
+            For `get_response_features`, if the features are not there yet.
 
         Returns
         -------
@@ -78,10 +86,10 @@ class GroupAnalyses(GroupTables):
         """
         from iblnm.analysis.decoding.decoder import TargetNMDecoder
 
-        features = self._features()
-        features = features[features.notna().all(axis=1)]
-        labels = features.index.get_level_values("target_NM")
-        self.decoder = TargetNMDecoder(features, labels, self._subjects(features), normalize)
+        vectors = self._features(**features)
+        vectors = vectors[vectors.notna().all(axis=1)]
+        labels = vectors.index.get_level_values("target_NM")
+        self.decoder = TargetNMDecoder(vectors, labels, self._subjects(vectors), normalize)
         self.decoder.fit(C=C, Cs=Cs)
         if contributions:
             self.decoder.unique_contribution()
@@ -263,6 +271,8 @@ class GroupAnalyses(GroupTables):
         self._tell_if_empty()
         if performance_path is not None or self.performance is None:
             self.load_performance(performance_path)
+        if self.performance is None:
+            raise DataError("no table of performance: give its path, or assign .performance")
         self.psychometric_features = psychometric_features(
             self.recordings,
             self.performance,
@@ -407,9 +417,9 @@ class GroupAnalyses(GroupTables):
         self.cohort_cca_weight_similarities = pairwise_weight_similarities(self._fitted(cohorts))
         return self.cohort_cca_weight_similarities
 
-    def _features(self) -> pd.DataFrame:
+    def _features(self, **options: Any) -> pd.DataFrame:
         if self.response_features is None:
-            self.get_response_features()
+            self.get_response_features(**options)
         return self.response_features
 
     def _glm_features(self) -> pd.DataFrame:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-from iblnm.analysis.regressors.tables import PEAK_VELOCITY
+from iblnm.analysis.regressors.tables import PEAK_VELOCITY, TRIAL_REGRESSORS
 from iblnm.analysis.responses.tables import RESPONSE_MAGNITUDES
 from iblnm.analysis.traces.tables import MEAN_TRACES
 from iblnm.analysis.vectors.tables import RESPONSE_MATRIX
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _STORED = {
     "response_magnitudes": (RESPONSE_MAGNITUDES, "results/responses/responses.pqt"),
     "mean_traces": (MEAN_TRACES, "results/responses/mean_traces.pqt"),
+    "trial_regressors": (TRIAL_REGRESSORS, "results/responses/trial_regressors.pqt"),
     "peak_velocity": (PEAK_VELOCITY, "results/responses/trial_regressors.pqt"),
     "trial_timing": (TRIAL_TIMING, "data/trial_timing.pqt"),
     "performance": (PERFORMANCE, "data/performance.pqt"),
@@ -114,6 +116,8 @@ class GroupTables:
         events: str | Sequence[str] | None = None,
         max_nan_rate: float | None = None,
         response_col: str = "response_early",
+        *,
+        nan_threshold: float | None = None,
     ) -> pd.DataFrame:
         """Mean response per condition of every recording.
 
@@ -121,6 +125,8 @@ class GroupTables:
         ----------
         nan_handling, max_nan_rate
             See `iblnm.analysis.vectors.matrix.handle_missing`.
+        nan_threshold : float, optional
+            Another name for `max_nan_rate`.
         min_trials, events, response_col
             See `iblnm.analysis.vectors.matrix.response_matrix`.
 
@@ -137,7 +143,7 @@ class GroupTables:
             nan_handling=nan_handling,
             min_trials=min_trials,
             events=None if events is None else as_values(events),
-            max_nan_rate=max_nan_rate,
+            max_nan_rate=max_nan_rate if nan_threshold is None else nan_threshold,
             response_col=response_col,
         )
         return self.response_features
@@ -237,23 +243,31 @@ class GroupTables:
         self.response_traces = None
         self.response_traces_tpts = None
 
-    def load_response_magnitudes(self, path: Path | str | None = None) -> pd.DataFrame:
-        """Read ``response_magnitudes``; from the results of the settings by default."""
+    def load_response_magnitudes(self, path: Path | str | None = None) -> pd.DataFrame | None:
+        """Read ``response_magnitudes``; from the results of the settings by default.
+
+        Tables of earlier runs are completed: fiber, side of the stimulus, times of the trials.
+        This and the other ``load_*`` warn of a file that does not exist, and leave None.
+        """
         return self._load("response_magnitudes", path)
 
-    def load_mean_traces(self, path: Path | str | None = None) -> pd.DataFrame:
+    def load_trial_regressors(self, path: Path | str | None = None) -> pd.DataFrame | None:
+        """Read ``trial_regressors``; from the results of the settings by default."""
+        return self._load("trial_regressors", path)
+
+    def load_mean_traces(self, path: Path | str | None = None) -> pd.DataFrame | None:
         """Read ``mean_traces``; from the results of the settings by default."""
         return self._load("mean_traces", path)
 
-    def load_peak_velocity(self, path: Path | str | None = None) -> pd.DataFrame:
+    def load_peak_velocity(self, path: Path | str | None = None) -> pd.DataFrame | None:
         """Read ``peak_velocity``; from the trial regressors of the settings by default."""
         return self._load("peak_velocity", path)
 
-    def load_trial_timing(self, path: Path | str | None = None) -> pd.DataFrame:
+    def load_trial_timing(self, path: Path | str | None = None) -> pd.DataFrame | None:
         """Read ``trial_timing``; from the table of the settings by default."""
         return self._load("trial_timing", path)
 
-    def load_performance(self, path: Path | str | None = None) -> pd.DataFrame:
+    def load_performance(self, path: Path | str | None = None) -> pd.DataFrame | None:
         """Read ``performance``; from the table of the settings by default."""
         return self._load("performance", path)
 
@@ -273,13 +287,23 @@ class GroupTables:
             self.get_response_magnitudes()
         return self.response_magnitudes
 
-    def _load(self, name: str, path: Path | str | None) -> pd.DataFrame:
+    def _load(self, name: str, path: Path | str | None) -> pd.DataFrame | None:
+        from iblnm.data.earlier_tables import complete_table
         from iblnm.storage.parquet import read_table
 
         schema, default = _STORED[name]
-        table = schema.conform(read_table(self.settings.root / default if path is None else path))
+        path = self.settings.root / default if path is None else Path(path)
+        if not path.exists():
+            warnings.warn(f"{path} does not exist: {name} stays None", stacklevel=3)
+            setattr(self, name, None)
+            return None
+        timing_path = self.settings.root / _STORED["trial_timing"][1]
+        is_magnitudes = name == "response_magnitudes"
+        table = complete_table(
+            read_table(path), self.recordings, timing_path if is_magnitudes else None
+        )
         of = self._of_recordings if name in self.BY_RECORDING else self._of_sessions
-        setattr(self, name, of(table))
+        setattr(self, name, of(schema.conform(table)))
         return getattr(self, name)
 
     def _of_sessions(self, table: pd.DataFrame) -> pd.DataFrame:

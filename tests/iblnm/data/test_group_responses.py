@@ -172,6 +172,35 @@ def test_stored_tables_are_read_for_the_recordings_in_use(group, cohort, tmp_pat
 
 
 @pytest.mark.slow
+def test_tables_of_earlier_runs_are_completed(group, cohort, tmp_path):
+    made = group.get_response_magnitudes()
+    timing = tmp_path / "data" / "trial_timing.pqt"
+    timing.parent.mkdir()
+    columns = ["eid", "trial", "reaction_time", "movement_time", "response_time"]
+    group.get_trial_timing()[columns].to_parquet(timing, index=False)
+    derived = ["fiber_idx", "side", "relative_contrast", *columns[2:]]
+    earlier = made.drop(columns=derived).set_index(["eid", "target_NM"])
+    earlier.to_parquet(tmp_path / "responses.pqt")
+    other = PhotometrySessionGroup(
+        cohort.catalog, settings=cohort.settings.model_copy(update={"root": tmp_path})
+    )
+    read = other.load_response_magnitudes(tmp_path / "responses.pqt")
+    keys = ["eid", "fiber_idx", "event", "trial"]
+    pd.testing.assert_frame_equal(
+        read.sort_values(keys, ignore_index=True), made.sort_values(keys, ignore_index=True)
+    )
+    other.filter(other.recordings["target_NM"] == "SNc-DA")
+    assert set(other.response_magnitudes["target_NM"]) == {"SNc-DA"}
+
+
+def test_a_table_that_does_not_exist_leaves_none_and_is_told(group, tmp_path):
+    with pytest.warns(UserWarning, match="nothing.pqt does not exist"):
+        assert group.load_response_magnitudes(tmp_path / "nothing.pqt") is None
+    with pytest.raises(ValueError, match="no table of performance"), pytest.warns(UserWarning):
+        group.get_psychometric_features(tmp_path / "nothing.pqt")
+
+
+@pytest.mark.slow
 def test_on_the_processed_archive(processed_root, capsys):
     group = PhotometrySessionGroup.from_catalog(
         processed_root.metadata_dir / "sessions.pqt",
