@@ -22,6 +22,11 @@ folder = settings.figures_dir / "examples"
 # %%
 group = PhotometrySessionGroup.from_catalog(SESSIONS_FPATH, session_types=("biased", "ephys"))
 print(group)
+if group.recordings.empty:
+    raise SystemExit(
+        "the selection above leaves no recording: give other criteria to `from_catalog`, as "
+        "`session_types=False`, or change the settings (docs/own_data.md)"
+    )
 
 # %% [markdown]
 # The mean early response per recording, event and trial.

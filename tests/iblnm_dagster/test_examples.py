@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from iblnm.config import Settings
+from iblnm.schemas import SESSIONS_TABLE
+from iblnm.storage.parquet import write_table
+
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.py"))
 DOCS = EXAMPLES[0].parents[1] / "docs"
 
 
-def run(script: Path, settings) -> str:
-    """Output of an example."""
+def run(script: Path, settings, *arguments: str, code: int = 0) -> str:
+    """What an example prints, or where it fails, what it says."""
     environment = {
         **os.environ,
         "IBLNM_ROOT": str(settings.root),
@@ -24,14 +28,14 @@ def run(script: Path, settings) -> str:
         "MPLBACKEND": "agg",
     }
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script)],
+        [sys.executable, "-W", "ignore", str(script), *arguments],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert done.returncode == code, done.stderr
+    return done.stderr if code else done.stdout
 
 
 @pytest.mark.slow
@@ -49,6 +53,26 @@ def test_a_session_from_its_raw_signal_to_the_responses(small_settings):
     assert "problems: none" in printed
     assert "reward:" in printed
     assert (small_settings.figures_dir / "examples" / "session_to_psth.svg").exists()
+
+
+@pytest.mark.slow
+def test_an_example_says_which_session_can_be_shown(small_settings, small_archive):
+    said = run(EXAMPLES[1], small_settings, "nonsense", code=1)
+    eids = {session["eid"] for session in small_archive[1]["sessions"]}
+    words = said.strip().rpartition(" ")
+    assert words[0] == "session nonsense is not in the archive; one that has all is"
+    assert words[2] in eids
+    other = sorted(eids)[-1]
+    assert other in run(EXAMPLES[1], small_settings, other)
+
+
+@pytest.mark.slow
+def test_an_example_without_recordings_says_what_removed_them(tmp_path):
+    settings = Settings(root=tmp_path, one_cache_dir=tmp_path / "alf")
+    path = settings.metadata_dir / "sessions.pqt"
+    write_table(SESSIONS_TABLE.empty(), path)
+    said = run(EXAMPLES[0], settings, code=1)
+    assert "the selection above leaves no recording" in said
 
 
 def test_there_are_the_two_examples_of_the_readme():
