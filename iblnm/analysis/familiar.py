@@ -224,6 +224,33 @@ def _with_side_and_outcome(df: pd.DataFrame) -> pd.DataFrame:
     return df
 
 
+def short_event(event: str) -> str:
+    """Name of an event in the keys of models: without ``_times``."""
+    return event.removesuffix("_times")
+
+
+def anova_tables(table: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """The ANOVAs of a table by (target, event), each with the columns of `anova_rm`."""
+    names = {"source": "Source", "df": "Num DF", "df_error": "Den DF", "p": "Pr(>F)"}
+    return {
+        (target, short_event(event)): own.rename(columns=names)
+        .assign(method="rm")
+        .reset_index(drop=True)
+        for (target, event), own in table.groupby(["target_NM", "event"], sort=False)
+    }
+
+
+def with_known_names(coefficients: pd.DataFrame) -> pd.DataFrame:
+    """Coefficients of mixed models with the names of statsmodels beside ours."""
+    return coefficients.assign(
+        **{
+            "Coef.": coefficients["estimate"],
+            "Std.Err.": coefficients["se"],
+            "P>|z|": coefficients["p_wald"],
+        }
+    )
+
+
 def decode_target_nm(
     X: pd.DataFrame | np.ndarray,
     labels: Sequence[str],

@@ -100,7 +100,7 @@ class GroupAnalyses(GroupTables):
         response_col: str = "response_early",
         min_subjects: int | None = None,
         min_trials: int | None = None,
-    ) -> pd.DataFrame:
+    ) -> dict[tuple[str, str], pd.DataFrame]:
         """Repeated-measures ANOVA per target and event.
 
         Parameters
@@ -110,10 +110,12 @@ class GroupAnalyses(GroupTables):
 
         Returns
         -------
-        DataFrame
-            Schema `iblnm.analysis.anova.tables.RESPONSE_ANOVA`; also in ``anova_results``.
+        dict of (target, event) to DataFrame
+            Columns as of `iblnm.analysis.anova_rm`, events without ``_times``; empty if
+            nothing can be analyzed. Also in ``anova_results``.
         """
         from iblnm.analysis.anova.compute import response_anova
+        from iblnm.analysis.familiar import anova_tables
 
         result = response_anova(
             self._magnitudes(),
@@ -122,7 +124,7 @@ class GroupAnalyses(GroupTables):
             min_subjects=min_subjects,
             min_trials=min_trials,
         )
-        self.anova_results = result.tables["response_anova"]
+        self.anova_results = anova_tables(result.tables["response_anova"])
         return self.anova_results
 
     def fit_lmm(
@@ -145,9 +147,10 @@ class GroupAnalyses(GroupTables):
         Returns
         -------
         dict of (target, event) to LMMResult
-            Also in ``lmm_results``; ``lmm_coefficients`` has their fixed effects with
-            corrected p.
+            Events without ``_times``; also in ``lmm_results``. ``lmm_coefficients`` has their
+            fixed effects with corrected p.
         """
+        from iblnm.analysis.familiar import short_event, with_known_names
         from iblnm.analysis.lmm.compute import coefficient_table, fit_responses
         from iblnm.analysis.trials import analyzed_trials
 
@@ -159,14 +162,17 @@ class GroupAnalyses(GroupTables):
             re_formulas=None if re_formulas is None else as_values(re_formulas),
             contrast_coding=contrast_coding,
         )
-        self.lmm_results = fits
-        self.lmm_coefficients = coefficient_table(fits, self.settings.models.correction)
-        self.lmm_re_formula = {key: fit.re_formula for key, fit in fits.items()}
-        return fits
+        table = coefficient_table(fits, self.settings.models.correction)
+        self.lmm_coefficients = with_known_names(table)
+        self.lmm_results = {
+            (target, short_event(event)): fit for (target, event), fit in fits.items()
+        }
+        self.lmm_re_formula = {key: fit.re_formula for key, fit in self.lmm_results.items()}
+        return self.lmm_results
 
     def fit_wheel_lmm(
         self, response_col: str = "response_early", min_subjects: int = 2
-    ) -> pd.DataFrame:
+    ) -> dict[tuple[str, float, str], dict[str, Any]]:
         """Fit the wheel models of every target, contrast and variable.
 
         Peak velocities are those of ``peak_velocity``; without them (see
@@ -174,9 +180,11 @@ class GroupAnalyses(GroupTables):
 
         Returns
         -------
-        DataFrame
-            Schema `WHEEL_MODELS`; also in ``wheel_lmm_summary``.
+        dict of (target, contrast, variable) to dict
+            Also in ``wheel_lmm_results``; ``wheel_lmm_summary`` is their table: schema
+            `WHEEL_MODELS` and the names of `iblnm.analysis.fit_wheel_lmm`.
         """
+        from iblnm.analysis.familiar import wheel_summary
         from iblnm.analysis.movement.compute import fit_wheel_models, with_peak_velocity
         from iblnm.analysis.trials import analyzed_trials
         from iblnm.constants import STIMULUS_EVENT
@@ -189,12 +197,12 @@ class GroupAnalyses(GroupTables):
             response_col=response_col,
             min_subjects=min_subjects,
         )
-        self.wheel_lmm_summary = summary
+        rows = [wheel_summary(row) for row in summary.to_dict("records")]
+        self.wheel_lmm_summary = pd.DataFrame(rows, columns=None if rows else summary.columns)
         self.wheel_lmm_results = {
-            (row["target_NM"], row["contrast"], row["dv"]): row
-            for row in summary.to_dict("records")
+            (row["target_NM"], row["contrast"], row["dv"]): row for row in rows
         }
-        return summary
+        return self.wheel_lmm_results
 
     def fit_movement_encoding(self) -> pd.DataFrame:
         """Cross-validated ΔR² of contrast and timing, its test, and slopes per contrast.

@@ -12,7 +12,7 @@ from iblnm.analysis.lmm.marginal import (
     FACTORS,
     compute_contrast_slopes,
     compute_interaction_effects,
-    compute_marginal_means,
+    marginal_means,
 )
 from iblnm.analysis.lmm.model import LMMResult, fit_best_random_effects
 from iblnm.analysis.lmm.tables import (
@@ -140,7 +140,7 @@ def response_lmm(response_magnitudes: pd.DataFrame, settings: Settings) -> Analy
         "lmm_coefficients": coefficient_table(fits, models.correction),
         "lmm_fits": pd.DataFrame([_fit_row(*key, fit) for key, fit in fits.items()]),
         "marginal_means": _stack(
-            [(key, compute_marginal_means(fit, f)) for key, fit in good.items() for f in _in(fit)]
+            [(key, marginal_means(fit, f)) for key, fit in good.items() for f in _in(fit)]
         ),
         "contrast_slopes": _corrected(
             [(key, compute_contrast_slopes(fit)) for key, fit in good.items()],

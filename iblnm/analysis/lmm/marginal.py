@@ -37,7 +37,7 @@ def factor_levels(lmm: LMMResult, factor: str) -> dict[str, float]:
     return dict(SIDE_CODES if factor == "side" else REWARD_CODES)
 
 
-def compute_marginal_means(lmm: LMMResult, factor: str) -> pd.DataFrame:
+def marginal_means(lmm: LMMResult, factor: str) -> pd.DataFrame:
     """Mean response at each level of a factor, the other factors at 0.
 
     Parameters
@@ -49,7 +49,8 @@ def compute_marginal_means(lmm: LMMResult, factor: str) -> pd.DataFrame:
     -------
     DataFrame
         ``factor``, ``level``, ``coded`` (value in the model), ``mean`` [units of the
-        response], ``se``, ``df``, ``ci_low``, ``ci_high`` (95 %). At 0 of the others: midway
+        response], ``se``, ``df``, ``ci_low``, ``ci_high`` (95 %; also ``ci_lower``,
+        ``ci_upper``). At 0 of the others: midway
         between sides and outcomes, at the mean of the coded analyzed contrasts.
 
     Raises
@@ -68,8 +69,15 @@ def compute_marginal_means(lmm: LMMResult, factor: str) -> pd.DataFrame:
             "coded": list(levels.values()),
             "mean": found["estimate"],
             **{name: found[name] for name in columns},
+            **_known_limits(found),
         }
     )
+
+
+def compute_marginal_means(lmm: LMMResult, factor: str) -> pd.DataFrame:
+    """As `marginal_means`; the levels of contrast are numbers [%]."""
+    table = marginal_means(lmm, factor)
+    return table.astype({"level": float}) if factor == "contrast" else table
 
 
 def compute_contrast_slopes(lmm: LMMResult) -> pd.DataFrame:
@@ -107,6 +115,7 @@ def compute_contrast_slopes(lmm: LMMResult) -> pd.DataFrame:
             "level": [level for _, level, _ in conditions],
             "slope": found["estimate"],
             **{name: found[name] for name in _INFERENCE},
+            **_known_limits(found),
         }
     )
 
@@ -149,8 +158,14 @@ def compute_interaction_effects(lmm: LMMResult, y_factor: str, x_factor: str) ->
             "coded": list(levels.values()),
             "effect": found["estimate"],
             **{name: found[name] for name in _INFERENCE},
+            **_known_limits(found),
         }
     )
+
+
+def _known_limits(found: pd.DataFrame) -> dict[str, pd.Series]:
+    """The interval under the names that scripts know."""
+    return {"ci_lower": found["ci_low"], "ci_upper": found["ci_high"]}
 
 
 def _effect(

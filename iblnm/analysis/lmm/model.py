@@ -102,6 +102,57 @@ class LMMResult:
         """Estimates by term."""
         return self.coefficients.set_index("term")["estimate"]
 
+    @property
+    def emm_reward(self) -> pd.DataFrame | None:
+        """Marginal means of the outcomes, None without outcome in the model."""
+        return self._means("reward")
+
+    @property
+    def emm_side(self) -> pd.DataFrame | None:
+        """Marginal means of the sides, None without side in the model."""
+        return self._means("side")
+
+    @property
+    def emm_contrast(self) -> pd.DataFrame | None:
+        """Marginal means of the contrasts, None without contrast in the model."""
+        return self._means("contrast")
+
+    @property
+    def contrast_slopes(self) -> pd.DataFrame | None:
+        """Slopes on contrast, None without contrast in the model."""
+        from iblnm.analysis.lmm.marginal import compute_contrast_slopes
+
+        return compute_contrast_slopes(self) if self._has("contrast") else None
+
+    @property
+    def interaction_contrast_reward(self) -> pd.DataFrame | None:
+        """Effect of contrast at each outcome, None if one is not in the model."""
+        return self._interaction("contrast", "reward")
+
+    @property
+    def interaction_contrast_side(self) -> pd.DataFrame | None:
+        """Effect of contrast at each side, None if one is not in the model."""
+        return self._interaction("contrast", "side")
+
+    @property
+    def interaction_reward_side(self) -> pd.DataFrame | None:
+        """Effect of the outcome at each side, None if one is not in the model."""
+        return self._interaction("reward", "side")
+
+    def _has(self, *factors: str) -> bool:
+        used = {factor for term in self.terms for factor in term.split(":")}
+        return used.issuperset(factors)
+
+    def _means(self, factor: str) -> pd.DataFrame | None:
+        from iblnm.analysis.lmm.marginal import compute_marginal_means
+
+        return compute_marginal_means(self, factor) if self._has(factor) else None
+
+    def _interaction(self, of: str, at: str) -> pd.DataFrame | None:
+        from iblnm.analysis.lmm.marginal import compute_interaction_effects
+
+        return compute_interaction_effects(self, of, at) if self._has(of, at) else None
+
     def combine(self, weights: np.ndarray) -> pd.DataFrame:
         """Linear combinations of the fixed effects with their uncertainty.
 

@@ -183,4 +183,8 @@ def test_the_groups_methods_fill_their_attributes(magnitudes, settings):
     assert decoder.contributions["contribution"].notna().all()
     assert decoder.confusion.shape == (3, 3)
     assert group.anova_response_magnitudes("response_early", 2, 10) is group.anova_results
-    assert set(group.anova_results["event"]) >= {"stimOn_times"}
+    assert {event for _, event in group.anova_results} >= {"stimOn"}
+    known = {"Source", "F", "Num DF", "Den DF", "Pr(>F)", "method"}
+    for table in group.anova_results.values():
+        assert known <= set(table)
+        assert table["Source"].is_unique

@@ -214,7 +214,7 @@ class TestMarginal:
     def test_means(self, feedback_fit):
         beta = feedback_fit.params
         means = compute_marginal_means(feedback_fit, "contrast")
-        assert means["level"].tolist() == ["0", "6.25", "12.5", "25", "100"]
+        assert means["level"].tolist() == [0.0, 6.25, 12.5, 25.0, 100.0]
         coded = np.log1p([0, 6.25, 12.5, 25, 100]) - feedback_fit.contrast_center
         expected = beta["Intercept"] + coded * beta["contrast"]
         np.testing.assert_allclose(means["mean"], expected, atol=1e-12)

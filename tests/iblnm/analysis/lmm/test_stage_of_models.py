@@ -169,20 +169,40 @@ class TestGroup:
     def test_fit_lmm(self, group, lmm):
         assert group.lmm_results is None
         results = group.fit_lmm()
-        assert isinstance(results["LC-NE", "feedback_times"], LMMResult)
-        assert group.lmm_re_formula["VTA-DA", "stimOn_times"] == "contrast"
-        pd.testing.assert_frame_equal(group.lmm_coefficients, lmm.tables["lmm_coefficients"])
+        assert isinstance(results["LC-NE", "feedback"], LMMResult)
+        assert group.lmm_re_formula["VTA-DA", "stimOn"] == "contrast"
+        ours = lmm.tables["lmm_coefficients"]
+        table = group.lmm_coefficients
+        pd.testing.assert_frame_equal(table[ours.columns.tolist()], ours)
+        pd.testing.assert_series_equal(table["Coef."], ours["estimate"], check_names=False)
+        np.testing.assert_allclose(table["Coef."] / table["Std.Err."], table["z"])
+        assert table["P>|z|"].between(0, 1).all()
+        fit = results["LC-NE", "feedback"]
+        assert set(fit.emm_reward["level"]) == {"correct", "incorrect"}
+        assert fit.emm_contrast["level"].tolist() == list(fit.contrasts)
+        means = fit.emm_side.set_index("level")
+        assert (means["ci_lower"] < means["mean"]).all()
+        assert (means["mean"] < means["ci_upper"]).all()
+        assert fit.contrast_slopes["slope"].notna().all()
+        assert set(fit.interaction_contrast_reward["level"]) == {"correct", "incorrect"}
+        at_stimulus = results["VTA-DA", "stimOn"]
+        assert at_stimulus.emm_reward is at_stimulus.interaction_reward_side is None
+        assert len(at_stimulus.interaction_contrast_side) == 2
         assert group.fit_lmm(min_subjects=5) == {}
         assert "4 subjects, 5 are needed" in group.lmm_notes[0]
         assert group.lmm_coefficients.empty
         results = group.fit_lmm(re_formulas=("1",), contrast_coding="rank")
-        assert results["LC-NE", "stimOn_times"].contrast_coding == "rank"
+        assert results["LC-NE", "stimOn"].contrast_coding == "rank"
         assert set(group.lmm_re_formula.values()) == {"1"}
 
     def test_fit_wheel_lmm(self, group, cohort, movement):
         group.peak_velocity = cohort[1]["trial_regressors"][["eid", "trial", "peak_velocity"]]
-        summary = group.fit_wheel_lmm()
-        pd.testing.assert_frame_equal(summary, movement.tables["wheel_models"])
+        results = group.fit_wheel_lmm()
+        assert results is group.wheel_lmm_results
+        summary, ours = group.wheel_lmm_summary, movement.tables["wheel_models"]
+        pd.testing.assert_frame_equal(summary[ours.columns.tolist()], ours, check_dtype=False)
+        known = ["base_r2_marginal", "full_r2_marginal", "nm_coefficient", "nm_pvalue"]
+        assert summary[known].notna().all(axis=None)
         row = group.wheel_lmm_results["VTA-DA", 0.0, "peak_velocity"]
         assert row["lrt_pvalue"] < 0.01
 
