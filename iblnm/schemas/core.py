@@ -154,14 +154,18 @@ class Table:
         Raises
         ------
         MalformedFileError
-            If the file has other columns, for example those of an earlier version.
+            If the file lacks a column that cannot be null. Of an earlier version's file the
+            other columns that it lacks are null, and those unknown by now are left out.
         """
         if list(df.columns) != self.names:
-            odd = sorted(set(df.columns) ^ set(self.names)) or ["their order"]
-            raise MalformedFileError(
-                f"table {self.name}: its columns differ from the schema: {', '.join(odd)}; was it "
-                "made by another version? Materialize it again"
-            )
+            lacking = [c.name for c in self.columns if c.name not in df and not c.nullable]
+            if lacking:
+                raise MalformedFileError(
+                    f"table {self.name}: its columns differ from the schema, "
+                    f"{', '.join(lacking)} is not there; was it made by another version? "
+                    "Materialize it again"
+                )
+            return self.conform(df)
         for column in self.columns:
             if column.dtype == LIST:
                 df[column.name] = pd.Series([_as_list(v) for v in df[column.name]], dtype=object)

@@ -61,6 +61,11 @@ def test_two_rows_of_one_key_are_refused():
         VIDEO.validate(pd.concat([_video(), _video()]))
 
 
-def test_a_file_of_another_version_is_refused_when_read():
-    with pytest.raises(MalformedFileError, match="video_qc_score"):
-        VIDEO.restore(VIDEO.empty().drop(columns="video_qc_score"))
+def test_a_file_of_another_version_is_read_where_what_it_lacks_may_be_null():
+    older = VIDEO.conform(_video()).drop(columns="video_qc_score").assign(dropped_by_now=1)
+    found = VIDEO.restore(older)
+    assert found.columns.tolist() == VIDEO.names
+    assert found["video_qc_score"].isna().all()
+    assert found["eid"].tolist() == [EID]
+    with pytest.raises(MalformedFileError, match="eid is not there"):
+        VIDEO.restore(older.drop(columns="eid"))
