@@ -17,6 +17,7 @@ import pandas as pd
 from iblnm.archive.datasets import without_revision
 from iblnm.config import Settings
 from iblnm.constants import EXTRACTED, RAW
+from iblnm.errors import MissingFileError
 from iblnm.io.photometry import SIGNAL
 from iblnm.io.photometry_clock import CAMERA
 from iblnm.io.task_files import (
@@ -266,7 +267,12 @@ def wheel_velocity(
             note=f"{own}, which has the trials, has no wheel; that of "
             f"{', '.join(sorted(places))} is on the clock of another task",
         )
-    trace = steps.read_wheel(one, session.eid, settings, own)
+    try:
+        trace = steps.read_wheel(one, session.eid, settings, own)
+    except MissingFileError as error:
+        if error.path is not None:  # listed, but not on disk
+            raise
+        return Result(None, note=error.message)
     with steps.faults_of(session.eid, "_ibl_wheel.timestamps.npy"):
         velocity = steps.cut_wheel(
             trace.times, trace.position, trials, settings, resets=trace.resets

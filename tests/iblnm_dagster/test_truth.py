@@ -277,3 +277,25 @@ def test_metadata_are_those_of_the_archive(clean, store):
         assert video["video_length"] == pytest.approx(seconds, rel=1e-3)
         assert video["framerate_from_tpts"] == pytest.approx(session["camera_rate_hz"], rel=1e-3)
     assert {"experiment description", "roi locations"} <= sources
+
+
+# raw files -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "defect", ["not_extracted", "missing_extracted_photometry", "imprecise_synchronization"]
+)
+def test_the_camera_s_planted_clock_is_found(faulty, defect):
+    (session,) = [s for s in faulty.truth["sessions"] if s["defect"] == defect]
+    planted = session["camera_clock"]
+    first = SessionStore(faulty.settings).load("photometry", session["eid"]).iloc[0]
+    assert (first["source"], first["clock"]) == ("raw", "session")
+    jitter = planted["jitter_s"]
+    assert first["sync_residual_s"] == pytest.approx(jitter, rel=0.15)
+    # of a line through hundreds of pulses
+    length = first["last_sample_s"] - first["first_sample_s"]
+    assert first["sync_drift_ppm"] == pytest.approx(
+        planted["drift_ppm"], abs=max(0.5, 0.5 * jitter / length * 1e6)
+    )
+    matched = first["sync_n_matched"] / first["sync_n_events"]
+    assert matched > 0.99

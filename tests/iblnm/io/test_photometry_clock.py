@@ -195,3 +195,25 @@ def test_the_channel_that_the_description_names_is_the_one_that_is_used(tmp_path
         opened.archive.register_anew()
         opened.open()
         assert reference_of(opened)["clock"].eq(clock).all()
+
+
+def test_the_session_object_goes_the_same_way(raw_only):
+    from iblnm.data import PhotometrySession
+
+    ps = PhotometrySession(
+        {"eid": raw_only.eid}, one=raw_only.one, settings=raw_only.settings
+    ).from_alyx()
+    ps.load_trials()
+    ps.load_photometry()
+    ps.run_sliding_qc()
+    ps.preprocess()
+    ps.load_wheel()
+    velocity = ps.extract_wheel_velocity()
+    responses = ps.extract_responses()
+    assert ps.trials.attrs["source"] == velocity.attrs["source"] == "raw"
+    assert set(ps.qc["source"]) == {"raw"}
+    assert {values.attrs["source"] for values in responses.values()} == {"raw"}
+    made, _ = responses_of(raw_only)
+    for name, values in made.value.items():
+        ours = responses[name].sel(event=values["event"].to_numpy())
+        np.testing.assert_allclose(ours, values, atol=1e-9, equal_nan=True)

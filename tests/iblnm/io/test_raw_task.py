@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -124,6 +127,11 @@ def test_a_wheel_of_the_rig_is_not_paired_with_trials_of_another_clock(tmp_path)
     opened.archive.register_anew()
     with pytest.raises(MissingFileError, match="clock of the rig, which the extracted trials"):
         load_wheel_trace(connect(opened.settings), opened.eid)
+    opened.open()
+    trials = stages.trials_table(opened.one, opened.row, opened.settings).value
+    made = stages.wheel_velocity(opened.one, opened.row, trials, opened.settings)
+    assert made.value is None
+    assert "which the extracted trials are not on" in made.note
 
 
 def test_clocks_are_told_apart_by_the_starts_of_the_trials():
@@ -165,3 +173,28 @@ def test_the_task_is_chosen_among_raw_files_as_among_extracted_ones(
     text = "/".join(words[part] for part in protocol.split("/"))
     task = choose_task(datasets, text)
     assert (task.collection, task.is_raw, len(task.rivals)) == (collection, is_raw, rivals)
+
+
+def test_a_session_that_is_extracted_loads_neither_of_the_packages(small_archive, tmp_path):
+    code = (
+        "import sys\n"
+        "from iblnm.archive import connect\n"
+        "from iblnm.config import Settings\n"
+        "from iblnm.pipeline import stages\n"
+        f"settings = Settings(root={str(tmp_path)!r}, one_cache_dir={str(small_archive[0])!r})\n"
+        "one = connect(settings)\n"
+        f"eid = {small_archive[1]['sessions'][0]['eid']!r}\n"
+        "row = stages.session_metadata(one, eid, settings).value.iloc[0]\n"
+        "trials = stages.trials_table(one, row, settings).value\n"
+        "reference = stages.photometry_reference(one, row, settings).value\n"
+        "stages.wheel_velocity(one, row, trials, settings)\n"
+        "heavy = {'ibllib', 'iblphotometry', 'ibldsp', 'brainbox'} & set(sys.modules)\n"
+        "print(sorted(heavy), len(trials), len(reference))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    packages, n_trials, n_columns = done.stdout.strip().rsplit(" ", 2)
+    assert packages == "[]"
+    assert int(n_trials) > 50
+    assert int(n_columns) >= 1
