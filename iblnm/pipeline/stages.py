@@ -110,6 +110,8 @@ def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Re
             "bands": ", ".join(first.bands),
             "rate [Hz]": float(first.rate_hz),
             "samples per band": int(first.n_samples),
+            "source": first.source,
+            **_clock_numbers(first),
         },
         _reference_note(reference),
     )
@@ -131,6 +133,11 @@ def _reference_note(reference: pd.DataFrame) -> str:
             f"{worst.recording_name or worst.column}, the longest of {worst.longest_gap_s:.1f} s"
         )
     return "; ".join(notes)
+
+
+def _clock_numbers(first: pd.Series) -> dict[str, float]:
+    known = {"residual of the clock [s]": "sync_residual_s", "drift [ppm]": "sync_drift_ppm"}
+    return {words: float(first[name]) for words, name in known.items() if not pd.isna(first[name])}
 
 
 def _clock_words(first: pd.Series) -> str:

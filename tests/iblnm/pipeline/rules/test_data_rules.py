@@ -441,6 +441,18 @@ def test_an_unusable_session_is_no_duplicate():
     assert duplicates(sessions, usable_sessions(sessions, SETTINGS, ())).eid.tolist() == ["b", "a"]
 
 
+def test_raw_files_that_can_be_put_on_one_clock_make_a_usable_session():
+    log = "raw_task_data_00/_iblrig_taskData.raw.jsonable"
+    frames, inputs = (
+        f"raw_photometry_data/_neurophotometrics_fpData.{name}.pqt"
+        for name in ("raw", "digitalInputs")
+    )
+    sessions = make_sessions()
+    sessions["datasets"] = [[log, frames, inputs], [log, frames], [frames, inputs], [log]]
+    sessions["logged_errors"] = [["MissingExtractedData"], [], [], []]
+    assert usable_sessions(sessions, SETTINGS).tolist() == [True, False, False, False]
+
+
 def test_without_logs_sessions_are_usable_by_their_datasets():
     complete = ["alf/_ibl_trials.table.pqt", "alf/photometry/photometry.signal.pqt"]
     sessions = make_sessions().drop(columns="logged_errors")

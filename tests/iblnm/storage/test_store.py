@@ -1,0 +1,52 @@
+"""What is stored is taken back: of the assets that are named, and of nothing else."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from iblnm.config import Settings
+from iblnm.schemas import PERFORMANCE
+from iblnm.storage.h5 import list_groups, write_groups
+from iblnm.storage.parquet import write_table
+from iblnm.storage.provenance import Provenance
+from iblnm.storage.store import SessionStore
+
+EID, OTHER = "b766f8c2-b501-42de-aa47-64e89f3807e0", "0a64126d-a149-4d28-80d8-00a5ca60c681"
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Trials and metadata in the session file, and a table of performance, of two sessions."""
+    settings = Settings(root=tmp_path, one_cache_dir=tmp_path / "alf")
+    store = SessionStore(settings)
+    for eid in (EID, OTHER):
+        trials = pd.DataFrame({"choice": [1.0, -1.0]})
+        write_groups(
+            store.h5_path(eid), {"trials": trials, "metadata": {"eid": eid}}, Provenance()
+        )
+        row = PERFORMANCE.conform(pd.DataFrame({"eid": [eid], "n_trials": [2]}))
+        path = settings.data_dir / "performance" / f"{eid}.pqt"
+        path.parent.mkdir(exist_ok=True)
+        write_table(row, path, PERFORMANCE, Provenance())
+    return store
+
+
+def test_named_assets_of_one_session_are_gone_and_all_else_stays(store):
+    store.remove(["trials", "performance", "responses", "session_report"], EID)
+    assert store.load("trials", EID) is None
+    assert store.load("performance", EID) is None
+    assert list_groups(store.h5_path(EID)) == ["metadata"]
+    assert len(store.load("trials", OTHER)) == 2
+    assert store.load("performance", OTHER)["n_trials"].tolist() == [2]
+
+
+def test_nothing_stored_and_a_damaged_file_are_passed_over(store):
+    path = store.h5_path(EID)
+    path.write_bytes(b"no file of HDF5")
+    store.remove(["trials"], EID)
+    assert path.read_bytes() == b"no file of HDF5"
+    path.unlink()
+    store.remove(["trials", "performance"], EID)
+    assert not path.exists()
+    assert store.load("performance", EID) is None
