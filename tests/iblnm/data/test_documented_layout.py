@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -10,6 +12,8 @@ import pandas as pd
 import pytest
 from documented_layout import SCALARS, TRIALS, rewrite_session_file, rewrite_sessions_table
 
+import iblnm.data.group as group_module
+from iblnm import config
 from iblnm.config import Settings
 from iblnm.data import PhotometrySession, PhotometrySessionGroup
 from iblnm.errors import UnreadableFileError
@@ -99,6 +103,21 @@ def test_the_analyses_of_a_group_give_the_same(documented, processed_root):
     )
     catalog = collect_catalog(documented.sessions_h5_dir)
     assert set(catalog["eid"]) == set(found.sessions["eid"])
+
+
+def test_the_example_of_the_documentation_runs(documented, monkeypatch, capsys):
+    page = (Path(__file__).parents[3] / "docs" / "earlier_package.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.setattr(config, "get_settings", lambda: documented)
+    monkeypatch.setattr(group_module, "get_settings", lambda: documented)
+    names: dict = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(block, "earlier_package.md", "exec"), names)
+    group = names["group"]
+    assert len(names["performance"]) == len(group.sessions)
+    assert "session type in biased, ephys" in capsys.readouterr().out
+    assert set(group.response_magnitudes["eid"]) == set(group.recordings["eid"])
 
 
 def test_quality_with_a_few_metrics_is_read(tmp_path):
