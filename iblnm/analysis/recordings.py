@@ -18,6 +18,7 @@ PER_FIBER = (
     "target_NM",
     "roi",
     "hemisphere_suffix",
+    "hemisphere_locations",
     "hemisphere_fibers",
     "hemisphere_alyx",
 )

@@ -40,6 +40,7 @@ _REGION_FIELDS = (
     "n_recordings",
     "region_source",
     "hemisphere_suffix",
+    "hemisphere_locations",
     "hemisphere_fibers",
     "hemisphere_alyx",
 )

@@ -191,6 +191,7 @@ def _recordings(
         "n_recordings": len(fibers),
         "region_source": source,
         "hemisphere_suffix": suffix,
+        "hemisphere_locations": [fiber.located for fiber in fibers],
         "hemisphere_fibers": in_table,
         "hemisphere_alyx": on_alyx,
         "n_insertions": None if record is None else len(insertions),

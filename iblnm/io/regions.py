@@ -45,11 +45,14 @@ class Fiber:
         Side in the region's name.
     roi : str or None
         Column of the signal.
+    located : str or None
+        Side in the ROI locations, beside another source.
     """
 
     region: str
     suffix: str | None
     roi: str | None
+    located: str | None = None
 
 
 def split_region(text: str, fixes: Mapping[str, str]) -> tuple[str, str | None]:
@@ -118,8 +121,6 @@ def session_fibers(
 def _with_located_sides(
     fibers: list[Fiber], one: Any, eid: str, fixes: Mapping[str, str]
 ) -> list[Fiber]:
-    if all(fiber.suffix for fiber in fibers):
-        return fibers
     try:
         located = dict(_from_locations(one, eid))
     except DataError:  # the stage that needs the file names its fault
@@ -128,8 +129,9 @@ def _with_located_sides(
     for fiber in fibers:
         other = located.get(fiber.roi)
         region, side = split_region(other, fixes) if _is_text(other) else (None, None)
-        is_same = fiber.suffix is None and region == fiber.region
-        found.append(replace(fiber, suffix=side) if is_same else fiber)
+        if region == fiber.region:
+            fiber = replace(fiber, suffix=fiber.suffix or side, located=side)
+        found.append(fiber)
     return found
 
 

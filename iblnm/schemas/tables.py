@@ -41,6 +41,7 @@ SESSIONS = Table(
         Column("n_recordings", "int", "Number of fibers", ge=0),
         Column("region_source", "str", "Where the regions were read"),
         Column("hemisphere_suffix", LIST, "Side in the region's name"),
+        Column("hemisphere_locations", LIST, "Side in the ROI locations, beside the name's"),
         Column("hemisphere_fibers", LIST, "Side in the fiber table"),
         Column("hemisphere_alyx", LIST, "Side of the insertion on Alyx"),
         Column("n_insertions", "int", "Fiber insertions registered on Alyx", ge=0),

@@ -17,7 +17,13 @@ from iblnm.pipeline.rules.values import (
     lists_agree,
 )
 
-SIDE_SOURCES = ("hemisphere_suffix", "hemisphere_fibers", "hemisphere_alyx")
+SIDE_SOURCES = (
+    "hemisphere_suffix",
+    "hemisphere_locations",
+    "hemisphere_fibers",
+    "hemisphere_alyx",
+)
+_NAMED = tuple(name.removeprefix("hemisphere_") for name in SIDE_SOURCES)
 
 
 def _sides(row: Row, fiber_lookup: dict | None = None) -> list[dict[str, Any]]:
@@ -47,7 +53,7 @@ def _looked_up(fiber_lookup: dict, subject: Any, region: str) -> str | None:
 
 def _known(entry: dict[str, Any]) -> list[str]:
     """Sides that the sources name, each once."""
-    named = [entry[source] for source in ("suffix", "fibers", "alyx")]
+    named = [entry[source] for source in _NAMED]
     return sorted({side for side in named if side in ("l", "r")})
 
 
@@ -159,8 +165,8 @@ class HemisphereMismatch(RuleError):
     unit="fibers",
     validator="hemisphere",
     description=(
-        "Name of the region, fiber table and Alyx name the same side for each fiber, as far "
-        "as they name one."
+        "Name of the region, ROI locations, fiber table and Alyx name the same side for each "
+        "fiber, as far as they name one."
     ),
 )
 def hemisphere_mismatch(session_row: Row, fiber_lookup: dict | None = None) -> Finding:
@@ -171,9 +177,7 @@ def hemisphere_mismatch(session_row: Row, fiber_lookup: dict | None = None) -> F
     differing = [entry for entry in table if len(_known(entry)) > 1]
     if differing:
         words = join(
-            f"{entry['region']} ("
-            + join(f"{s} {entry[s]}" for s in ("suffix", "fibers", "alyx") if entry[s])
-            + ")"
+            f"{entry['region']} (" + join(f"{s} {entry[s]}" for s in _NAMED if entry[s]) + ")"
             for entry in differing
         )
         return Finding(

@@ -20,6 +20,7 @@ from iblnm.errors import (
     UnreadableFileError,
 )
 from iblnm.io.regions import recording_names, split_region
+from iblnm.pipeline.rules import RULES
 from iblnm.schemas import SESSIONS
 
 DESCRIPTION = "_ibl_experiment.description.yaml"
@@ -149,6 +150,19 @@ def test_description_comes_before_locations(tree, files):
     assert named == {"G0": "r", "G1": "l"}
     assert row["brain_region"] == ["NBM", "NBM"]
     assert row["recording_name"] == ["NBM", "NBM_1"]
+
+
+def test_a_side_of_the_locations_that_contradicts_the_description_is_told(tree, files):
+    fibers = {"G0": {"location": "VTA-l"}, "G1": {"location": "SNc"}}
+    files[DESCRIPTION] = {"devices": {"neurophotometrics": {"fibers": fibers}}}
+    files[LOCATIONS]["brain_region"] = ["VTA-r", "SNc-r"]
+    row = fetch(tree, tree.add(files))
+    assert row["hemisphere"] == row["hemisphere_suffix"] == ["l", "r"]
+    assert row["hemisphere_locations"] == ["r", "r"]
+    outcome = RULES["hemisphere_mismatch"].evaluate(tree.settings, session_row=row)
+    assert (outcome.passed, outcome.value) == (False, 1.0)
+    assert "VTA (suffix l" in outcome.message
+    assert "locations r" in outcome.message
 
 
 @pytest.mark.parametrize(
