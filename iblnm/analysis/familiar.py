@@ -6,14 +6,18 @@ freedom, intervals, corrected p. New code uses those; their names are in the not
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from iblnm.errors import DataError
+from iblnm.errors import DataError, MissingColumnError
+
+if TYPE_CHECKING:
+    from iblnm.analysis.lmm.model import LMMResult
 
 
 def kruskal_wallis_groups(
@@ -169,6 +173,38 @@ def fit_movement_lmm_per_contrast(
             f"trials of {len(slopes)} contrasts; those of one are expected, see fit_timing_slopes"
         )
     return slopes.iloc[0].to_dict() if len(slopes) else None
+
+
+def fit_response_lmm(
+    df: pd.DataFrame,
+    response_col: str,
+    formula: str | None = None,
+    re_formula: str = "1",
+    contrast_coding: str = "log",
+    **options: Any,
+) -> LMMResult | None:
+    """Fit response ~ contrast · side · reward with random effects of the subject.
+
+    Parameters
+    ----------
+    df, response_col, formula, re_formula, contrast_coding, **options
+        See `iblnm.analysis.lmm.model.fit_mixed_model`, which raises where this gives None.
+
+    Returns
+    -------
+    LMMResult or None
+        None, with a warning that says why, where the data cannot carry the model: one subject,
+        a factor with one level, no variance.
+    """
+    from iblnm.analysis.lmm.model import fit_mixed_model
+
+    try:
+        return fit_mixed_model(df, response_col, formula, re_formula, contrast_coding, **options)
+    except MissingColumnError:
+        raise
+    except DataError as error:
+        warnings.warn(f"no model: {error}", stacklevel=2)
+        return None
 
 
 def fit_wheel_lmm(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from iblnm.constants import STIMULUS_EVENT
 from iblnm.data._group_tables import GroupTables
 from iblnm.errors import DataError
 from iblnm.pipeline.rules.values import as_values
@@ -187,7 +188,6 @@ class GroupAnalyses(GroupTables):
         from iblnm.analysis.familiar import wheel_summary
         from iblnm.analysis.movement.compute import fit_wheel_models, with_peak_velocity
         from iblnm.analysis.trials import analyzed_trials
-        from iblnm.constants import STIMULUS_EVENT
 
         trials, _ = analyzed_trials(self._magnitudes(), self.settings, response_col)
         trials = trials[trials["event"] == STIMULUS_EVENT]
@@ -289,12 +289,42 @@ class GroupAnalyses(GroupTables):
         return self.psychometric_features
 
     def pca_glm_coefficients(
-        self, n_components: int | None = None, cohort_weighted: bool = False
-    ) -> GLMPCAResult:
-        """Principal components of the coefficients; also in ``glm_pca_result``."""
+        self,
+        event_name: str | None = None,
+        contrast_coding: str | None = None,
+        n_components: int | None = None,
+        min_trials: int | None = None,
+        cohort_weighted: bool = False,
+    ) -> GLMPCAResult | None:
+        """Principal components of the coefficients of each recording's regression.
+
+        Parameters
+        ----------
+        event_name, contrast_coding, min_trials
+            Given any, the regression is fitted first, see `get_glm_response_features`; else
+            that of ``glm_response_features`` is taken if it is there.
+        n_components : int, optional
+            That of the settings by default.
+        cohort_weighted : bool
+            See `iblnm.analysis.pca_glm_coefficients`.
+
+        Returns
+        -------
+        GLMPCAResult or None
+            Also in ``glm_pca_result``; None without recordings.
+        """
         from iblnm.analysis.encoding.decomposition import pca_glm_coefficients
 
+        if any(given is not None for given in (event_name, contrast_coding, min_trials)):
+            self.get_glm_response_features(
+                event_name or STIMULUS_EVENT,
+                min_trials=min_trials,
+                contrast_coding=contrast_coding,
+            )
         features = self._glm_features()
+        if features.empty:
+            self.glm_pca_result = None
+            return None
         self.glm_pca_result = pca_glm_coefficients(
             features,
             n_components or self.settings.encoding.n_components,

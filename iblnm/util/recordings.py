@@ -218,10 +218,13 @@ def aggregate_qc_per_session(
     -------
     DataFrame
         Columns ``eid`` and ``passes_basic_qc``. A signal passes with enough distinct values,
-        no band inversion and no early sample; a metric that is null fails nothing.
+        no band inversion and no early sample; a metric that is null, or not there, fails
+        nothing.
     """
     limits = (settings or get_settings()).thresholds
-    passes = ~(pd.to_numeric(df["n_unique_samples"]) < limits.min_unique_fraction)
+    passes = pd.Series(True, index=df.index)
+    if "n_unique_samples" in df:
+        passes &= ~(pd.to_numeric(df["n_unique_samples"]) < limits.min_unique_fraction)
     for name in ("n_band_inversions", "n_early_samples"):
         if name in df:
             passes &= ~(pd.to_numeric(df[name]) > 0)

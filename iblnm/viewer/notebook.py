@@ -86,6 +86,22 @@ class PhotometrySessionViewer:
             settings=ps.settings,
         )
 
+    def plot(self, recording: str | None = None) -> Figure:
+        """Draw the static figure with pyplot; ``plt.show()`` then shows it.
+
+        Parameters
+        ----------
+        recording : str, optional
+            Name of the recording, the first by default.
+        """
+        import matplotlib.pyplot as plt
+
+        figure = self.figure(recording)
+        canvas = plt.figure().canvas
+        canvas.manager.canvas.figure = figure
+        figure.set_canvas(canvas)
+        return figure
+
     def show(self) -> PhotometrySessionViewer | Figure:
         """Show the page where one can be shown.
 

@@ -226,7 +226,7 @@ class LMMResult:
         return np.asarray(dmatrix(self.formula, at))[0]
 
 
-def fit_response_lmm(
+def fit_mixed_model(
     df: pd.DataFrame,
     response_col: str,
     formula: str | None = None,
@@ -353,11 +353,11 @@ def fit_best_random_effects(
     Parameters
     ----------
     df, response_col
-        See `fit_response_lmm`.
+        See `fit_mixed_model`.
     re_formulas : sequence of str
         In order of preference.
     **options
-        Of `fit_response_lmm`.
+        Of `fit_mixed_model`.
 
     Returns
     -------
@@ -373,7 +373,7 @@ def fit_best_random_effects(
 
     failed: list[str] = []
     for re_formula in re_formulas:
-        result = fit_response_lmm(df, response_col, re_formula=re_formula, **options)
+        result = fit_mixed_model(df, response_col, re_formula=re_formula, **options)
         if result.is_converged:
             break
         failed.append(re_formula)
@@ -389,7 +389,7 @@ def likelihood_ratio_test(full: LMMResult, reduced: LMMResult) -> dict[str, floa
     Parameters
     ----------
     full, reduced : LMMResult
-        Fitted by ML (`fit_response_lmm` with ``reml=False``) to the same trials.
+        Fitted by ML (`fit_mixed_model` with ``reml=False``) to the same trials.
 
     Returns
     -------

@@ -95,6 +95,16 @@ def test_the_slope_of_one_contrast_is_a_dict_or_nothing(trials):
         analysis.fit_movement_lmm_per_contrast(trials, "response_early", "log_rt")
 
 
+def test_a_model_that_the_data_cannot_carry_is_none_and_told(trials):
+    own = trials.assign(event="feedback_times")
+    assert analysis.fit_response_lmm(own, "response_early").n_subjects == 6
+    with pytest.warns(UserWarning, match="1 subjects with usable trials"):
+        alone = analysis.fit_response_lmm(own[own["subject"] == "m0"], "response_early")
+    assert alone is None
+    with pytest.raises(KeyError, match="nothing"):
+        analysis.fit_response_lmm(own, "nothing")
+
+
 def test_wheel_models_read_the_side_and_choice_of_the_trials(trials):
     own = trials[trials["contrast"] == 25.0]
     left = own["side"] == "contra"

@@ -11,7 +11,7 @@ import pytest
 from bench.cohort_tables import simulate_magnitudes
 
 import iblnm
-from iblnm.analysis import cross_validate_movement, fit_response_glm, fit_response_lmm
+from iblnm.analysis import cross_validate_movement, fit_mixed_model, fit_response_glm
 from iblnm.analysis.encoding.compute import fit_all
 from iblnm.analysis.encoding.glm import TERMS, design_matrix
 from iblnm.analysis.lmm.compute import response_lmm
@@ -49,7 +49,7 @@ def test_ranks_are_those_among_the_contrasts_asked_for(table):
     assert center == 0.5
     assert set(coded["contrast"]) == {-0.5, 0.5}
     assert set(coded["percent"]) == set(EXTREMES)
-    fit = fit_response_lmm(stimulus, "response_early", contrast_coding="rank", contrasts=EXTREMES)
+    fit = fit_mixed_model(stimulus, "response_early", contrast_coding="rank", contrasts=EXTREMES)
     assert fit.contrasts == fit.contrast_levels == EXTREMES
     own = stimulus[stimulus["contrast"].isin(EXTREMES)]
     loso = cross_validate_movement(

@@ -10,7 +10,7 @@ from iblnm.analysis import (
     compute_interaction_effects,
     compute_marginal_means,
     fit_best_random_effects,
-    fit_response_lmm,
+    fit_mixed_model,
     likelihood_ratio_test,
 )
 from iblnm.analysis.trials import code_trials
@@ -30,14 +30,14 @@ def of(table, target, event):
 
 @pytest.fixture(scope="module")
 def feedback_fit(cohort):
-    return fit_response_lmm(of(cohort[0], "VTA-DA", FEEDBACK), "response_early", None, "contrast")
+    return fit_mixed_model(of(cohort[0], "VTA-DA", FEEDBACK), "response_early", None, "contrast")
 
 
 @pytest.mark.parametrize("target", ["VTA-DA", "NBM-ACh"])
 @pytest.mark.parametrize("event", EVENTS)
 def test_planted_effects_are_found(cohort, target, event):
     table, truth = cohort
-    fit = fit_response_lmm(of(table, target, event), "response_early", re_formula="contrast")
+    fit = fit_mixed_model(of(table, target, event), "response_early", re_formula="contrast")
     assert fit.is_converged
     assert fit.method == "REML"
     planted = truth["effects"][target][event]
@@ -54,13 +54,13 @@ def test_planted_effects_are_found(cohort, target, event):
 
 def test_no_outcome_at_the_stimulus(cohort):
     own = of(cohort[0], "VTA-DA", STIMULUS)
-    fit = fit_response_lmm(own, "response_early")
+    fit = fit_mixed_model(own, "response_early")
     assert fit.terms == ["Intercept", "contrast", "side", "contrast:side"]
     for formula in ("contrast + reward", "response_early ~ side * contrast:reward"):
         with pytest.raises(ValueError, match="reward at stimOn_times"):
-            fit_response_lmm(own, "response_early", formula)
+            fit_mixed_model(own, "response_early", formula)
     with pytest.raises(ValueError, match="feedbackType"):
-        fit_response_lmm(own, "response_early", "contrast + feedbackType")
+        fit_mixed_model(own, "response_early", "contrast + feedbackType")
 
 
 def test_all_interactions_at_the_feedback(feedback_fit):
@@ -91,7 +91,7 @@ def test_codes(cohort):
 
 def test_center_does_not_depend_on_the_trials(cohort):
     table = of(cohort[0], "VTA-DA", STIMULUS)
-    fit = fit_response_lmm(table[table["contrast"] > 0], "response_early")
+    fit = fit_mixed_model(table[table["contrast"] > 0], "response_early")
     assert fit.contrast_center == pytest.approx(np.log1p([0, 6.25, 12.5, 25, 100]).mean())
     assert fit.contrasts == (6.25, 12.5, 25.0, 100.0)
 
@@ -100,7 +100,7 @@ def test_unusable_trials_are_counted(cohort):
     table = of(cohort[0], "VTA-DA", FEEDBACK).copy()
     table.iloc[:7, table.columns.get_loc("response_early")] = np.nan
     table.iloc[7:12, table.columns.get_loc("side")] = None
-    fit = fit_response_lmm(table, "response_early")
+    fit = fit_mixed_model(table, "response_early")
     assert fit.n_dropped == 12
     assert fit.n_trials == len(table) - 12
 
@@ -116,7 +116,7 @@ def test_r2_is_that_of_the_variances():
         seed=1,
     )
     table = table[table["event"] == STIMULUS]
-    fit = fit_response_lmm(table, "response_early", re_formula="contrast")
+    fit = fit_mixed_model(table, "response_early", re_formula="contrast")
     spread = np.var(np.log1p([0, 6.25, 12.5, 25, 100]))
     fixed, random = 0.25 * spread + 0.16 / 4, 0.64 + 0.09 * spread
     total = fixed + random + 1.0
@@ -145,7 +145,7 @@ def test_singular_fits_take_the_animals_as_the_unit():
         targets=["LC-NE"], n_subjects=3, subject_sd=0.0, slope_sd=0.0, seed=1
     )
     own = table[table["event"] == FEEDBACK]
-    fit = fit_response_lmm(own, "response_early", re_formula="contrast")
+    fit = fit_mixed_model(own, "response_early", re_formula="contrast")
     assert fit.is_singular
     df = fit.coefficients.set_index("term")["df"]
     assert df["Intercept"] <= 2
@@ -159,19 +159,19 @@ class TestRefused:
     def test_no_errors(self, cohort):
         table = of(cohort[0], "VTA-DA", FEEDBACK)
         with pytest.raises(DataError, match="determine 4 of 8 effects"):
-            fit_response_lmm(table[table["feedbackType"] == 1], "response_early")
+            fit_mixed_model(table[table["feedbackType"] == 1], "response_early")
 
     def test_one_subject(self, cohort):
         table = of(cohort[0], "VTA-DA", FEEDBACK)
         with pytest.raises(DataError, match="1 subjects"):
-            fit_response_lmm(table[table["subject"] == "VTA-DA_000"], "response_early")
+            fit_mixed_model(table[table["subject"] == "VTA-DA_000"], "response_early")
 
     def test_missing_column_and_unknown_name(self, cohort):
         table = of(cohort[0], "VTA-DA", FEEDBACK)
         with pytest.raises(DataError, match="no column side"):
-            fit_response_lmm(table.drop(columns="side"), "response_early")
+            fit_mixed_model(table.drop(columns="side"), "response_early")
         with pytest.raises(DataError, match="cannot be used"):
-            fit_response_lmm(table, "response_early", "contrast * nonsense")
+            fit_mixed_model(table, "response_early", "contrast * nonsense")
 
 
 class TestRandomEffects:
@@ -194,7 +194,7 @@ class TestLikelihoodRatio:
     def test_of_a_planted_and_of_no_effect(self, cohort):
         table = of(cohort[0], "VTA-DA", FEEDBACK)
         fits = [
-            fit_response_lmm(table, "response_early", formula, reml=False)
+            fit_mixed_model(table, "response_early", formula, reml=False)
             for formula in ("contrast + reward", "contrast", "contrast + reward + side:reward")
         ]
         test = likelihood_ratio_test(fits[0], fits[1])
@@ -205,7 +205,7 @@ class TestLikelihoodRatio:
 
     def test_reml_is_refused(self, cohort):
         table = of(cohort[0], "VTA-DA", STIMULUS)
-        full = fit_response_lmm(table, "response_early")
+        full = fit_mixed_model(table, "response_early")
         with pytest.raises(ValueError, match="use ML"):
             likelihood_ratio_test(full, full)
 
@@ -240,7 +240,7 @@ class TestMarginal:
         assert found["ci_low"] < planted < found["ci_high"]
 
     def test_no_outcome_without_outcome(self, cohort):
-        fit = fit_response_lmm(of(cohort[0], "VTA-DA", STIMULUS), "response_early")
+        fit = fit_mixed_model(of(cohort[0], "VTA-DA", STIMULUS), "response_early")
         assert compute_contrast_slopes(fit)["factor"].tolist() == ["all", "side", "side"]
 
     def test_simple_effects(self, feedback_fit):
