@@ -287,6 +287,9 @@ def test_the_page_keeps_its_history_in_the_root(iblnm, tmp_path, monkeypatch):
     monkeypatch.setattr("iblnm_dagster.running.page.supervise", probe)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DAGSTER_HOME", "/elsewhere")
-    assert iblnm("dev") == (0, "")
+    monkeypatch.setenv("IBLNM_DAGSTER_URL", "http://127.0.0.1:3000")  # dev sets it: put it back
+    code, said = iblnm("dev")
+    assert code == 0
+    assert said.startswith("page             http://127.0.0.1:3")
     root = tmp_path / "root"
     assert seen == [(["-m", "dagster", "dev"], str(root), root)]

@@ -239,7 +239,8 @@ class TestQcTable:
         raw = {"n_band_inversions": 2, "n_early_samples": 3, "n_late_samples": 4}
         raw["lost_frame_fraction"] = 0.125
         table = qc_table(bands, eid="e", fiber_idx={"VTA": 0, "DR": 1}, raw=raw)
-        assert QC_PHOTOMETRY.names == list(table.columns)
+        # the source is known to the stage
+        assert QC_PHOTOMETRY.names == [*table.columns, "source"]
         QC_PHOTOMETRY.validate(QC_PHOTOMETRY.conform(table))
         assert table["brain_region"].tolist() == ["VTA", "DR", "VTA", "DR"]
         assert table["fiber_idx"].tolist() == [0, 1, 0, 1]
