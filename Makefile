@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install demo figures dev viewer test lint coverage benchmarks reset
+.PHONY: help install demo figures dev viewer check test lint coverage reset
 
 help:
 	@echo "make demo     build the demo archive, process it, print a summary"

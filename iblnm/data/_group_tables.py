@@ -271,12 +271,17 @@ class GroupTables:
         """Read ``performance``; from the table of the settings by default."""
         return self._load("performance", path)
 
-    def load_response_features(self, path: Path | str | None = None) -> pd.DataFrame:
+    def load_response_features(self, path: Path | str | None = None) -> pd.DataFrame | None:
         """Read ``response_features``; from the results of the settings by default."""
         from iblnm.analysis.vectors.matrix import from_table
         from iblnm.storage.parquet import read_table
 
-        path = path or self.settings.results_dir / "responses" / "response_matrix.pqt"
+        default = self.settings.results_dir / "responses" / "response_matrix.pqt"
+        path = default if path is None else Path(path)
+        if not path.exists():
+            warnings.warn(f"{path} does not exist: response_features stays None", stacklevel=2)
+            self.response_features = None
+            return None
         matrix, _ = from_table(RESPONSE_MATRIX.conform(read_table(path)))
         self.response_features = self._of_recordings(matrix)
         return self.response_features
