@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from iblnm.pipeline.rules.values import join
 from iblnm.task.contrasts import add_relative_contrast
 
 _TIMES = ("reaction_time", "movement_time", "response_time")
@@ -22,8 +24,9 @@ def complete_table(
     table : DataFrame
         As it was stored, with its keys as columns or as index. Columns that are there stay.
     recordings : DataFrame
-        ``eid``, ``brain_region``, ``target_NM`` and ``fiber_idx``; rows of a recording that is
-        not among them get no fiber, and are left out.
+        ``eid``, ``brain_region``, ``hemisphere``, ``target_NM`` and ``fiber_idx``. Rows of a
+        recording that is not among them are left out; those of recordings that these columns
+        do not tell apart too, with a warning.
     timing_path : Path, optional
         Table of the times of trials, where it exists.
 
@@ -50,6 +53,14 @@ def complete_table(
 
 
 def _with_fiber(table: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
-    keys = [name for name in ("eid", "brain_region", "target_NM") if name in table]
-    fibers = recordings[[*keys, "fiber_idx"]].drop_duplicates(keys, keep=False)
-    return table.merge(fibers.astype({"eid": object}), on=keys, how="inner")
+    names = ("eid", "brain_region", "hemisphere", "target_NM")
+    keys = [name for name in names if name in table and name in recordings]
+    fibers = recordings[[*keys, "fiber_idx"]].astype({"eid": object})
+    unclear = fibers[fibers.duplicated(keys, keep=False)]
+    if len(unclear):
+        warnings.warn(
+            f"{len(unclear)} recordings of {unclear['eid'].nunique()} sessions are left out: "
+            f"{join(keys)} do not tell their fibers apart, and the table has no fiber_idx",
+            stacklevel=5,
+        )
+    return table.merge(fibers.drop(unclear.index), on=keys, how="inner")

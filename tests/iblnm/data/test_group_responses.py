@@ -12,6 +12,7 @@ from iblnm.analysis.result import AnalysisResult, write_result
 from iblnm.analysis.traces.tables import MEAN_TRACES
 from iblnm.analysis.vectors.compute import response_matrix
 from iblnm.data import PhotometrySession, PhotometrySessionGroup
+from iblnm.data.earlier_tables import complete_table
 from iblnm.schemas import TRIAL_TIMING
 from iblnm.signal.perievent import mask_subsequent_events, subtract_baseline
 from iblnm.storage.h5 import read_group
@@ -191,6 +192,19 @@ def test_tables_of_earlier_runs_are_completed(group, cohort, tmp_path):
     )
     other.filter(other.recordings["target_NM"] == "SNc-DA")
     assert set(other.response_magnitudes["target_NM"]) == {"SNc-DA"}
+
+
+def test_two_fibers_of_one_region_are_told_apart_by_their_sides_or_left_out_with_a_warning():
+    fibers = {"eid": "a", "brain_region": "NBM", "target_NM": "NBM-ACh"}
+    recordings = pd.DataFrame([{**fibers, "hemisphere": side} for side in "lr"])
+    table = recordings.assign(response_early=[1.0, 2.0])
+    found = complete_table(table, recordings.assign(fiber_idx=[0, 1]))
+    assert found[["fiber_idx", "response_early"]].to_numpy().tolist() == [[0, 1.0], [1, 2.0]]
+    with pytest.warns(UserWarning, match="2 recordings of 1 sessions are left out"):
+        unclear = complete_table(
+            table.drop(columns="hemisphere"), recordings.assign(fiber_idx=[0, 1])
+        )
+    assert unclear.empty
 
 
 def test_a_table_that_does_not_exist_leaves_none_and_is_told(group, tmp_path):
