@@ -91,10 +91,14 @@ def anova_rm(df: pd.DataFrame, depvar: str, subject: str, within: Sequence[str])
     """
     from iblnm.analysis.anova.repeated import repeated_measures_anova
 
+    return _known_anova(repeated_measures_anova(df, depvar, subject, within))
+
+
+def _known_anova(table: pd.DataFrame) -> pd.DataFrame:
+    """An ANOVA of ours with the names of statsmodels in front."""
     names = {"source": "Source", "df": "Num DF", "df_error": "Den DF", "p": "Pr(>F)"}
-    table = repeated_measures_anova(df, depvar, subject, within).rename(columns=names)
+    table = table.rename(columns=names).assign(method="rm").reset_index(drop=True)
     known = ["Source", "F", "Num DF", "Den DF", "Pr(>F)", "method"]
-    table = table.assign(method="rm")
     return table[[*known, *(name for name in table if name not in known)]]
 
 
@@ -267,11 +271,8 @@ def short_event(event: str) -> str:
 
 def anova_tables(table: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
     """The ANOVAs of a table by (target, event), each with the columns of `anova_rm`."""
-    names = {"source": "Source", "df": "Num DF", "df_error": "Den DF", "p": "Pr(>F)"}
     return {
-        (target, short_event(event)): own.rename(columns=names)
-        .assign(method="rm")
-        .reset_index(drop=True)
+        (target, short_event(event)): _known_anova(own)
         for (target, event), own in table.groupby(["target_NM", "event"], sort=False)
     }
 

@@ -46,13 +46,12 @@ def read_session(h5_dir: Path, eid: str, *groups: str) -> dict[str, Any]:
     UnreadableFileError
         If the file is damaged.
     """
-    from iblnm.storage.h5 import list_groups, read_group
+    from iblnm.storage.h5 import read_groups
 
     path = h5_dir / f"{validate_name(eid)}.h5"
     if not path.exists():
         return {}
-    stored = list_groups(path)
-    data = {name: read_group(path, name) for name in groups if name in stored}
+    data = read_groups(path, groups)
     if "trials" in data:
         data["trials"] = complete_trials(data["trials"])
     return data

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -116,7 +116,7 @@ def get_extended_qc(session: pd.Series, one: Any = None) -> pd.Series:
     for key, value in verdicts.items():
         verdict = value[0] if isinstance(value, list) and value else value
         values[f"qc_{key.lstrip('_')}"] = None if verdict is None else str(verdict)
-    return pd.Series({**session.to_dict(), **values}, name=session.name, dtype=object)
+    return _with_values(session, values)
 
 
 def get_fiber_coordinates(
@@ -170,8 +170,11 @@ def _trajectories_of(subject: str, one: Any) -> list[dict[str, Any]]:
 
 def _with(session: pd.Series, one: Any, fields: Iterable[str]) -> pd.Series:
     fetched = _fetch(session, one)
-    values = {**session.to_dict(), **{name: fetched[name] for name in fields}}
-    return pd.Series(values, name=session.name, dtype=object)
+    return _with_values(session, {name: fetched[name] for name in fields})
+
+
+def _with_values(session: pd.Series, values: Mapping[str, Any]) -> pd.Series:
+    return pd.Series({**session.to_dict(), **values}, name=session.name, dtype=object)
 
 
 def _fetch(session: pd.Series, one: Any) -> pd.Series:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry
+from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry, unique_entries
 
 _PENDING_PER_WORKER = 2
 
@@ -117,15 +117,15 @@ def _call(session: Any, fn: Callable, kwargs: dict[str, Any], h5_dir: Path) -> A
 
 def store_errors(session: Any, h5_dir: Path) -> None:
     """Add the errors of a session to those in its file; each once."""
-    from iblnm.storage.h5 import list_groups, read_group, write_groups
+    from iblnm.storage.h5 import read_groups, write_groups
     from iblnm.storage.names import validate_name
 
     path = h5_dir / f"{validate_name(session.eid)}.h5"
-    stored = list_groups(path) if path.exists() else []
+    stored = read_groups(path, ["metadata", "errors"]) if path.exists() else {}
     data: dict[str, Any] = {} if "metadata" in stored else {"metadata": session.to_series()}
-    known = read_group(path, "errors").to_dict("records") if "errors" in stored else []
+    known = stored["errors"].to_dict("records") if "errors" in stored else []
     table = pd.DataFrame([*known, *session.errors], columns=LOG_COLUMNS, dtype=object)
-    data["errors"] = table.drop_duplicates(LOG_COLUMNS[:3], ignore_index=True)
+    data["errors"] = unique_entries(table)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_groups(path, data)
 

@@ -57,12 +57,13 @@ def load_session_file(
     session: PhotometrySession, path: Path, groups: Iterable[str] | None, band: str
 ) -> None:
     """Read the groups that the file has; see `PhotometrySession.load_h5`."""
-    from iblnm.storage.h5 import list_groups, read_group
+    from iblnm.storage.h5 import read_groups
 
-    stored = list_groups(path)
-    for key in _expand(groups):
+    wanted = _expand(groups)
+    stored = read_groups(path, wanted)
+    for key in wanted:
         if key in stored:
-            _LOADED[key](session, read_group(path, key), band)
+            _LOADED[key](session, stored[key], band)
 
 
 def _preprocessed(session: PhotometrySession, band: str) -> dict[str, xr.Dataset] | None:

@@ -13,7 +13,7 @@ from iblnm.data._session_behavior import Behavior
 from iblnm.data._session_files import load_session_file, save_session_file
 from iblnm.data._session_quality import Quality
 from iblnm.data._session_signal import Signal
-from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry
+from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry, unique_entries
 from iblnm.pipeline.rules import RULES, evaluate
 from iblnm.pipeline.rules.values import as_row, get, get_list, is_null
 from iblnm.schemas import LIST, SESSIONS
@@ -225,8 +225,7 @@ class PhotometrySession(Behavior, Signal, Quality):
     @property
     def error_log(self) -> pd.DataFrame:
         """``errors`` as a table; entries of equal eid, type and message once."""
-        table = pd.DataFrame(self.errors, columns=LOG_COLUMNS)
-        return table.drop_duplicates(LOG_COLUMNS[:3], keep="last", ignore_index=True)
+        return unique_entries(pd.DataFrame(self.errors, columns=LOG_COLUMNS))
 
     @property
     def recordings(self) -> dict[str, dict[str, Any]]:

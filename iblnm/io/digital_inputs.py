@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from iblnm.archive.datasets import dataset_path
-from iblnm.errors import DataError, MalformedFileError, UnreadableFileError
+from iblnm.errors import MalformedFileError, UnreadableFileError
 
 # a part of the files is registered under the first spelling
 DIGITAL_INPUTS = tuple(
@@ -74,14 +74,9 @@ def pulses_path(one: Any, eid: str) -> Path | None:
 
 def sync_channel(one: Any, eid: str) -> int | None:
     """Channel of the pulses of the task, as the experiment description says; None if unknown."""
-    from iblnm.io.regions import DESCRIPTION, read_description
+    from iblnm.io.regions import known_description
 
-    try:
-        path = dataset_path(one, eid, DESCRIPTION)
-        content = {} if path is None else read_description(path, eid=eid)
-    except DataError:  # the stage that needs the fibers of it names the fault
-        return None
-    devices = content.get("devices")
+    devices = known_description(one, eid).get("devices")
     device = devices.get("neurophotometrics") if isinstance(devices, dict) else None
     channel = device.get("sync_channel") if isinstance(device, dict) else None
     return int(channel) if str(channel).isdigit() else None

@@ -21,7 +21,6 @@ import pandas as pd
 
 from iblnm.archive.datasets import dataset_path
 from iblnm.errors import (
-    DataError,
     DownloadIntegrityError,
     MissingFileError,
     RawTaskError,
@@ -173,14 +172,9 @@ def trials_clock(one: Any, eid: str) -> str:
     The session's clock is the rig's own, unless the experiment description names another
     device (a DAQ) that all others are synchronized to.
     """
-    from iblnm.io.regions import DESCRIPTION, read_description
+    from iblnm.io.regions import known_description
 
-    try:
-        path = dataset_path(one, eid, DESCRIPTION)
-        content = {} if path is None else read_description(path, eid=eid)
-    except DataError:  # the stage that needs the fibers of it names the fault
-        return "session"
-    main = content.get("sync")
+    main = known_description(one, eid).get("sync")
     return "session" if not isinstance(main, dict) or not main or "bpod" in main else "bpod"
 
 

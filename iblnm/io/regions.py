@@ -243,6 +243,18 @@ def _from_description(one: Any, eid: str) -> list[tuple[str | None, Any]]:
     ]
 
 
+def known_description(one: Any, eid: str) -> dict[str, Any]:
+    """Experiment description of a session; empty where there is none that can be read.
+
+    The stage that needs the fibers of it (see `session_fibers`) names the fault of a damaged one.
+    """
+    try:
+        path = dataset_path(one, eid, DESCRIPTION)
+        return {} if path is None else read_description(path, eid=eid)
+    except DataError:
+        return {}
+
+
 def read_description(path: Path, *, eid: str | None = None) -> dict[str, Any]:
     """Read an experiment description; an empty file is an empty description."""
     import yaml

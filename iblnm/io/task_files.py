@@ -231,15 +231,9 @@ def session_protocol(one: Any, eid: str) -> str | None:
 
 def described_tasks(one: Any, eid: str) -> dict[str, str]:
     """Collection to protocol, as the experiment description names the tasks."""
-    from iblnm.archive.datasets import dataset_path
-    from iblnm.io.regions import DESCRIPTION, read_description
+    from iblnm.io.regions import known_description
 
-    try:
-        path = dataset_path(one, eid, DESCRIPTION)
-        content = {} if path is None else read_description(path, eid=eid)
-    except DataError:  # the stage that needs the fibers of it names the fault
-        return {}
-    tasks = content.get("tasks")
+    tasks = known_description(one, eid).get("tasks")
     found = {}
     for task in tasks if isinstance(tasks, list) else []:
         for protocol, details in task.items() if isinstance(task, dict) else ():

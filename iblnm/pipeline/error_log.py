@@ -67,6 +67,11 @@ def make_log_entry(
     }
 
 
+def unique_entries(log: pd.DataFrame) -> pd.DataFrame:
+    """A log with the latest entry of each session, type and message."""
+    return log.drop_duplicates(LOG_COLUMNS[:3], keep="last", ignore_index=True)
+
+
 def exception_logger(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a validator the parameter ``exlog``.
 

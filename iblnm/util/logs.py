@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from iblnm.errors import DataError
-from iblnm.pipeline.error_log import LOG_COLUMNS
+from iblnm.pipeline.error_log import LOG_COLUMNS, unique_entries
 from iblnm.pipeline.rules import umbrella_types
 from iblnm.pipeline.rules.values import is_null
 
@@ -26,7 +26,7 @@ def concat_logs(logs: Iterable[pd.DataFrame | None]) -> pd.DataFrame:
 
 def deduplicate_log(log: pd.DataFrame) -> pd.DataFrame:
     """A log with the latest entry of each session, type and message."""
-    return log.drop_duplicates(LOG_COLUMNS[:3], keep="last", ignore_index=True)
+    return unique_entries(log)
 
 
 def collect_session_errors(
@@ -141,11 +141,11 @@ def collect_catalog(h5_dir: Path | str) -> pd.DataFrame:
 
 
 def _stored(h5_dir: Path | str, group: str) -> Iterable[tuple[str, pd.DataFrame]]:
-    from iblnm.storage.h5 import list_groups, read_group
+    from iblnm.storage.h5 import read_groups
 
     for path in sorted(Path(h5_dir).glob("*.h5")):
         try:
-            if group in list_groups(path):
-                yield path.stem, read_group(path, group)
+            for found in read_groups(path, [group]).values():
+                yield path.stem, found
         except DataError as error:
             warnings.warn(f"left out: {error}", stacklevel=3)
