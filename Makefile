@@ -3,16 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install demo figures dev viewer check test lint coverage reset
+.PHONY: help install demo figures dev viewer check test lint docs coverage reset
 
 help:
 	@echo "make demo     build the demo archive, process it, print a summary"
 	@echo "make dev      open the web page on http://127.0.0.1:3000"
 	@echo "make viewer   look at sessions on http://127.0.0.1:3001"
 	@echo "make figures  analyse the cohort, draw the figures of the paper"
-	@echo "make check    check style, run the quick tests: three minutes on two cores"
+	@echo "make check    check style, run the quick tests: some minutes on two cores"
 	@echo "make test     run all tests"
 	@echo "make lint     check style"
+	@echo "make docs     build the documentation site, after make demo: docs/_build/html"
 	@echo "make reset    delete all outputs"
 
 $(BIN)/.installed: pyproject.toml constraints.txt
@@ -43,6 +44,14 @@ test: install
 
 lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+$(BIN)/.docs: $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]' --constraint constraints.txt
+	touch $@
+
+docs: demo $(BIN)/.docs
+	cd docs && PATH="$(CURDIR)/$(BIN):$$PATH" python -m sphinx -q -W --keep-going -b html . _build/html
+	@echo "docs/_build/html/index.html"
 
 coverage: install
 	$(BIN)/python -m pytest --cov --cov-report=term

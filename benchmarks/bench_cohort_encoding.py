@@ -19,7 +19,7 @@ from bench.cohort_tables import simulate_magnitudes
 from iblnm.analysis.encoding.glm import TERMS, design_matrix, fit_recording_glms
 from iblnm.analysis.stats.cca import fit_cca
 from iblnm.analysis.stats.permutations import session_permutations
-from iblnm.analysis.stats.sparse_cca import PENALTIES, fit_sparse_cca
+from iblnm.analysis.stats.sparse_cca import PENALTIES, fit_penalized_cca
 
 SIZES = (50, 200, 500)
 EVENT = "feedback_times"
@@ -136,7 +136,7 @@ def sparse(n: int, n_refits: int, l1_ratio: float) -> None:
     orders = session_permutations(sessions, n_refits, 0)
     slow = cpu_seconds(lambda: [refit(order) for order in orders], 1) / n_refits
     repeats = N_PERMUTATIONS if l1_ratio == 0 else 100
-    fast = cpu_seconds(lambda: fit_sparse_cca(x, y, repeats, sessions, 0, l1_ratio=l1_ratio), 1)
+    fast = cpu_seconds(lambda: fit_penalized_cca(x, y, repeats, sessions, 0, l1_ratio=l1_ratio), 1)
     row(f"elastic net, l1_ratio {l1_ratio}, {n} recordings", fast / repeats * 1e3, "ms/perm.")
     row("  ratio to alternating refits with scikit-learn", slow / fast * repeats, "×")
 

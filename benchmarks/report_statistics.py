@@ -12,6 +12,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 STUDIES = {
+    "signals": "The whole chain, from signals to coefficients",
     "models": "Mixed models, movement and wheel models",
     "discrimination": "Similarity and decoding of targets",
     "encoding": "Regressions per recording, canonical correlation, comparisons of targets",

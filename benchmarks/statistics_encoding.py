@@ -20,7 +20,7 @@ from iblnm.analysis.encoding.cca_compare import bootstrap_correlation
 from iblnm.analysis.encoding.glm import TERMS, design_matrix, fit_recording_glms
 from iblnm.analysis.performance.learning import compare_targets
 from iblnm.analysis.stats.cca import fit_cca
-from iblnm.analysis.stats.sparse_cca import fit_sparse_cca, held_out_correlation
+from iblnm.analysis.stats.sparse_cca import fit_penalized_cca, held_out_correlation
 from iblnm.config import get_settings
 
 LEVEL = 0.05
@@ -105,10 +105,10 @@ def null_sparse(n: int, seed: int, n_permutations: int) -> None:
     p_within, p_before = np.empty(n), np.empty(n)
     for i in range(n):
         x, y, session, _ = cohort(np.random.default_rng([seed, i]))
-        within = fit_sparse_cca(x, y, n_permutations, session, i)
+        within = fit_penalized_cca(x, y, n_permutations, session, i)
         p_within[i] = within.p_value
-        p_before[i] = fit_sparse_cca(
-            x, y, n_permutations, session, i, alpha=within.penalty
+        p_before[i] = fit_penalized_cca(
+            x, y, n_permutations, session, i, alpha=within.alpha
         ).p_value
     line(
         "elastic net, penalty chosen in every permutation",

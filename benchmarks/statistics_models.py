@@ -13,6 +13,12 @@ too narrow.
   the slope of contrast, at each outcome too, and of the other effects.
 - False positives: nothing is planted but the differences between subjects; for the wheel and
   the movement models the responses are shuffled within session.
+- Two fibers of a session whose noise has a correlation of 0.9 (seeds from 30,000), nothing
+  planted: averaged, the default, and as if they were independent.
+- Drift (seeds from 40,000): responses, reaction times and velocities of two fibers each remember
+  0.95 of the trial before, and are not related. Movement and slopes against trials shifted in
+  time, the default, and as before; wheel models by t over animals, the default, and by
+  likelihood ratio.
 """
 
 from __future__ import annotations
@@ -25,9 +31,11 @@ import numpy as np
 import pandas as pd
 from _common import row
 from bench.cohort_tables import EVENTS, planted_effects, simulate_magnitudes
+from bench.correlated_trials import drifting_cohort, with_second_fiber
 
 from iblnm.analysis.lmm.marginal import compute_contrast_slopes
 from iblnm.analysis.lmm.model import LMMResult, fit_best_random_effects
+from iblnm.analysis.movement.cross_validation import fit_timing_slopes
 from iblnm.analysis.movement.permutation import movement_permutation_test
 from iblnm.analysis.movement.wheel import fit_wheel_model
 
@@ -37,7 +45,8 @@ N_SUBJECTS = (3, 6)
 N_TRIALS = 150
 N_PERMUTATIONS = 99
 LEVEL = 0.05
-NULL_SEED, SHUFFLE_SEED = 10_000, 20_000
+NULL_SEED, SHUFFLE_SEED, FIBER_SEED, DRIFT_SEED = 10_000, 20_000, 30_000, 40_000
+RANDOM_EFFECTS = ("contrast + side + reward ||", "contrast", "1")
 
 
 def report(name: str, hits: list[bool] | np.ndarray, nominal: float) -> None:
@@ -148,12 +157,59 @@ def wheel_and_movement(n: int, n_subjects: int) -> None:
     report("  timing, contrast planted, not shuffled", conditional, LEVEL)
 
 
+def two_fibers(n: int, n_subjects: int) -> None:
+    """Nothing planted, two fibers in each session."""
+    rejected: dict[str, list[bool]] = {}
+    nothing = {TARGET: {STIMULUS: {}, FEEDBACK: {}}}
+    options = {"n_subjects": n_subjects, "effects": nothing, "noise_sd": 0.0}
+    draws = cohorts(n, FIBER_SEED, sessions_per_subject=1, **options)
+    for seed, (table, _) in enumerate(draws, start=FIBER_SEED):
+        clean = table[table["event"] == FEEDBACK].reset_index(drop=True)
+        both = with_second_fiber(clean, correlation=0.9, seed=seed)
+        for fibers in ("averaged", "independent"):
+            fit = fit_best_random_effects(
+                both, RESPONSE, re_formulas=RANDOM_EFFECTS, fibers=fibers
+            )
+            for found in fit.coefficients.itertuples():
+                if fit.is_converged and found.term in ("contrast", "side", "contrast:reward"):
+                    own = rejected.setdefault(f"{found.term}, {fibers}", [])
+                    own.append(found.p < LEVEL)
+    for name, values in rejected.items():
+        report(f"two fibers, {n_subjects} mice: {name}", values, LEVEL)
+
+
+def drifts(n: int, n_subjects: int) -> None:
+    """Nothing planted, everything drifts."""
+    rejected: dict[str, list[bool]] = {}
+    for seed in range(DRIFT_SEED, DRIFT_SEED + n):
+        table = drifting_cohort(seed, n_subjects)
+        options = {"n_permutations": N_PERMUTATIONS, "seed": seed}
+        for null in ("shifts", "permutations"):
+            tests = movement_permutation_test(
+                table, RESPONSE, "reaction_time", null=null, **options
+            )
+            p = tests.set_index("predictor").loc["timing", "p"]
+            rejected.setdefault(f"movement, {null}", []).append(p <= LEVEL)
+        slopes = fit_timing_slopes(
+            table, RESPONSE, "reaction_time", n_shifts=N_PERMUTATIONS, seed=seed
+        )
+        for name in ("timing_p", "timing_p_model"):
+            rejected.setdefault(f"slopes, {name}", []).extend(slopes[name] <= LEVEL)
+        found = fit_wheel_model(table[table["contrast"] == 0], "peak_velocity")
+        for name in ("animal_p", "lrt_pvalue"):
+            rejected.setdefault(f"wheel, {name}", []).append(found[name] < LEVEL)
+    for name, values in rejected.items():
+        report(f"drift, {n_subjects} mice: {name}", values, LEVEL)
+
+
 def main() -> None:
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     for n_subjects in N_SUBJECTS:
         coverage(n, n_subjects)
         false_positives(n, n_subjects)
         wheel_and_movement(n, n_subjects)
+    two_fibers(n, 4)
+    drifts(n, 5)
 
 
 if __name__ == "__main__":

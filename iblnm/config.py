@@ -13,20 +13,28 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from iblnm.cohort_settings import EncodingSettings, OverviewSettings
+from iblnm.cohort_settings import (
+    CohortSettings,
+    DiscriminationSettings,
+    EncodingSettings,
+    KernelSettings,
+    ModelSettings,
+    OverviewSettings,
+)
 from iblnm.constants import (
-    MAX_UNUSABLE_TRIAL_SHARE,
-    MIN_WINDOW_COVERAGE,
     TASK_CONTRASTS,
     TRIAL_EVENTS,
 )
 from iblnm.errors import SettingsError
 from iblnm.figure_settings import FigureSettings
+from iblnm.file_settings import FileLimits
 from iblnm.layers.settings import LayersSettings
+from iblnm.root_folder import default_root
 from iblnm.server_settings import RemoteSettings, SyncSettings
+from iblnm.session_settings import ChainSettings, SignalSettings, Thresholds, WheelSettings
 
 ENV_FILE = ".env"
 _SESSION_TYPE_WORDS = {
@@ -127,127 +135,6 @@ _SESSION_TYPE_COLORS = {
 }
 
 
-def _default_root() -> Path:
-    checkout = Path(__file__).resolve().parent.parent
-    return checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()
-
-
-class Thresholds(BaseModel):
-    """Limits of the rules; each rule's message names its value and this limit."""
-
-    min_trials: int = 90
-    min_event_completeness: float = 0.9
-    min_block_length: int = 10
-    n_unbiased_trials: int = 90
-    max_negative_reaction_fraction: float = 0.05
-    min_unique_fraction: float = 0.05
-    min_iso_r2: float = 0.0
-    max_iso_slope_disagreement: float = 0.5
-    max_video_length_difference_s: float = 120.0
-    min_training_fraction_correct: float = 0.70
-    early_sample_tolerance_s: float = 1e-3
-    max_missing_frame_share: float = 0.01
-    max_missing_share: float = 0.1
-    """Share of the task, or of its trials, that gaps of the signal may cover."""
-    max_still_s: float = 5.0
-    """A signal that does not change for longer is missing there."""
-    max_saturated_s: float = 0.5
-    """The same at the top of its range."""
-    max_lost_share: float = 0.001
-    """Share of the raw frames for which late frames may leave room."""
-    max_unusable_trial_share: float = MAX_UNUSABLE_TRIAL_SHARE
-    """Share of trials that may lack side, choice, outcome or start."""
-    max_wheel_fault_share: float = 0.01
-    """Share of the wheel's samples that may lack value or order."""
-    max_camera_fault_share: float = 0.01
-    """The same of the camera's times."""
-    max_sync_residual_s: float = 0.005
-    min_sync_matched_share: float = 0.95
-    min_pass_share: float = 0.5
-
-
-class SignalSettings(BaseModel):
-    """Parameters of photometry processing; rates in Hz, times in seconds."""
-
-    fs: float = 30.0
-    task_padding_s: float = 5.0
-    max_gap_s: float = 0.1
-    lowpass_order: int = 3
-    lowpass_hz: float = 0.01
-    filter_edge_s: float = 50.0
-    qc_window_s: float = 120.0
-    qc_step_s: float = 60.0
-    qc_min_coverage: float = MIN_WINDOW_COVERAGE
-    """Share of its samples that a window needs to be measured."""
-    max_tau_durations: float = 10.0
-    response_window: tuple[float, float] = (-1.0, 1.0)
-    baseline_window: tuple[float, float] = (-0.1, 0.0)
-    early_window: tuple[float, float] = (0.1, 0.35)
-    late_window: tuple[float, float] = (0.35, 0.6)
-
-
-class WheelSettings(BaseModel):
-    """Parameters of wheel extraction; rate in Hz, duration in seconds."""
-
-    fs: float = 100.0
-    max_trial_s: float = 60.0
-    max_speed_rad_s: float = 200.0
-    """A faster step of more than a radian is a reset of the encoder."""
-
-
-class CohortSettings(BaseModel):
-    """Selection of trials and features in cohort analyses; times in seconds."""
-
-    max_cached_sessions: int = 8
-    """Sessions that a group holds in memory at once."""
-    probability_left: float = 0.5
-    min_response_time_s: float = 0.05
-    min_coverage: float = 0.0
-    """Share of the samples of the early window that a magnitude needs; at least one sample."""
-    min_trials_per_cell: int = 5
-    max_nan_rate: float = 0.3
-
-
-class ModelSettings(BaseModel):
-    """Mixed models of responses and movements."""
-
-    events: tuple[str, ...] = ("stimOn_times", "feedback_times")
-    contrast_coding: Literal["log", "linear", "rank"] = "log"
-    re_formulas: tuple[str, ...] = ("contrast", "1")
-    """Random effects of the subject, in order of preference: the first that converges."""
-    min_subjects: int = 2
-    loglik_tolerance: float = 0.01
-    """Largest difference of the log-likelihoods of two maximizations."""
-    se_tolerance: float = 0.01
-    """Largest relative difference of their standard errors."""
-    timings: tuple[str, ...] = ("reaction_time", "movement_time")
-    min_movement_subjects: int = 3
-    min_movement_trials: int = 20
-    n_permutations: int = 1000
-    seed: int = 0
-    wheel_variables: tuple[str, ...] = ("peak_velocity", "reaction_time", "movement_time")
-    correction: str = "holm"
-    """Method of ``statsmodels.stats.multitest.multipletests``."""
-
-
-class DiscriminationSettings(BaseModel):
-    """Similarity and decoding of targets, repeated-measures ANOVA."""
-
-    seed: int = 0
-    min_subjects: int = 2
-    """Animals that a target needs; one alone can never be predicted from others."""
-    n_permutations: int = 500
-    n_similarity_permutations: int = 1000
-    n_bootstrap: int = 2000
-    coverage: float = 0.95
-    n_inner_folds: int = 5
-    tolerance: float = 1e-4
-    """Largest violation of the optimality conditions of a fit, in units of the penalty."""
-    anova_min_subjects: int = 2
-    anova_min_trials: int = 10
-    correction: str = "holm"
-
-
 class Settings(BaseSettings):
     """All settings of a pipeline; see the module's docstring for how to set them."""
 
@@ -276,20 +163,34 @@ class Settings(BaseSettings):
         file = SettingsFile(settings_cls, env_file=ENV_FILE if given == () else given)
         return init_settings, env_settings, file, file_secret_settings
 
-    root: Path = Field(default_factory=_default_root)
+    root: Path = Field(default_factory=default_root)
+    """Folder of all outputs."""
     project: str = "ibl_fibrephotometry"
+    """Project on Alyx whose sessions are processed."""
     one_mode: Literal["local", "remote"] = "local"
+    """Where sessions come from: a folder on this machine, or an Alyx."""
     one_cache_dir: Path | None = None
+    """The archive's folder, or where downloads are kept; the demo's by default."""
     alyx_url: str | None = None
+    """Address of the Alyx."""
     alyx_user: str | None = None
+    """Who logs in to it."""
     alyx_password: SecretStr | None = None
+    """Their password; a file with a token is safer."""
     alyx_token_file: Path | None = None
+    """File with a token, that only its owner can read; used in place of the password."""
     data_server: str = "https://ibl.flatironinstitute.org"
     """Address of the file server; its user and password are sent nowhere else."""
     data_user: str | None = None
+    """User of the file server."""
     data_password: SecretStr | None = None
+    """Password of that user."""
+    pg_url_file: Path | None = None
+    """File with the address of a PostgreSQL database, that only its owner can read: the history,
+    the outcomes and the list of sessions are kept there, for a root that many machines share."""
     remote: RemoteSettings = RemoteSettings()
     sync: SyncSettings = SyncSettings()
+    files: FileLimits = FileLimits()
     layers: LayersSettings = LayersSettings()
     revision_before: date | None = None
     """Of every dataset the latest revision that is not after this day; later ones do not exist."""
@@ -298,33 +199,53 @@ class Settings(BaseSettings):
     """Address of the Dagster page, for links from other pages."""
     viewer_url: str = "http://127.0.0.1:3001"
     """Address of the viewer of sessions, for links; its port is the one that it is served at."""
+    documentation_url: str = "https://int-brain-lab.github.io/iblnm"
+    """Address of the documentation, for links from checks to the pages of their rules."""
     demo_seed: int = 0
+    """Of the simulated archive."""
     right_is_positive_ml: bool = True
+    """Whether X above 0 in the fiber table is the right hemisphere."""
 
     thresholds: Thresholds = Thresholds()
     signal: SignalSettings = SignalSettings()
+    chains: ChainSettings = ChainSettings()
     wheel: WheelSettings = WheelSettings()
     figures: FigureSettings = FigureSettings()
     cohort: CohortSettings = CohortSettings()
+    kernels: KernelSettings = KernelSettings()
     discrimination: DiscriminationSettings = DiscriminationSettings()
     models: ModelSettings = ModelSettings()
     encoding: EncodingSettings = EncodingSettings()
     overview: OverviewSettings = OverviewSettings()
     response_events: tuple[str, ...] = TRIAL_EVENTS
+    """Events that responses are aligned to."""
     analysis_contrasts: tuple[float, ...] = TASK_CONTRASTS
+    """Contrasts that the cohort analyses use, in percent; a session needs all of them."""
 
     session_type_words: dict[str, str] = _SESSION_TYPE_WORDS
+    """Words of a task protocol, and the session type that each means."""
     rejected_protocol_words: tuple[str, ...] = ("RPE", "DELAY", "delay")
+    """Words of protocols that are variants of the task."""
     analysed_session_types: tuple[str, ...] = ("training", "biased", "ephys")
+    """Session types that the cohort analyses use."""
     region_fixes: dict[str, str] = {"DRN": "DR", "SNC": "SNc"}
+    """Names of regions that mean another one."""
     target_neuromodulator: dict[str, str] = _TARGET_NM
+    """The project's recording targets, and the neuromodulator of each."""
     analysed_targets: tuple[str, ...] = ("VTA-DA", "SNc-DA", "DR-5HT", "LC-NE", "NBM-ACh")
+    """Targets that the cohort analyses use."""
     strain_neuromodulator: dict[str, str] = _STRAIN_TO_NM
+    """Neuromodulator of a mouse by its strain."""
     line_neuromodulator: dict[str, str] = _LINE_TO_NM
+    """Neuromodulator of a mouse by its transgenic line."""
     valid_strains: tuple[str, ...] = _STRAINS
+    """Strains of the project."""
     valid_lines: tuple[str, ...] = _LINES
+    """Transgenic lines of the project."""
     excluded_subjects: tuple[str, ...] = _EXCLUDED_SUBJECTS
+    """Mice that are left out of the cohort analyses."""
     dataset_categories: dict[str, tuple[str, ...]] = _DATASET_CATEGORIES
+    """Files that stand for a modality, raw and extracted, as patterns."""
     missing_modality: dict[str, Literal["ERROR", "WARN", "not expected"]] = {
         "trials": "ERROR",
         "photometry": "ERROR",
@@ -333,10 +254,13 @@ class Settings(BaseSettings):
     }
     """How bad it is that a session has no data of a modality."""
     target_colors: dict[str, str] = _TARGET_COLORS
+    """Color of each target."""
     session_type_colors: dict[str, str] = _SESSION_TYPE_COLORS
+    """Color of each session type."""
     qc_scores: dict[str, float] = {"PASS": 1.0, "WARNING": 0.66, "CRITICAL": 0.33, "FAIL": 0.0}
+    """Number of each verdict of Alyx's quality control."""
 
-    @field_validator("viewer_url")
+    @field_validator("viewer_url", "documentation_url")
     @classmethod
     def _is_web_address(cls, url: str) -> str:
         if not url.startswith(("https://", "http://")):

@@ -97,6 +97,10 @@ class NotWritableError(IblnmError):
     """A folder or file cannot be written to."""
 
 
+class WorkerDied(IblnmError):
+    """The processes that ran a session died with it: killed, or out of memory."""
+
+
 class ArchiveMismatchError(IblnmError):
     """The outputs under this root belong to another archive."""
 

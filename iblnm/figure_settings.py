@@ -31,9 +31,13 @@ class FigureSettings(BaseModel):
     """How figures look and are stored; a target is never told by its color alone."""
 
     target_markers: dict[str, str] = _TARGET_MARKERS
+    """Symbol of each target."""
     target_line_styles: dict[str, str] = _TARGET_LINE_STYLES
+    """Line of each target."""
     file_types: tuple[str, ...] = ("svg", "pdf", "png")
+    """Formats in which each figure is written."""
     dpi: int = 200
+    """Resolution of images, in dots per inch."""
     example_eid: str | None = None
     """Session of the example figure; by default the one with most usable trials."""
     alpha: float = 0.05

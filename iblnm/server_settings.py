@@ -21,8 +21,13 @@ class RemoteSettings(BaseModel):
     first_backoff_s: float = 0.5
     """Wait before the second attempt; it doubles with each, and is shortened at random."""
     max_backoff_s: float = 30.0
+    """Longest wait between two attempts."""
     max_total_s: float = 180.0
     """All attempts at one call with their waits; for a download, beside its size at the rate."""
+    max_answer_bytes: int = 256 * 2**20
+    """One answer of Alyx, decompressed."""
+    max_unrecorded_bytes: int = 2**30
+    """A download for which Alyx records no size."""
     first_retry_s: float = 5.0
     """Longest wait before a session's failed step is tried anew; it doubles with each retry."""
     max_unreachable_sessions: int = 3
@@ -36,14 +41,16 @@ class SyncSettings(BaseModel):
 
     is_on: bool = True
     """Whether sensors and schedules are on from the start; the page turns each on and off."""
-    interval_s: int = 60
+    interval_s: int = 120
     """Between two looks at the archive."""
     overlap_s: float = 2 * 3600.0
     """How long after its stamp a change may become visible."""
     look_again_s: tuple[float, ...] = (300.0, 7500.0)
     """When a changed session is looked at once more; the last is later than the overlap."""
+    ask_late_s: float = 300.0
+    """Between two questions for changes that became visible late."""
     look_anew_s: float = 24 * 3600.0
-    """A session not looked at for that long is looked at in a round that has little to do."""
+    """Each session is looked at once in that time, whatever else tells of it."""
     reconcile_s: float = 6 * 3600.0
     """Between two listings of all sessions, which also find what was withdrawn."""
     budget_s: float = 20.0
@@ -53,6 +60,7 @@ class SyncSettings(BaseModel):
     max_run_requests: int = 25
     """Runs asked for in one tick; with more sessions waiting, one run catches up with all."""
     catch_up_workers: int = 1
+    """Processes of a run that catches up."""
     catch_up_s: float = 1200.0
     """A run that catches up ends after that, to let other runs in; another goes on."""
     catch_up_pause_s: float = 600.0

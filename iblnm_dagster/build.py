@@ -12,6 +12,7 @@ from iblnm.storage.store import SessionStore
 from iblnm_dagster.assets import CATALOG_ASSETS
 from iblnm_dagster.checks import build_catalog_checks, build_session_checks
 from iblnm_dagster.cohort import cohort_assets, cohort_names
+from iblnm_dagster.export import EXPORT_ASSETS
 from iblnm_dagster.io_managers import (
     CohortIOManager,
     RefusingIOManager,
@@ -24,6 +25,7 @@ from iblnm_dagster.jobs import analyse_cohort, process_session, update_catalogue
 from iblnm_dagster.resources import Archive
 from iblnm_dagster.running.catch_up import catch_up
 from iblnm_dagster.running.chosen import process_chosen
+from iblnm_dagster.running.nightly import analyse_side_by_side
 from iblnm_dagster.schedules import build_schedules
 from iblnm_dagster.sensors import build_sensors
 from iblnm_dagster.session import build_session_assets
@@ -60,14 +62,28 @@ def build_defs(
     resources : mapping, optional
         Resources that replace the standard ones, by name.
     checks : bool
-        Whether to include the asset checks.
+        Whether to include the asset checks; analyses evaluate theirs in their own step anyway.
     """
     settle_skipped_and_abandoned_steps()
     settings = settings or get_settings()
     return Definitions(
-        assets=[*build_session_assets(), *CATALOG_ASSETS, *cohort_assets()],
-        asset_checks=[*build_session_checks(), *build_catalog_checks()] if checks else [],
-        jobs=[process_session, update_catalogue, analyse_cohort, catch_up, process_chosen],
+        assets=[
+            *build_session_assets(settings),
+            *CATALOG_ASSETS,
+            *cohort_assets(settings),
+            *EXPORT_ASSETS,
+        ],
+        asset_checks=[*build_session_checks(settings), *build_catalog_checks(settings)]
+        if checks
+        else [],
+        jobs=[
+            process_session,
+            update_catalogue,
+            analyse_cohort,
+            analyse_side_by_side,
+            catch_up,
+            process_chosen,
+        ],
         sensors=build_sensors(settings),
         schedules=build_schedules(settings, has_cohort=bool(cohort_names())),
         resources={**build_resources(settings), **(resources or {})},

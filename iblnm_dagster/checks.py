@@ -1,6 +1,6 @@
 """Asset checks generated from `iblnm.pipeline.rules`: one check per rule and session."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,32 +18,56 @@ from dagster import (
     multi_asset_check,
 )
 
+from iblnm.analysis.declaration import Analysis
 from iblnm.config import Settings
 from iblnm.errors import MissingFileError
 from iblnm.pipeline.graph import checked_stages
 from iblnm.pipeline.groups import PHOTOMETRY, running_group
 from iblnm.pipeline.rules import RULES, Outcome, Rule, rules_for
 from iblnm.pipeline.wording import stored_session_words
+from iblnm.reference.rules import rule_address, rule_text
 from iblnm.storage.store import SessionStore
+from iblnm_dagster.markup import without_markup
 from iblnm_dagster.migration import outcomes_of
 from iblnm_dagster.partitions import SESSION_PARTITIONS
 
 
-def build_session_checks() -> list[AssetChecksDefinition]:
+def build_session_checks(settings: Settings) -> list[AssetChecksDefinition]:
     """One step per asset that evaluates all its rules for one session."""
-    return [_checks_of(name, rules_for(name)) for name in checked_stages()]
+    return [_checks_of(name, rules_for(name), settings) for name in checked_stages()]
 
 
-def build_catalog_checks() -> list[AssetChecksDefinition]:
+def build_catalog_checks(settings: Settings) -> list[AssetChecksDefinition]:
     """Checks of the tables over all sessions."""
     if running_group() != PHOTOMETRY:
         return [pass_share]
-    return [_duplicate_check(RULES["true_duplicate_session"]), pass_share]
+    return [_duplicate_check(RULES["true_duplicate_session"], settings), pass_share]
 
 
-def _checks_of(asset: str, rules: list[Rule]) -> AssetChecksDefinition:
+def analysis_check_specs(declared: Analysis) -> list[AssetCheckSpec]:
+    """Checks of an analysis, which it evaluates in its own step."""
+    return [
+        AssetCheckSpec(
+            check.name,
+            asset=declared.name,
+            description=check.text,
+            metadata={"severity": "WARN", "unit": check.unit, "level": "cohort"},
+        )
+        for check in declared.checks
+    ]
+
+
+def analysis_check_results(
+    declared: Analysis, parameters: Mapping[str, Any], settings: Settings
+) -> Iterator[AssetCheckResult]:
+    """Results of the checks of an analysis, from the parameters of its result."""
+    for check in declared.checks:
+        yield _result(declared.name, check.evaluate(parameters, settings))
+
+
+def _checks_of(asset: str, rules: list[Rule], declared: Settings) -> AssetChecksDefinition:
     @multi_asset_check(
-        name=f"{asset}_checks", specs=[_spec(rule) for rule in rules], can_subset=True
+        name=f"{asset}_checks", specs=[_spec(rule, declared) for rule in rules], can_subset=True
     )
     def evaluate_rules(
         context: AssetCheckExecutionContext,
@@ -70,12 +94,12 @@ def _checks_of(asset: str, rules: list[Rule]) -> AssetChecksDefinition:
     return evaluate_rules
 
 
-def _duplicate_check(rule: Rule) -> AssetChecksDefinition:
+def _duplicate_check(rule: Rule, declared: Settings) -> AssetChecksDefinition:
     @asset_check(
         asset=rule.asset,
         name=rule.name,
-        description=rule.description,
-        metadata={"severity": rule.severity, "unit": rule.unit, "level": rule.level},
+        description=rule_text(rule),
+        metadata=_facts(rule, declared),
     )
     def find_duplicates(
         context: AssetCheckExecutionContext,
@@ -106,15 +130,24 @@ def pass_share(qc_matrix: pd.DataFrame, settings: ResourceParam[Settings]) -> As
     return _result("qc_summary", evaluate_pass_share(qc_matrix, settings.thresholds))
 
 
-def _spec(rule: Rule) -> AssetCheckSpec:
+def _spec(rule: Rule, settings: Settings) -> AssetCheckSpec:
     return AssetCheckSpec(
         rule.name,
         asset=rule.asset,
-        description=rule.description,
+        description=rule_text(rule),
         blocking=rule.severity == "BLOCK",
         partitions_def=SESSION_PARTITIONS,
-        metadata={"severity": rule.severity, "unit": rule.unit, "level": rule.level},
+        metadata=_facts(rule, settings),
     )
+
+
+def _facts(rule: Rule, settings: Settings) -> dict[str, Any]:
+    return {
+        "severity": rule.severity,
+        "unit": rule.unit,
+        "level": rule.level,
+        "documentation": MetadataValue.url(rule_address(settings, rule.name)),
+    }
 
 
 def cell_url(settings: Settings, eid: str, rule: str) -> str:
@@ -133,7 +166,7 @@ def _result(
         check_name=outcome.rule,
         passed=outcome.passed,
         severity=AssetCheckSeverity.WARN if warns else AssetCheckSeverity.ERROR,
-        description=whose + outcome.message,
+        description=without_markup(whose + outcome.message),
         metadata=_metadata(outcome)
         | ({"session": words} if whose else {})
         | ({"dashboard": MetadataValue.url(dashboard)} if dashboard else {}),
@@ -150,6 +183,8 @@ def _metadata(outcome: Outcome) -> dict[str, Any]:
         metadata[name] = (
             MetadataValue.md(_markdown_table(entry))
             if isinstance(entry, list) and entry and isinstance(entry[0], dict)
+            else without_markup(entry)
+            if isinstance(entry, str)
             else entry
         )
     return metadata
@@ -157,10 +192,14 @@ def _metadata(outcome: Outcome) -> dict[str, Any]:
 
 def _markdown_table(rows: list[dict[str, Any]]) -> str:
     names = list(rows[0])
-    lines = [names, ["---"] * len(names), *([_cell(row[n]) for n in names] for row in rows)]
+    lines = [
+        list(map(_cell, names)),
+        ["---"] * len(names),
+        *([_cell(row[n]) for n in names] for row in rows),
+    ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _cell(value: Any) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|")
+    return without_markup(text).replace("|", "\\|")

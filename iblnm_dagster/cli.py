@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from datetime import datetime
@@ -13,8 +14,19 @@ from iblnm.config import Settings, get_settings
 from iblnm.errors import IblnmError, SettingsError
 from iblnm.pipeline.hand_made import read_hand_made
 from iblnm.setting_mistakes import misspelt_variables
+from iblnm_dagster.batch_command import (
+    process,
+    summary_text,
+    update_catalogue,
+    warn_if_empty,
+)
+from iblnm_dagster.chain_commands import compare_chains
+from iblnm_dagster.cluster_commands import cluster
 from iblnm_dagster.declared import AnalyseCommand, reference
-from iblnm_dagster.own_archive import TellingCommands, init, ready_tables
+from iblnm_dagster.export_commands import export
+from iblnm_dagster.options import eids_option
+from iblnm_dagster.own_archive import TellingCommands, describe_place, init, ready_tables
+from iblnm_dagster.tracing_commands import trace, why
 
 
 @click.group(
@@ -33,12 +45,13 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--workers", default=2, show_default=True, help="Worker processes.")
-def demo(workers: int) -> None:
+@click.option("--here", is_flag=True, help="Write into the current folder, which must be empty.")
+def demo(workers: int, here: bool) -> None:
     """Build the demo archive, process all its sessions, and print a summary.
 
     A second run does only what is missing.
     """
-    settings = get_settings()
+    settings = _settings_here() if here else get_settings()
     if not settings.is_demo:
         raise click.UsageError(
             "the settings point at another archive (IBLNM_ONE_MODE or IBLNM_ONE_CACHE_DIR is "
@@ -50,9 +63,9 @@ def demo(workers: int) -> None:
     click.echo(f"Demo archive: {settings.cache_dir}")
     ensure_demo(settings)
     click.echo("Some of its sessions are damaged or break a rule on purpose: .demo/truth.json")
-    _batch(settings, workers=workers)
+    process(settings, workers=workers)
     click.echo(f"total time       {time.perf_counter() - started:.0f} s")
-    click.echo("next             make dev (or: dagster dev), then open http://127.0.0.1:3000;")
+    click.echo("next             make dev (or: iblnm dev), then open http://127.0.0.1:3000;")
     click.echo("                 make figures (or: iblnm analyse) for the analyses of the cohort")
 
 
@@ -66,24 +79,34 @@ def demo(workers: int) -> None:
 )
 @click.option("--failed", "which", flag_value="failed", help="Latest run failed or blocked.")
 @click.option("--all", "which", flag_value="all", help="Every known session.")
-@click.option(
-    "--eids",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The sessions of a text file, one eid a line.",
-)
+@eids_option()
 @click.option(
     "--assets", help="Only these assets, comma-separated, for example trials,wheel_velocity."
 )
 @click.option("--check", help="Only this check, from what is stored.")
 @click.option("--checks-only", is_flag=True, help="Only the checks, from what is stored.")
 @click.option("--workers", default=2, show_default=True, help="Worker processes.")
-@click.option("--shard", help="Part i of n (from 1) of the sessions, for a cluster's job array.")
 @click.option(
-    "--catalogue/--no-catalogue", "catalog", default=True, help="Update the tables afterwards."
+    "--shard",
+    help="Part i/n (i from 1) of the sessions, for a cluster's job array; the tables are left "
+    "to `iblnm catalogue`.",
+)
+@click.option(
+    "--catalogue/--no-catalogue",
+    "catalog",
+    default=None,
+    help="Update the tables afterwards.  [default: yes, but not with --shard]",
 )
 @click.option("--subject", help="Of those, only the sessions of this animal.")
 @click.option("--since", help="Of those, only from this day on, as 2024-03-05.")
 @click.option("--until", help="Of those, only up to this day.")
+@click.option(
+    "--stale",
+    is_flag=True,
+    help="Only the assets that are out of date, made with other settings, methods, files or "
+    "labels than today's, and what rests on those that come out different.",
+)
+@click.option("--dry-run", is_flag=True, help="With --stale: say what is out of date, and why.")
 @click.option(
     "--make-tables",
     is_flag=True,
@@ -97,7 +120,9 @@ def batch(
     checks_only: bool,
     workers: int,
     shard: str | None,
-    catalog: bool,
+    catalog: bool | None,
+    stale: bool,
+    dry_run: bool,
     make_tables: bool,
     **within: str | None,
 ) -> None:
@@ -108,8 +133,12 @@ def batch(
     if every session was processed, even where a rule blocked it or its files are damaged.
     """
     settings = get_settings()
+    if dry_run and not stale:
+        raise click.UsageError("--dry-run goes with --stale")
+    if stale and (assets or check or checks_only or which == "failed"):
+        raise click.UsageError("--stale chooses the assets itself: leave the other choices out")
     ready_tables(settings, make=make_tables)
-    _batch(
+    process(
         settings,
         which=which,
         eids=eids,
@@ -119,6 +148,8 @@ def batch(
         workers=workers,
         shard=shard,
         catalog=catalog,
+        stale=stale,
+        dry_run=dry_run,
         within=within,
     )
 
@@ -144,7 +175,7 @@ def sync(add_folders: bool) -> None:
         new = discover_sessions(instance, Archive(settings))
         waiting = changed_sessions(instance, settings)
     counts = open_state(settings).counts()
-    _warn_if_empty(settings, counts["known"])
+    warn_if_empty(settings, counts["known"])
     click.echo(
         f"{counts['known']} sessions in the archive, {len(waiting)} of them new or changed and "
         f"not yet run; {counts['withdrawn']} withdrawn"
@@ -161,30 +192,49 @@ def catalog() -> None:
 
     settings = get_settings()
     with open_instance(settings) as instance:
-        _update_catalogue(settings, instance)
+        update_catalogue(settings, instance)
 
 
 @cli.command(cls=AnalyseCommand)
 @click.argument("names", nargs=-1)
-def analyse(names: tuple[str, ...]) -> None:
+@click.option(
+    "--stale",
+    is_flag=True,
+    help="Only what is out of date, made with other settings, methods or tables than today's, "
+    "and what rests on those that come out different.",
+)
+@click.option("--dry-run", is_flag=True, help="With --stale: say what is out of date, and why.")
+@click.option("--workers", type=int, help="Worker processes.  [default: one per core]")
+def analyse(names: tuple[str, ...], stale: bool, dry_run: bool, workers: int | None) -> None:
     """Make the analyses of the cohort and their figures.
 
     NAMES are assets of the groups cohort and cohort_figures, for example response_lmm; what
     they start from is made too. Without any, all are made.
     """
     from iblnm_dagster.analyse import analyse as run_analyses
+    from iblnm_dagster.analyse import stale_analyses
     from iblnm_dagster.instance import open_instance
+    from iblnm_dagster.running.side_by_side import default_workers
 
+    if dry_run and not stale:
+        raise click.UsageError("--dry-run goes with --stale")
     settings = get_settings()
     started = time.perf_counter()
     read_hand_made(settings)
     with open_instance(settings) as instance:
-        result = run_analyses(settings, instance, names, report=click.echo)
+        if dry_run:
+            found = stale_analyses(settings, instance, names)
+            lines = [f"{item.asset:<24}{item.why}" for item in found]
+            none = "nothing that was made is out of date; what was never made is not told here"
+            click.echo("\n".join(lines or [none]))
+            return
+        options = {"stale": stale, "workers": workers or default_workers()}
+        succeeded = run_analyses(settings, instance, names, report=click.echo, **options)
     seconds = time.perf_counter() - started
     click.echo(f"tables       {settings.results_dir}")
     click.echo(f"figures      {settings.figures_dir}")
     click.echo(f"total time   {seconds:.0f} s")
-    if not result.success:
+    if not succeeded:
         raise SystemExit(1)
 
 
@@ -195,15 +245,11 @@ def summary() -> None:
 
     settings = get_settings()
     with open_instance(settings) as instance:
-        click.echo(_summary(instance, settings))
+        click.echo(summary_text(instance, settings))
 
 
 @cli.command()
-@click.option(
-    "--eids",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The sessions of a text file, one eid a line.",
-)
+@eids_option()
 @click.option("--project", help="The sessions of this project.  [default: that of the settings]")
 @click.option(
     "--since", type=click.DateTime(["%Y-%m-%d"]), help="Only sessions that began on or after."
@@ -243,7 +289,7 @@ def mirror(
         day = None if since is None else since.date()
         chosen = choose_sessions(one, wanted.project, day)
         if since is None:
-            _warn_if_empty(wanted, len(chosen))
+            warn_if_empty(wanted, len(chosen))
     folder = folder or settings.cache_dir
     try:
         with click.progressbar(length=len(chosen), label="sessions", show_pos=True) as bar:
@@ -292,10 +338,12 @@ def reset(yes: bool) -> None:
         )
         if path.exists() and path != tracked and path.name != "labels.csv"
     ]
-    if not doomed:
+    database = settings.pg_url_file
+    if not doomed and database is None:
         click.echo(f"nothing to delete under {settings.root}")
         return
-    click.echo("\n".join(str(path) for path in doomed))
+    shared = [] if database is None else [f"the tables of the database of {database}"]
+    click.echo("\n".join([*map(str, doomed), *shared]))
     if not yes:
         click.confirm("Delete these?", abort=True)
     for path in doomed:
@@ -303,13 +351,19 @@ def reset(yes: bool) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
+    if database is not None:
+        from iblnm.storage.database import place_of, remove
+        from iblnm_dagster.workarounds.postgres_storage import delete_history
+
+        delete_history(database)
+        for name in ("outcomes", "sync"):
+            remove(place_of(settings, name))
 
 
 @cli.command()
 @click.option("-p", "--port", type=int, help="Port.  [default: that of IBLNM_VIEWER_URL, 3001]")
 def viewer(port: int | None) -> None:
     """Look at sessions in the browser, on 127.0.0.1."""
-    import os
     import sys
 
     from iblnm.viewer.server import is_free, port_of
@@ -323,8 +377,9 @@ def viewer(port: int | None) -> None:
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
+@click.option("--read-only", is_flag=True, help="The page shows everything and starts nothing.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def dev(arguments: tuple[str, ...]) -> None:
+def dev(read_only: bool, arguments: tuple[str, ...]) -> None:
     """Open the web page on 127.0.0.1; further arguments go to `dagster dev`.
 
     The viewer of sessions is started with it, at the address IBLNM_VIEWER_URL. Ctrl-C, or
@@ -332,82 +387,7 @@ def dev(arguments: tuple[str, ...]) -> None:
     """
     from iblnm_dagster.running.page import run_page
 
-    run_page(get_settings(), arguments)
-
-
-def _batch(
-    settings: Settings,
-    *,
-    which: str = "missing",
-    eids: Path | None = None,
-    assets: str | None = None,
-    check: str | None = None,
-    checks_only: bool = False,
-    workers: int = 2,
-    shard: str | None = None,
-    catalog: bool = True,
-    within: dict[str, str | None] | None = None,
-) -> None:
-    from iblnm.archive.sync_state import open_state
-    from iblnm.pipeline.graph import stage_names
-    from iblnm.pipeline.masks import sessions_with_other_masks
-    from iblnm.pipeline.standing import session_rules
-    from iblnm_dagster import selection
-    from iblnm_dagster.instance import open_instance
-    from iblnm_dagster.resources import Archive
-    from iblnm_dagster.running.batch import run_batch
-    from iblnm_dagster.running.catch_up import run_claimed
-    from iblnm_dagster.running.waiting import owner_is_alive
-    from iblnm_dagster.tables import tables_exist
-
-    names = tuple(name.strip() for name in assets.split(",")) if assets else None
-    unknown = sorted(set(names or ()) - set(stage_names()))
-    if unknown:
-        raise click.UsageError(
-            f"no such asset: {', '.join(unknown)}; there are {', '.join(stage_names())}"
-        )
-    rules = [rule.name for rule in session_rules()]
-    if check is not None and check not in rules:
-        raise click.UsageError(f"no such check: {check}; there are {', '.join(sorted(rules))}")
-    read_hand_made(settings)
-    with open_instance(settings) as instance:
-        new = selection.discover_sessions(instance, Archive(settings))
-        selection.cancel_runs_of_dead_workers(instance)
-        _warn_if_empty(settings, open_state(settings).counts()["known"])
-        if eids is not None:
-            chosen = selection.listed_sessions(instance, eids)
-        elif which == "failed":
-            chosen = selection.failed_sessions(instance, settings)
-        elif which == "all" or check or checks_only:
-            chosen = selection.known_sessions(instance)
-        else:
-            chosen = selection.missing_sessions(instance, names)
-            if names is None:
-                changed = set(selection.changed_sessions(instance, settings))
-                changed |= set(sessions_with_other_masks(settings))
-                state = open_state(settings)
-                left_alone = {*state.withdrawn(), *state.claimed(owner_is_alive)}
-                wanted = (changed | set(chosen)) - left_alone
-                chosen = [eid for eid in selection.known_sessions(instance) if eid in wanted]
-        if any((within or {}).values()):
-            inside = set(selection.chosen_sessions(instance, Archive(settings), **within))
-            chosen = [eid for eid in chosen if eid in inside]
-        chosen = selection.shard(chosen, shard)
-        click.echo(f"{len(new)} new sessions; {len(chosen)} to run")
-        if names or check or checks_only:
-            parts = {"assets": names, "check": check, "checks_only": checks_only}
-            report = run_batch(settings, chosen, workers=workers, **parts)
-        else:
-            report = run_claimed(settings, open_state(settings), chosen, workers=workers)
-        if catalog and (chosen or not tables_exist(settings)):
-            _update_catalogue(settings, instance)
-        click.echo("")
-        click.echo(_summary(instance, settings, report.sessions_per_hour))
-    if report.unreachable:
-        rest = f", and without it for the {report.not_begun} not begun" if report.not_begun else ""
-        click.echo(f"the server cannot be reached; run again with --failed{rest}", err=True)
-    if report.counts["broken"]:
-        raise SystemExit(1)
+    run_page(get_settings(), [*arguments, *["--read-only"] * read_only])
 
 
 def _add_folders(settings: Settings) -> None:
@@ -441,34 +421,26 @@ def _tell_of_unlisted_folders(settings: Settings) -> None:
         )
 
 
-def _warn_if_empty(settings: Settings, n_sessions: int) -> None:
-    if not n_sessions:
-        place = settings.alyx_url if settings.one_mode == "remote" else settings.cache_dir
-        click.echo(
-            f"warning: no sessions of project {settings.project} on {place}; is IBLNM_PROJECT "
-            "right?",
-            err=True,
-        )
+def _settings_here() -> Settings:
+    from iblnm.root_folder import is_root
+
+    folder = Path.cwd()
+    if any(folder.iterdir()) and not is_root(folder):
+        raise click.UsageError(f"{folder} is not empty: --here is for an empty folder")
+    os.environ["IBLNM_ROOT"] = str(folder)
+    get_settings.cache_clear()
+    settings = get_settings()
+    click.echo(describe_place(settings), err=True)
+    return settings
 
 
-def _summary(instance, settings: Settings, sessions_per_hour: float = 0.0) -> str:
-    from iblnm.pipeline.summary import format_summary
-    from iblnm_dagster.migration import outcomes_of
-    from iblnm_dagster.partitions import known_sessions
-
-    outcomes = outcomes_of(instance, settings)
-    return format_summary(outcomes, known_sessions(instance), settings, sessions_per_hour)
-
-
-def _update_catalogue(settings: Settings, instance) -> None:
-    from iblnm_dagster.build import build_defs
-    from iblnm_dagster.tables import update_tables
-
-    update_tables(build_defs(settings), instance)
-
-
+cli.add_command(cluster)
+cli.add_command(compare_chains)
+cli.add_command(export)
 cli.add_command(init)
 cli.add_command(reference)
+cli.add_command(trace)
+cli.add_command(why)
 
 
 def main() -> None:

@@ -19,17 +19,22 @@ from dagster import (
 
 from iblnm.analysis import registry
 from iblnm.analysis.declaration import Analysis
-from iblnm.config import Settings
+from iblnm.config import Settings, get_settings
 from iblnm.errors import DataError
 from iblnm.pipeline.groups import PHOTOMETRY, running_group
+from iblnm.pipeline.versions import code_version
 from iblnm.storage.store import SessionStore
+from iblnm.threads import one_thread
+from iblnm_dagster.checks import analysis_check_results, analysis_check_specs
 from iblnm_dagster.columns import column_schema
+from iblnm_dagster.markup import without_markup
 
 if TYPE_CHECKING:
     from iblnm.analysis.result import AnalysisResult
 
 ANALYSIS_GROUP = "cohort"
 FIGURE_GROUP = "cohort_figures"
+FIGURES = "_figures"
 _RESOURCES = {"store": ResourceParam[SessionStore], "settings": ResourceParam[Settings]}
 _ACCOUNT_COLUMNS = ["criterion", "n_sessions_removed", "n_sessions", "n_subjects"]
 _PREVIEW_BYTES = 30_000
@@ -37,14 +42,18 @@ WITHOUT_DATA = "without data"
 NOT_DRAWN = "not drawn"
 
 
-def cohort_assets() -> list[AssetsDefinition]:
-    """An asset of each analysis and of each folder of figures, as they are declared now."""
+def cohort_assets(settings: Settings | None = None) -> list[AssetsDefinition]:
+    """An asset of each analysis and of each folder of figures, as they are declared now.
+
+    The code versions of the analyses are those under the settings, by default this process's.
+    """
     if running_group() != PHOTOMETRY:
         from iblnm_dagster.assets import layers
 
         return list(layers.COHORT)
+    current = settings or get_settings()
     return [
-        *(_analysis_asset(declared) for declared in registry.ANALYSES),
+        *(_analysis_asset(declared, current) for declared in registry.ANALYSES),
         *(_figure_asset(folder) for folder in registry.figure_folders()),
     ]
 
@@ -58,13 +67,14 @@ def cohort_names() -> list[str]:
 
 
 def _figures_name(folder: str) -> str:
-    return f"{folder}_figures"
+    return f"{folder}{FIGURES}"
 
 
-def _analysis_asset(declared: Analysis) -> AssetsDefinition:
+def _analysis_asset(declared: Analysis, current: Settings) -> AssetsDefinition:
     def compute(context, **inputs: Any) -> Iterator[Output]:
         try:
-            result = declared.compute(**inputs)
+            with one_thread():
+                result = declared.compute(**inputs)
         except DataError as error:
             raise Failure(
                 description=str(error),
@@ -72,6 +82,8 @@ def _analysis_asset(declared: Analysis) -> AssetsDefinition:
                 allow_retries=False,
             ) from error
         yield Output(result, metadata=materialization_metadata(result))
+        if declared.checks:
+            yield from analysis_check_results(declared, result.parameters, inputs["settings"])
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     compute.__signature__ = inspect.Signature(
@@ -87,7 +99,9 @@ def _analysis_asset(declared: Analysis) -> AssetsDefinition:
     return asset(
         name=declared.name,
         description=declared.text,
+        code_version=code_version(declared, current),
         deps=list(declared.reads),
+        check_specs=analysis_check_specs(declared),
         group_name=ANALYSIS_GROUP,
         io_manager_key="cohort",
         kinds={"parquet"},
@@ -110,7 +124,9 @@ def materialization_metadata(result: AnalysisResult) -> dict[str, Any]:
     metadata |= {f"rows of {stem}": len(table) for stem, table in result.tables.items()}
     metadata["parameters"] = MetadataValue.json(result.parameters)
     if result.notes:
-        metadata["notes"] = MetadataValue.md("\n".join(f"* {note}" for note in result.notes))
+        metadata["notes"] = MetadataValue.md(
+            "\n".join(f"* {without_markup(note)}" for note in result.notes)
+        )
     if result.removed is not None and len(result.removed):
         rows = result.removed[_ACCOUNT_COLUMNS].astype(object).to_dict("records")
         metadata["selection"] = MetadataValue.table([TableRecord(row) for row in rows])
@@ -145,7 +161,10 @@ def _figure_asset(folder: str) -> AssetsDefinition:
             "figures without data": len(saved.without_data),
         }
         if saved.without_data:
-            lines = [f"* {name}: {reason}" for name, reason in saved.without_data.items()]
+            lines = [
+                f"* {name}: {without_markup(reason)}"
+                for name, reason in saved.without_data.items()
+            ]
             metadata[WITHOUT_DATA] = MetadataValue.md("\n".join(lines))
         if saved.missing:
             lines = [

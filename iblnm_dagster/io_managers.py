@@ -19,7 +19,7 @@ from iblnm.analysis import registry
 from iblnm.config import Settings
 from iblnm.errors import IblnmError, MalformedFileError, MissingFileError
 from iblnm.pipeline.graph import find_stage, is_stage
-from iblnm.pipeline.outcomes import Attempt, failed_attempt
+from iblnm.pipeline.outcomes import Attempt, Origin, failed_attempt
 from iblnm.pipeline.stage import Stage
 from iblnm.schemas import TABLES
 from iblnm.storage.provenance import Provenance
@@ -51,9 +51,11 @@ class _SessionFiles(UPathIOManager):
         """Store the value, and that it is stored or why not."""
         eid, asset = context.partition_key, context.asset_key.to_user_string()
         outcomes = outcomes_of(context.step_context.instance, self._settings)
-        with outcomes.failures_recorded(eid, asset):
+        made = _provenance(context)
+        origin = Origin(made.made_with, made.made_from, made.digest)
+        with outcomes.failures_recorded(eid, asset, origin):
             super().handle_output(context, obj)
-        outcomes.record_attempt(Attempt(eid, asset, "stored"))
+        outcomes.record_attempt(Attempt(eid, asset, "stored", origin=origin))
 
     def load_input(self, context: InputContext) -> Any:
         """Load the value; if it cannot be read, the asset that needs it could not be made."""
@@ -70,8 +72,13 @@ class _SessionFiles(UPathIOManager):
             return
         if is_stage(step.op_def.name):
             (eid,) = context.asset_partition_keys
+            outcomes = outcomes_of(step.instance, self._settings)
             attempt = failed_attempt(eid, step.op_def.name, error)
-            outcomes_of(step.instance, self._settings).record_attempt(attempt)
+            needed = context.asset_key.to_user_string()
+            if isinstance(error, MissingFileError) and not outcomes.is_stored(eid, needed):
+                message = f"the session has no {needed} to make it from"
+                attempt = Attempt(eid, step.op_def.name, "no data", message=message)
+            outcomes.record_attempt(attempt)
 
     def load_partitions(self, context: InputContext) -> Any:
         """Load one session; whole-cohort tables go through the session store instead."""
@@ -158,11 +165,12 @@ class TableIOManager(IOManager):
         return self._root / _metadata_of(context)["file"]
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
+        from iblnm.storage.digest import value_digest
         from iblnm.storage.parquet import write_table
 
         path = self._path(context)
         table = _table_of(context)
-        write_table(obj, path, table, Provenance())
+        write_table(obj, path, table, Provenance(digest=value_digest(obj)))
         context.add_output_metadata(
             {"path": MetadataValue.path(str(path)), "dagster/row_count": len(obj)}
         )
@@ -178,13 +186,23 @@ class CohortIOManager(IOManager):
 
     def __init__(self, settings: Settings):
         self._root = settings.root
+        self._settings = settings
 
     def handle_output(self, context: OutputContext, obj: Any) -> None:
         from iblnm.analysis.result import write_result
+        from iblnm.analysis.staleness import made_from
+        from iblnm.pipeline.versions import made_with
 
         declared = registry.analysis(context.asset_key.to_user_string())
         path = self._root / declared.files[declared.main]
-        paths = write_result(obj, path.parent, declared.tables)
+        outcomes = outcomes_of(context.step_context.instance, self._settings)
+        paths = write_result(
+            obj,
+            path.parent,
+            declared.tables,
+            made_with=made_with(declared, self._settings),
+            made_from=made_from(declared, self._settings, outcomes),
+        )
         files = "\n".join(f"* `{written}`" for written in paths.values())
         context.add_output_metadata(
             {
@@ -226,4 +244,6 @@ def _metadata_of(context: InputContext | OutputContext) -> dict[str, Any]:
 
 def _provenance(context: OutputContext) -> Provenance:
     value = context.output_metadata.get("provenance")
-    return Provenance() if value is None else Provenance(**getattr(value, "value", value))
+    if value is None:
+        return Provenance()
+    return Provenance.from_content(getattr(value, "value", value))

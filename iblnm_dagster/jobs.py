@@ -13,12 +13,15 @@ SESSION_JOB = "process_session"
 CATALOG_JOB = "update_catalogue"
 COHORT_JOB = "analyse_cohort"
 
+LONGEST_RUN_S = 2 * 3600
+"""A run of sessions that lasts longer is ended: its process vanished with the machine."""
+RUNTIME_TAG = "dagster/max_runtime"
+
 process_session = define_asset_job(
     SESSION_JOB,
     selection=AssetSelection.tag(*SESSION_TAG),
     partitions_def=SESSION_PARTITIONS,
-    # a run whose process vanished with the machine gives its place back after that
-    tags={"dagster/max_runtime": "7200"},
+    tags={RUNTIME_TAG: str(LONGEST_RUN_S)},
     description="Everything for one session: load, check, preprocess, extract.",
 )
 update_catalogue = define_asset_job(

@@ -254,7 +254,19 @@ class ForkRunLauncher(RunLauncher, ConfigurableClass):
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process is not there")
         code = found["exit_code"]
         status = WorkerStatus.FAILED if code else WorkerStatus.SUCCESS
+        if code:
+            self._name_session(run, f"exit code {code}")
         return CheckRunHealthResult(status, f"its process ended with exit code {code}")
+
+    def _name_session(self, run: DagsterRun, how: str) -> None:
+        from iblnm.config import get_settings
+        from iblnm_dagster.jobs import SESSION_JOB
+        from iblnm_dagster.running.deaths import set_aside
+
+        latest = self._instance.get_run_by_id(run.run_id)
+        eid = run.tags.get("dagster/partition") if run.job_name == SESSION_JOB else None
+        if eid and latest is not None and not latest.is_finished:
+            set_aside(self._instance, get_settings(), eid, run, how)
 
     def join(self, timeout: int = 30) -> None:
         """Wait for runs that the default launcher has started."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as db
@@ -26,10 +27,11 @@ _FAILED = AssetCheckExecutionRecordStatus.FAILED.value
 def outcomes_of(instance: DagsterInstance, settings: Settings) -> OutcomeStore:
     """The table of outcomes of a root; an older root's history is taken in at first use."""
     outcomes = open_outcomes(settings)
-    if not outcomes.path.exists():
+    place = outcomes.place
+    if isinstance(place, Path) and not place.exists():
         settings.metadata_dir.mkdir(parents=True, exist_ok=True)
-        with locked(outcomes.path):
-            if not outcomes.path.exists():
+        with locked(place):
+            if not place.exists():
                 _migrate(instance, outcomes)
     return outcomes
 

@@ -18,7 +18,8 @@ class TellingCommand(click.Command):
     """A command whose first line says which archive it reads, and where its outputs go."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        click.echo(describe_place(get_settings()), err=True)
+        if not ctx.params.get("here"):  # says so itself
+            click.echo(describe_place(get_settings()), err=True)
         return super().invoke(ctx)
 
 

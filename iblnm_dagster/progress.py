@@ -16,11 +16,16 @@ from iblnm_dagster.cohort import NOT_DRAWN, WITHOUT_DATA
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from dagster import EventLogEntry
+    from dagster import DagsterEvent, EventLogEntry
 
     from iblnm.analysis.declaration import Analysis
 
 _WIDTH = 28
+_STATES = {
+    DagsterEventType.STEP_SUCCESS: "made",
+    DagsterEventType.STEP_FAILURE: "failed",
+    DagsterEventType.STEP_SKIPPED: "skipped",
+}
 
 
 class Progress:
@@ -45,6 +50,7 @@ class Progress:
         self.notes: dict[str, str] = {}
         self._total, self._report = total, report
         self._n, self._started = 0, time.perf_counter()
+        self._running: list[str] = []
         is_terminal = sys.stderr.isatty()
         self._bar = tqdm(total=total, unit="analysis", disable=not is_terminal, leave=False)
 
@@ -67,26 +73,40 @@ class Progress:
         kind, step = event.event_type, event.step_key
         if kind == DagsterEventType.STEP_START:
             self._started = time.perf_counter()
-            self._bar.set_description(step)
+            self.begin(step)
         elif kind == DagsterEventType.ASSET_MATERIALIZATION:
-            metadata = event.step_materialization_data.materialization.metadata
-            found = [
-                metadata[name].value for name in (WITHOUT_DATA, NOT_DRAWN) if name in metadata
-            ]
-            if found:
-                self.notes[step] = "\n".join(map(str, found))
-        elif kind in (DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE):
-            self._tell(step, failed=kind == DagsterEventType.STEP_FAILURE)
-        elif kind == DagsterEventType.STEP_SKIPPED:
-            self._tell(f"skipped, as what it starts from failed: {step}")
+            notes = notes_of(event)
+            if notes:
+                self.notes[step] = notes
+        elif kind in _STATES:
+            self.end(step, _STATES[kind], time.perf_counter() - self._started)
 
-    def _tell(self, step: str, *, failed: bool = False) -> None:
+    def begin(self, step: str) -> None:
+        """Say on the bar what is computed."""
+        self._running.append(step)
+        self._bar.set_description(", ".join(self._running))
+
+    def end(self, step: str, state: str, seconds: float, problem: str = "") -> None:
+        """Tell of a step that was made, failed or skipped."""
+        if step in self._running:
+            self._running.remove(step)
         self._n += 1
-        seconds = time.perf_counter() - self._started
+        words = {"failed": "failed: ", "skipped": "skipped, as what it starts from failed: "}
         place = f"[{self._n:{len(str(self._total))}d}/{self._total}]"
         self._bar.clear()
-        self._report(f"{place} {'failed: ' if failed else ''}{step:<{_WIDTH}} {seconds:5.1f} s")
+        self._report(f"{place} {words.get(state, '')}{step:<{_WIDTH}} {seconds:5.1f} s")
+        if problem:
+            self._report(f"    {problem}")
+        self._bar.set_description(", ".join(self._running))
         self._bar.update()
+
+
+def notes_of(event: DagsterEvent) -> str:
+    """What an event of a run says of figures without data; empty for any other."""
+    if event.event_type != DagsterEventType.ASSET_MATERIALIZATION:
+        return ""
+    metadata = event.step_materialization_data.materialization.metadata
+    return "\n".join(str(metadata[n].value) for n in (WITHOUT_DATA, NOT_DRAWN) if n in metadata)
 
 
 def report_lines(settings: Settings, names: Sequence[str], notes: dict[str, str]) -> Iterator[str]:

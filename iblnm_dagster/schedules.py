@@ -15,7 +15,10 @@ from dagster import (
 )
 
 from iblnm.config import Settings
-from iblnm_dagster.jobs import CATALOG_JOB, COHORT_JOB, analyse_cohort
+from iblnm_dagster.jobs import CATALOG_JOB, COHORT_JOB
+from iblnm_dagster.running.nightly import NIGHTLY_JOB, analyse_side_by_side
+
+_RECENT_RUNS = 200
 
 
 def cohort_request(instance: DagsterInstance, *, has_assets: bool) -> RunRequest | SkipReason:
@@ -29,10 +32,11 @@ def cohort_request(instance: DagsterInstance, *, has_assets: bool) -> RunRequest
     """
     if not has_assets:
         return SkipReason("there are no cohort analyses")
-    made, analyzed = (_last_success(instance, name) for name in (CATALOG_JOB, COHORT_JOB))
+    made = _last_success(instance, CATALOG_JOB, whole=False)
     if made is None:
         return SkipReason("there are no tables over all sessions yet")
-    if analyzed is not None and made <= analyzed:
+    analyses = (COHORT_JOB, NIGHTLY_JOB)
+    if made <= max(_last_success(instance, name, whole=True) or 0.0 for name in analyses):
         return SkipReason("the tables have not changed since the last analyses")
     return RunRequest()
 
@@ -50,7 +54,7 @@ def build_schedules(settings: Settings, *, has_cohort: bool) -> list[ScheduleDef
 
     @schedule(
         name="nightly_cohort",
-        job=analyse_cohort,
+        job=analyse_side_by_side,
         cron_schedule=settings.sync.cohort_cron,
         default_status=on if settings.sync.is_on else off,
         description="Makes the cohort analyses anew at night, if the tables changed.",
@@ -61,8 +65,10 @@ def build_schedules(settings: Settings, *, has_cohort: bool) -> list[ScheduleDef
     return [nightly_cohort]
 
 
-def _last_success(instance: DagsterInstance, job_name: str) -> float | None:
+def _last_success(instance: DagsterInstance, job_name: str, *, whole: bool) -> float | None:
+    """Start of the last run of a job; with `whole`, of one that made all of it."""
     records = instance.get_run_records(
-        RunsFilter(job_name=job_name, statuses=[DagsterRunStatus.SUCCESS]), limit=1
+        RunsFilter(job_name=job_name, statuses=[DagsterRunStatus.SUCCESS]), limit=_RECENT_RUNS
     )
-    return records[0].start_time if records else None
+    found = (item for item in records if not (whole and item.dagster_run.asset_selection))
+    return next((record.start_time for record in found), None)

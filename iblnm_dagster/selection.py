@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import sys
+import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 
+from iblnm.archive.claims import CLAIM_S
 from iblnm.config import Settings
 from iblnm.errors import DataError, IblnmError
-from iblnm_dagster.jobs import SESSION_JOB
+from iblnm_dagster.jobs import LONGEST_RUN_S, SESSION_JOB
+from iblnm_dagster.owners import machine_of, owner_is_alive
 from iblnm_dagster.partitions import add_sessions, known_sessions
 from iblnm_dagster.resources import Archive
+
+if TYPE_CHECKING:
+    from iblnm.archive.sync_state import SyncState
 
 WORKER_TAG = "iblnm/worker"
 WORKER_RUN_TAG = "iblnm/worker_run"
@@ -25,13 +31,25 @@ UNFINISHED = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
+_LOOK_S = 3600.0
+_RECENTLY_S = 900.0
 _ATTEMPTED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
 
 
-def discover_sessions(instance: DagsterInstance, archive: Archive) -> list[str]:
+def discover_sessions(
+    instance: DagsterInstance, archive: Archive, *, of_many: bool = False
+) -> list[str]:
     """Take in what is new in the archive; return the sessions that are new partitions.
 
     The partitions are added in order of start time.
+
+    Parameters
+    ----------
+    instance : DagsterInstance
+    archive : Archive
+    of_many : bool
+        Whether this is one of many processes that begin together: one looks at all sessions, and
+        the others wait for it.
 
     Raises
     ------
@@ -40,10 +58,16 @@ def discover_sessions(instance: DagsterInstance, archive: Archive) -> list[str]:
     """
     from iblnm.archive.sync_state import open_state
     from iblnm.archive.watch import observe, open_source
+    from iblnm.storage.atomic import locked
 
     settings = archive.settings
     state = open_state(settings)
-    observation = observe(open_source(settings), state, settings.sync, full=True)
+    with ExitStack() as held:
+        full = True
+        if of_many:
+            held.enter_context(locked(settings.metadata_dir / "discovery", timeout_s=_LOOK_S))
+            full = time.time() - state.fact("listed_at", 0.0) > _RECENTLY_S
+        observation = observe(open_source(settings), state, settings.sync, full=full)
     if observation.error is not None and not observation.listed:
         raise observation.error
     return add_sessions(instance, state.known())
@@ -52,7 +76,7 @@ def discover_sessions(instance: DagsterInstance, archive: Archive) -> list[str]:
 def changed_sessions(instance: DagsterInstance, settings: Settings) -> list[str]:
     """Sessions with a content that no run has taken in: new ones, and changed ones."""
     from iblnm.archive.sync_state import open_state
-    from iblnm_dagster.running.waiting import owner_is_alive, sort_waiting
+    from iblnm_dagster.running.waiting import sort_waiting
 
     state = open_state(settings)
     found = sort_waiting(instance, state.waiting(owner_is_alive))
@@ -109,52 +133,72 @@ def listed_sessions(instance: DagsterInstance, path: Path) -> list[str]:
     return list(listed)
 
 
-def shard(eids: Sequence[str], text: str | None) -> list[str]:
-    """Part ``i/n`` (from 1) of the sessions, the same on every machine.
+def shard(eids: Sequence[str], text: str | None, known: Sequence[str] | None = None) -> list[str]:
+    """Part ``i/n`` (from 1) of the sessions, the same on every machine and at every time.
+
+    Parameters
+    ----------
+    eids : sequence of str
+        What is to be shared out.
+    text : str or None
+        Part and number of parts; without it, all.
+    known : sequence of str, optional
+        All sessions, in an order that stays: a session's place in it decides whose it is. What is
+        to be run gets shorter while a cluster's tasks begin one after the other.
+
+    Raises
+    ------
+    IblnmError
+        If the text is no part.
 
     Examples
     --------
     >>> shard(["a", "b", "c", "d", "e"], "2/2")
     ['b', 'd']
+    >>> shard(["c", "d", "e"], "2/2", known=["a", "b", "c", "d", "e"])
+    ['d']
     """
     if text is None:
         return list(eids)
     index, _, count = text.partition("/")
     if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
         raise IblnmError(f"--shard is i/n with 1 ≤ i ≤ n, not {text!r}")
-    return list(eids)[int(index) - 1 :: int(count)]
+    own = set((eids if known is None else known)[int(index) - 1 :: int(count)])
+    return [eid for eid in eids if eid in own]
 
 
-def worker_tag() -> str:
-    """Text that names this process across machines."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+def cancel_runs_of_dead_workers(
+    instance: DagsterInstance, state: SyncState | None = None
+) -> list[str]:
+    """Mark runs as canceled whose worker is gone; return their sessions.
 
-
-def cancel_runs_of_dead_workers(instance: DagsterInstance) -> list[str]:
-    """Mark runs as canceled whose worker on this machine is gone; return their sessions."""
+    Parameters
+    ----------
+    instance : DagsterInstance
+    state : SyncState, optional
+        Tells of workers of other machines, which give signs of life there. A machine that never
+        gave one counts as gone two hours after it last wrote about the run.
+    """
+    beats: dict[str, float] = {}
+    for owner, beat in (state.beats() if state is not None else {}).items():
+        machine = machine_of(owner)
+        beats[machine] = max(beat, beats.get(machine, 0.0))
     sessions = []
-    for run in instance.get_runs(RunsFilter(statuses=UNFINISHED)):
-        host, _, pid = run.tags.get(WORKER_TAG, "").rpartition(":")
+    for record in instance.get_run_records(RunsFilter(statuses=UNFINISHED)):
+        run = record.dagster_run
+        worker = run.tags.get(WORKER_TAG)
         # Dagster's retry of a run has its tags, and another process
-        if run.tags.get(WORKER_RUN_TAG, run.run_id) != run.run_id:
+        if not worker or run.tags.get(WORKER_RUN_TAG, run.run_id) != run.run_id:
             continue
-        if host == socket.gethostname() and not process_is_alive(int(pid)):
+        is_alive = owner_is_alive(worker)
+        if is_alive is None and state is not None:
+            written = record.update_timestamp.replace(tzinfo=UTC).timestamp()
+            beat = beats.get(machine_of(worker), written + LONGEST_RUN_S - CLAIM_S)
+            is_alive = time.time() - max(beat, written) < CLAIM_S
+        if is_alive is False:
             instance.report_run_canceled(run, message="The worker of this run was killed.")
             sessions.append(run.tags.get("dagster/partition", ""))
     return sessions
-
-
-def process_is_alive(pid: int) -> bool:
-    """Whether a process of this machine exists."""
-    if sys.platform == "win32":  # signal 0 is Ctrl-C there
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def chosen_sessions(

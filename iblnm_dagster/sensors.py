@@ -35,15 +35,17 @@ from iblnm_dagster.jobs import (
     process_session,
     update_catalogue,
 )
+from iblnm_dagster.owners import owner_is_alive
 from iblnm_dagster.partitions import SESSION_PARTITIONS, known_sessions
 from iblnm_dagster.running.catch_up import CATCH_UP_JOB, catch_up
-from iblnm_dagster.running.waiting import owner_is_alive, sort_waiting
+from iblnm_dagster.running.nightly import NIGHTLY_JOB
+from iblnm_dagster.running.waiting import sort_waiting
 from iblnm_dagster.selection import UNFINISHED, cancel_runs_of_dead_workers
 
 BACKLOG_TAG = "iblnm/backlog"
 _ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE]
 _RECENT_RUNS = 25
-_OWN_JOBS = (CATALOG_JOB, COHORT_JOB, CATCH_UP_JOB)
+_OWN_JOBS = (CATALOG_JOB, COHORT_JOB, NIGHTLY_JOB, CATCH_UP_JOB)
 
 
 class SessionWatch:
@@ -117,7 +119,7 @@ class SessionWatch:
         key = run.tags.get(RUN_KEY_TAG)
         if run.status == DagsterRunStatus.NOT_STARTED and key:
             return [RunRequest(run_key=key, job_name=CATCH_UP_JOB)], "once more, as it was lost"
-        cancel_runs_of_dead_workers(instance)
+        cancel_runs_of_dead_workers(instance, state)
         return [], (
             f"run {run.run_id[:8]} of {CATCH_UP_JOB} works the backlog off: "
             f"{state.counts()['waiting']} sessions wait"
@@ -127,14 +129,15 @@ class SessionWatch:
         self, latest: RunRecord | None, n_waiting: int
     ) -> tuple[list[RunRequest], str]:
         pause = self.settings.sync.catch_up_pause_s
-        if latest is not None and latest.dagster_run.status != DagsterRunStatus.SUCCESS:
+        # one that was killed or canceled says nothing of the server
+        if latest is not None and latest.dagster_run.status == DagsterRunStatus.FAILURE:
             import time
 
             ended = latest.end_time or latest.update_timestamp.timestamp()
             if time.time() - ended < pause:
                 return [], (
-                    f"{n_waiting} sessions wait; the latest run of {CATCH_UP_JOB} did not "
-                    f"succeed, the next is asked for {pause / 60:g} minutes after it"
+                    f"{n_waiting} sessions wait; the latest run of {CATCH_UP_JOB} "
+                    f"failed, the next is asked for {pause / 60:g} minutes after it"
                 )
         # the same request again until there is such a run, and never twice
         after = latest.dagster_run.run_id if latest is not None else "none"

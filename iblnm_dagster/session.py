@@ -6,11 +6,13 @@ import inspect
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
+    DataVersion,
     Failure,
     MetadataValue,
     Output,
@@ -21,10 +23,13 @@ from dagster import (
 
 from iblnm.config import Settings
 from iblnm.errors import DataError, IblnmError
-from iblnm.pipeline.graph import RESPONSES, all_stages, downstream, guards
-from iblnm.pipeline.outcomes import Attempt
+from iblnm.pipeline.graph import RESPONSES, all_stages, downstream, find_stage, guards
+from iblnm.pipeline.outcomes import Attempt, Origin
 from iblnm.pipeline.rules import RULES
+from iblnm.pipeline.rules.values import as_row
 from iblnm.pipeline.stage import Result, Stage
+from iblnm.pipeline.staleness import digest_of, origin_of
+from iblnm.pipeline.versions import code_version
 from iblnm.pipeline.wording import session_words, stored_session_words
 from iblnm.storage.store import SessionStore
 from iblnm_dagster.columns import column_schema
@@ -40,13 +45,16 @@ _KINDS = {"session_page": "html", "session_h5": "hdf5", "session_parquet": "parq
 _RESOURCES = {"archive": Archive, "settings": Settings, "store": SessionStore}
 
 
-def build_session_assets() -> list[AssetsDefinition]:
+def build_session_assets(settings: Settings) -> list[AssetsDefinition]:
     """One asset per stage, in the order of the stages."""
-    return [session_asset(stage) for stage in all_stages()]
+    return [session_asset(stage, settings) for stage in all_stages()]
 
 
-def session_asset(stage: Stage) -> AssetsDefinition:
+def session_asset(stage: Stage, current: Settings) -> AssetsDefinition:
     """Make an asset with one partition per session from a stage.
+
+    Its code version is that of the settings it is defined under; that of its data is the digest
+    of what was made, so that Dagster too calls nothing stale that rests on an equal result.
 
     A result without a value leaves the partition missing instead of failed. A `DataError` fails
     the session's asset at once: retrying cannot mend data. For a stage that talks to the
@@ -74,6 +82,8 @@ def session_asset(stage: Stage) -> AssetsDefinition:
             return stored_session_words(SessionStore(settings), eid)
 
         outcomes = outcomes_of(context.instance, settings)
+        row = as_row(values["session"]) if "session" in values else None
+        origin = origin_of(stage, eid, row, outcomes, settings)
         blocked = _blocked(
             eid,
             stage,
@@ -81,7 +91,7 @@ def session_asset(stage: Stage) -> AssetsDefinition:
             settings,
         )
         if blocked is not None:
-            outcomes.record_attempt(blocked)
+            outcomes.record_attempt(replace(blocked, origin=origin))
             raise Failure(
                 description=f"{words()}: {blocked.message}",
                 metadata={
@@ -92,7 +102,7 @@ def session_asset(stage: Stage) -> AssetsDefinition:
                 allow_retries=False,
             )
         try:
-            with outcomes.failures_recorded(eid, stage.name):
+            with outcomes.failures_recorded(eid, stage.name, origin):
                 one = archive.one if stage.uses_archive else None
                 result = stage.run(values, one=one, eid=eid, settings=settings)
         except DataError as error:
@@ -112,21 +122,30 @@ def session_asset(stage: Stage) -> AssetsDefinition:
                 max_retries=MAX_RETRIES, seconds_to_wait=longest_s * random.random()
             ) from error
         if result.value is None:
-            outcomes.record_attempt(Attempt(eid, stage.name, "no data", message=result.note))
+            outcomes.record_attempt(
+                Attempt(eid, stage.name, "no data", message=result.note, origin=origin)
+            )
             # what an earlier run made of files that are no more, and what rests on it
-            SessionStore(settings).remove((stage.name, *downstream(stage.name)), eid)
+            resting = [name for name in downstream(stage.name) if not find_stage(name).is_page]
+            SessionStore(settings).remove((stage.name, *resting), eid)
+            outcomes.forget(eid, resting)
             context.log.info(f"nothing to store: {result.note}")
             return
         if stage.name == "session":
             tags = {"iblnm/session": session_words(result.value)}
             context.instance.add_run_tags(context.run_id, tags)
-        metadata = _materialization_metadata(result)
+            origin = origin_of(stage, eid, as_row(result.value), outcomes, settings)
+        with outcomes.failures_recorded(eid, stage.name, origin):
+            # of what was made: what is read back from a file need not have the same types
+            origin = replace(origin, digest=digest_of(stage, result.value))
+        metadata = _materialization_metadata(result, origin)
         if stage.is_page or stage.name == RESPONSES:
             metadata["viewer"] = MetadataValue.url(f"{settings.viewer_url}/sessions/{eid}")
         if stage.is_page:
             place = (settings.root / stage.folder / f"{eid}.html").resolve()
             metadata["report"] = MetadataValue.url(place.as_uri())
-        yield Output(result.value, metadata=metadata)
+        version = DataVersion(origin.digest)
+        yield Output(result.value, metadata=metadata, data_version=version)
 
     resources = ["settings"]
     if stage.uses_archive:
@@ -138,6 +157,7 @@ def session_asset(stage: Stage) -> AssetsDefinition:
     return asset(
         name=stage.name,
         description=stage.description,
+        code_version=code_version(stage, current),
         partitions_def=SESSION_PARTITIONS,
         output_required=False,
         io_manager_key=_io_manager_key(stage),
@@ -206,9 +226,10 @@ def _blocked(
     return None
 
 
-def _materialization_metadata(result: Result) -> dict[str, Any]:
+def _materialization_metadata(result: Result, origin: Origin) -> dict[str, Any]:
     metadata: dict[str, Any] = dict(result.numbers)
-    metadata["provenance"] = MetadataValue.json(json.loads(result.provenance.to_json()))
+    provenance = replace(result.provenance, **vars(origin))
+    metadata["provenance"] = MetadataValue.json(json.loads(provenance.to_json()))
     if result.note:
         metadata["note"] = result.note
     return metadata

@@ -13,11 +13,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import scipy.linalg
+from threadpoolctl import threadpool_limits
 
 from iblnm.config import Settings
 
+# as many workers as cores, each computing in one thread, and so the processes they start
+scipy.linalg.norm([1.0])
+threadpool_limits(1)
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
 REPOSITORY = Path(__file__).resolve().parent.parent
-COSTLY = {"faulty", "dagster_page", "real_run"}
+COSTLY = {"faulty", "dagster_page", "postgres_server", "real_run"}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -69,6 +77,27 @@ def small_settings(small_archive, tmp_path) -> Settings:
 def writable_archive(small_archive, tmp_path) -> Path:
     """A copy of the small archive that a test may damage."""
     return Path(shutil.copytree(small_archive[0], tmp_path / "alf"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A PostgreSQL server on loopback; skips where none can be started."""
+    from bench.postgres import PostgresServer, why_not
+
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    from iblnm.storage.postgres import close_engines
+
+    with PostgresServer() as server:
+        yield server
+        close_engines()
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres_server, tmp_path_factory) -> Path:
+    """File with the address of a database, in which each test takes tables of its own."""
+    return postgres_server.new_database(tmp_path_factory.mktemp("addresses"))
 
 
 @pytest.fixture(scope="session")
@@ -180,37 +209,23 @@ def viewed_root(small_archive, tmp_path_factory) -> Settings:
 
     Read only; `viewed_settings` is a copy.
     """
+    from bench.stages import store_stages
+
     from iblnm.archive import connect
     from iblnm.pipeline.catalog import sessions_table
     from iblnm.pipeline.checking import evaluate_values
-    from iblnm.pipeline.graph import all_stages, checked_stages
+    from iblnm.pipeline.graph import checked_stages
     from iblnm.pipeline.labels import read_labels
     from iblnm.pipeline.rules import RULES
     from iblnm.schemas import ERRORS, QC_MATRIX
-    from iblnm.storage import write_groups, write_table
+    from iblnm.storage import write_table
     from iblnm.storage.store import SessionStore
 
     settings = Settings(root=tmp_path_factory.mktemp("viewed"), one_cache_dir=small_archive[0])
     one, outcomes = connect(settings), []
     for truth in small_archive[1]["sessions"]:
-        eid, values = truth["eid"], {}
-        for stage in all_stages():
-            if stage.is_page:
-                continue
-            if any(values.get(name) is None for name in stage.inputs):
-                continue
-            result = stage.run(values, one=one, eid=eid, settings=settings)
-            values[stage.name] = result.value
-            if result.value is None:
-                continue
-            if stage.folder is not None:
-                path = settings.root / stage.folder / f"{eid}.pqt"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_table(result.value, path, stage.table)
-            if stage.h5_group is not None:
-                path = settings.sessions_h5_dir / f"{eid}.h5"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_groups(path, {stage.h5_group: result.value}, result.provenance)
+        eid = truth["eid"]
+        values = store_stages(one, eid, settings)
         for asset in checked_stages():
             for outcome in evaluate_values(asset, values, settings):
                 named = "pass" if outcome.passed else "warn"

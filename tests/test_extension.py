@@ -79,6 +79,7 @@ def test_a_declared_metric_is_measured_and_stored(declared_metric, measured_band
     assert stored[name].tolist() == table[name].tolist()
 
 
+@pytest.mark.slow
 def test_a_declared_metric_is_on_the_page_in_the_overview_and_in_the_reference(
     declared_metric, measured_bands, tmp_path
 ):
@@ -261,12 +262,9 @@ def test_a_declared_stage_is_an_asset_with_place_check_and_guard(rewards_stage, 
     job = defs.resolve_job_def(SESSION_JOB)
     assert {"rewards", "rewards_checks"} <= {step.name for step in job.nodes}
     assert graph.guards("rewards") == ("trials",)
-    assert RULES["insufficient_trials"].blocks == (
-        "responses",
-        "performance",
-        "wheel_velocity",
-        "rewards",
-    )
+    blocked = RULES["insufficient_trials"].blocks
+    assert {"responses", "performance", "wheel_velocity"} < {*blocked}
+    assert blocked[-1] == "rewards"
     assert graph.checked_stages()[-1] == "rewards"
     assert graph.inputs_of_rules("rewards") == {"rewards": "rewards"}
     assert "rewards" not in graph.essential_stages()

@@ -19,4 +19,6 @@ logarithms = contrast_transform(ANALYSIS_CONTRASTS)
 encode, decode = get_contrast_coding("log")
 for (target, coding), fit in fits.items():
     if fit is not None:
-        print(target, coding, round(fit.r2_marginal, 3), len(fit.emm_contrast))
+        marginal = fit.variance_explained["marginal"]
+        slope = fit.summary_df.loc[fit.contrast_col, "Coef."]
+        print(target, coding, round(fit.result.aic, 1), round(marginal, 3), round(slope, 3))

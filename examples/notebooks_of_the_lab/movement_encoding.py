@@ -11,7 +11,8 @@ group = PhotometrySessionGroup.from_catalog(
 )
 group.get_response_magnitudes()
 group.enrich_peak_velocity()
-trials = group.response_magnitudes.query("event == 'stimOn_times' and reaction_time > 0").copy()
+trials = group.response_magnitudes.merge(group.trial_timing, on=["eid", "trial"])
+trials = trials.query("event == 'stimOn_times' and reaction_time > 0").copy()
 trials["log_rt"] = np.log10(trials["reaction_time"])
 
 held_out, slopes = {}, {}

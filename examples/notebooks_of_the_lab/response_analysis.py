@@ -1,9 +1,10 @@
 """Responses by target: magnitudes, vectors, similarity, decoding, mixed models, ANOVA."""
 
+import numpy as np
 import pandas as pd
 
 from iblnm.analysis import kruskal_wallis_groups, pairwise_mannwhitney
-from iblnm.config import RESPONSES_FPATH, SESSIONS_FPATH
+from iblnm.config import RESPONSE_EVENTS, RESPONSES_FPATH, SESSIONS_FPATH
 from iblnm.data import PhotometrySessionGroup
 from iblnm.util import df2pqt
 
@@ -13,7 +14,7 @@ group = PhotometrySessionGroup.from_catalog(
 )  # fmt: skip
 group.get_response_magnitudes()
 if not RESPONSES_FPATH.exists():
-    df2pqt(group.response_magnitudes, RESPONSES_FPATH)
+    df2pqt(group.responses_with_times(), RESPONSES_FPATH)
 features = group.get_response_features(nan_handling="drop_features", nan_threshold=0.5)
 similarity = group.response_similarity_matrix()
 models = group.fit_lmm(re_formulas=("1",))
@@ -24,4 +25,12 @@ feedback = group.response_magnitudes.query("event == 'feedback_times'")
 means = feedback.groupby(["subject", "target_NM"], as_index=False)["response_early"].mean()
 h, p, by_target = kruskal_wallis_groups(means, "target_NM", "response_early")
 pairs = pairwise_mannwhitney(by_target)
+group.load_response_traces()
+mean_trace = {
+    (target, event): [] for target in group.recordings["target_NM"] for event in RESPONSE_EVENTS
+}
+for (_, _, event), of in group.response_traces.items():
+    rewarded = of["trials"]["feedbackType"].to_numpy() == 1
+    mean_trace[of["meta"]["target_NM"], event].append(np.nanmean(of["traces"][rewarded], axis=0))
+group.flush_response_traces()
 print(f"{len(features)} recordings, {len(models)} models, {len(pairs)} pairs, H = {h:.2f}")

@@ -6,19 +6,45 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iblnm.analysis.result import AnalysisResult
 from iblnm.schemas.core import Table
 from iblnm.schemas.wide import WideTable
 
+if TYPE_CHECKING:
+    from iblnm.config import Settings
+    from iblnm.pipeline.rules.outcome import Outcome
+
 RESOURCES = ("store", "settings")
 """Parameters of an analysis that are no table of another."""
 CATALOG_FILES = {
+    "sessions": "metadata/sessions.pqt",
+    "errors": "metadata/errors.pqt",
+    "qc_photometry": "data/qc_photometry.pqt",
     "performance_table": "data/performance.pqt",
     "video": "metadata/video.pqt",
 }
-"""Tables over all sessions that figures use, by the name of what makes them."""
+"""Tables over all sessions that analyses and figures use, by the name of what makes them."""
+SELECTION_SETTINGS = (
+    "analysed_session_types",
+    "analysed_targets",
+    "analysis_contrasts",
+    "dataset_categories",
+    "excluded_subjects",
+    "session_type_words",
+    "target_neuromodulator",
+    "thresholds.min_training_fraction_correct",
+)
+"""Settings that the selection of sessions reads."""
+TRIAL_SETTINGS = (
+    "analysis_contrasts",
+    "cohort.min_response_time_s",
+    "cohort.probability_left",
+    "cohort.response",
+    "cohort.unit",
+)
+"""Settings that the selection of trials reads."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +86,36 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Check:
+    """A check of an analysis, from the parameters of its result; evaluated with it.
+
+    Parameters
+    ----------
+    name : str
+    description : str
+        One sentence, in words of the experiment.
+    unit : str
+        Of value and limit.
+    evaluate : callable
+        Of the result's ``parameters`` and the settings; returns an
+        `iblnm.pipeline.rules.outcome.Outcome` of severity WARN.
+    remedy : str
+        What to do where it fails, in one sentence.
+    """
+
+    name: str
+    description: str
+    unit: str
+    evaluate: Callable[[Mapping[str, Any], Settings], Outcome]
+    remedy: str
+
+    @property
+    def text(self) -> str:
+        """Meaning and remedy in one line, for pages that show the check."""
+        return f"{self.description} If not: {self.remedy}"
+
+
+@dataclass(frozen=True)
 class Analysis:
     """An analysis over all sessions.
 
@@ -78,6 +134,10 @@ class Analysis:
     figures : tuple of Figure
     reads : tuple of str
         Assets of the sessions whose files it reads by itself.
+    checks : tuple of Check
+        Asset checks of it; one that has any takes ``settings``.
+    settings_read, methods : tuple of str
+        As those of a stage, see `iblnm.pipeline.stage.Stage`.
     """
 
     name: str
@@ -85,7 +145,10 @@ class Analysis:
     folder: str
     tables: Mapping[str, Table | WideTable]
     figures: tuple[Figure, ...] = ()
+    checks: tuple[Check, ...] = ()
     reads: tuple[str, ...] = ()
+    settings_read: tuple[str, ...] | None = None
+    methods: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

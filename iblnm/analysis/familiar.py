@@ -97,7 +97,8 @@ def anova_rm(df: pd.DataFrame, depvar: str, subject: str, within: Sequence[str])
 def _known_anova(table: pd.DataFrame) -> pd.DataFrame:
     """An ANOVA of ours with the names of statsmodels in front."""
     names = {"source": "Source", "df": "Num DF", "df_error": "Den DF", "p": "Pr(>F)"}
-    table = table.rename(columns=names).assign(method="rm").reset_index(drop=True)
+    method = table.get("method", "rm")
+    table = table.rename(columns=names).assign(method=method).reset_index(drop=True)
     known = ["Source", "F", "Num DF", "Den DF", "Pr(>F)", "method"]
     return table[[*known, *(name for name in table if name not in known)]]
 
@@ -115,7 +116,7 @@ def loso_cv_movement_lmm(
     timing_col : str
         Used as it is given: scripts pass the logarithm of a time.
     min_subjects : int
-        With fewer subjects the table is empty.
+        With fewer subjects the table is empty, with a warning.
     **options
         See `iblnm.analysis.movement.cross_validation.cross_validate_movement`, which takes the
         logarithm of a time itself.
@@ -127,9 +128,18 @@ def loso_cv_movement_lmm(
     """
     from iblnm.analysis.movement.cross_validation import cross_validate_movement
 
-    return cross_validate_movement(
+    table = cross_validate_movement(
         df, response_col, timing_col, min_subjects, is_logarithm=True, **options
     )
+    if table.empty:
+        timed = df[np.isfinite(df[timing_col].astype(float))]
+        warnings.warn(
+            f"no subject is held out: {len(timed)} of {len(df)} trials, of "
+            f"{timed['subject'].nunique()} subjects, have a finite {timing_col}; {min_subjects} "
+            "subjects with enough trials are needed",
+            stacklevel=2,
+        )
+    return table
 
 
 def fit_movement_lmm_per_contrast(
@@ -201,7 +211,10 @@ def fit_response_lmm(
         a factor with one level, no variance.
     """
     from iblnm.analysis.lmm.model import fit_mixed_model
+    from iblnm.constants import TASK_CONTRASTS
 
+    contrasts = options.get("contrasts", TASK_CONTRASTS)
+    warn_of_unknown_contrasts(df, contrast_coding, contrasts)
     try:
         return fit_mixed_model(df, response_col, formula, re_formula, contrast_coding, **options)
     except MissingColumnError:
@@ -209,6 +222,18 @@ def fit_response_lmm(
     except DataError as error:
         warnings.warn(f"no model: {error}", stacklevel=2)
         return None
+
+
+def warn_of_unknown_contrasts(
+    trials: pd.DataFrame, contrast_coding: str, contrasts: Sequence[float]
+) -> None:
+    """Name contrasts that a coding of these contrasts [%] has no number for, with their trials."""
+    from iblnm.analysis.trials import unknown_contrasts
+
+    unknown = unknown_contrasts(trials, contrast_coding, contrasts)
+    if unknown:
+        named = ", ".join(f"{contrast:g} % ({n} trials)" for contrast, n in unknown.items())
+        warnings.warn(f"coding {contrast_coding!r} leaves out contrasts {named}", stacklevel=3)
 
 
 def fit_wheel_lmm(
@@ -315,15 +340,13 @@ def decode_target_nm(
     DataError
         A `ValueError`: with fewer than two targets, for example.
     """
-    from iblnm.analysis.decoding.decoder import decode_targets
+    from iblnm.analysis.decoding.decoder import decode_targets, prediction_table
 
     decoded = decode_targets(X, labels, subjects, normalize, C, Cs)
     predicted = decoded["predictions"]
-    levels = predicted.index.to_frame(index=False)
-    table = levels.assign(true=np.asarray(labels), predicted=predicted.to_numpy())
     return {
         **decoded,
-        "predictions": table,
+        "predictions": prediction_table(predicted, labels),
         "best_C": decoded["best_C_"],
         "n_valid": int(predicted.notna().sum()),
     }
@@ -349,18 +372,9 @@ def feature_unique_contribution(
         ``feature``, ``full_accuracy``, ``reduced_accuracy``, ``delta``, and the interval of
         ours.
     """
-    from iblnm.analysis.decoding.decoder import feature_contributions
+    from iblnm.analysis.decoding.decoder import contribution_table, feature_contributions
 
-    names = {
-        "balanced_accuracy": "full_accuracy",
-        "balanced_accuracy_without": "reduced_accuracy",
-        "contribution": "delta",
-    }
-    return (
-        feature_contributions(X, labels, subjects, normalize, C)
-        .reset_index()
-        .rename(columns=names)
-    )
+    return contribution_table(feature_contributions(X, labels, subjects, normalize, C))
 
 
 def compute_recording_projection(

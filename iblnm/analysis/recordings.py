@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from iblnm.errors import DataError
 from iblnm.io.regions import recording_names
 from iblnm.pipeline.rules.session import ParallelLists
 from iblnm.pipeline.rules.values import get_list, is_null, join
@@ -97,12 +98,31 @@ def collect_recordings(recordings: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         One row per session, in the order of its first recording; the columns `PER_FIBER` are
-        lists. Of other columns the value of the first recording is taken, and a place that no
-        recording has is null.
+        lists. A row where all of them are null, as exploding empty lists gives, is no
+        recording. Of other columns the value of the first recording is taken, and a place
+        that no recording has is null.
+
+    Raises
+    ------
+    DataError
+        If two recordings of a session have the same ``fiber_idx``.
     """
+    if "fiber_idx" in recordings:
+        twice = recordings[recordings.duplicated(["eid", "fiber_idx"])]
+        if len(twice):
+            raise DataError(
+                f"{len(twice)} recordings have the fiber_idx of another of their session; leave "
+                "the column out where the rows are in the order of the fibers",
+                eid=str(twice["eid"].iloc[0]),
+            )
     columns = [name for name in PER_FIBER if name in recordings]
     rows = []
     for _, own in recordings.groupby("eid", sort=False):
+        fibers = own[~own[columns].map(is_null).all(axis=1)]
+        if fibers.empty:
+            rows.append({**own.iloc[0].to_dict(), **{name: [] for name in columns}})
+            continue
+        own = fibers
         places = own["fiber_idx"].astype(int) if "fiber_idx" in own else range(len(own))
         lists: dict[str, Any] = {name: [None] * (max(places) + 1) for name in columns}
         for place, recording in zip(places, own[columns].to_dict("records"), strict=True):

@@ -14,8 +14,10 @@ from typing import Any
 
 from iblnm.analysis import (
     anova,
+    corrections,
     decoding,
     encoding,
+    kernels,
     lmm,
     movement,
     performance,
@@ -25,12 +27,14 @@ from iblnm.analysis import (
     similarity,
     traces,
     vectors,
+    waveforms,
 )
 from iblnm.analysis.declaration import CATALOG_FILES, Analysis, Figure
 from iblnm.schemas.core import Table
 from iblnm.schemas.wide import WideTable
 
 ANALYSES: tuple[Analysis, ...] = (
+    kernels.ANALYSIS,
     responses.ANALYSIS,
     regressors.ANALYSIS,
     traces.ANALYSIS,
@@ -39,10 +43,12 @@ ANALYSES: tuple[Analysis, ...] = (
     decoding.ANALYSIS,
     anova.ANALYSIS,
     lmm.ANALYSIS,
+    waveforms.ANALYSIS,
     movement.ANALYSIS,
     encoding.ANALYSIS,
     performance.ANALYSIS,
     quality.ANALYSIS,
+    corrections.ANALYSIS,
 )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from iblnm.pipeline.rules.values import get_list
+from iblnm.storage.digest import value_digest
 from iblnm.storage.parquet import TableSchema, write_table
 from iblnm.storage.provenance import Provenance, software_versions
 
@@ -50,7 +51,12 @@ class AnalysisResult:
 
 
 def write_result(
-    result: AnalysisResult, folder: Path | str, schemas: Mapping[str, TableSchema | None]
+    result: AnalysisResult,
+    folder: Path | str,
+    schemas: Mapping[str, TableSchema | None],
+    *,
+    made_with: Mapping[str, Any] | None = None,
+    made_from: Mapping[str, Any] | None = None,
 ) -> dict[str, Path]:
     """Write each table of a result whole, with what it was made from.
 
@@ -61,6 +67,8 @@ def write_result(
         Created if it is missing.
     schemas : mapping of str to schema
         What each table is held to, by stem; a table without one is written as it is.
+    made_with, made_from : mapping, optional
+        See `iblnm.storage.provenance.Provenance`.
 
     Returns
     -------
@@ -82,13 +90,17 @@ def write_result(
         rows = result.removed.drop(columns="eids_removed", errors="ignore")
         told[ACCOUNT] = json.loads(rows.to_json(orient="records"))
     origin = Provenance(
-        software=software_versions(ANALYSIS_PACKAGES), parameters={**result.parameters, **told}
+        software=software_versions(ANALYSIS_PACKAGES),
+        parameters={**result.parameters, **told},
+        made_with=dict(made_with or {}),
+        made_from=dict(made_from or {}),
     )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {stem: folder / f"{stem}.pqt" for stem in tables}
     for stem, path in paths.items():
-        write_table(tables[stem], path, provenance=origin)
+        own = replace(origin, digest=value_digest(tables[stem]))
+        write_table(tables[stem], path, provenance=own)
     return paths
 
 

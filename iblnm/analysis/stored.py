@@ -16,6 +16,8 @@ from iblnm.task.completion import complete_trials
 if TYPE_CHECKING:
     import xarray as xr
 
+NO_SCALE = "its signal has no stored standard deviation, so dF/F is not known"
+
 
 @dataclass
 class Skipped:
@@ -130,8 +132,37 @@ def iterate_responses(
             yield recording, responses, data["trials"]
 
 
+def with_signal_attributes(
+    found: Iterator[tuple[dict[str, Any], xr.DataArray, pd.DataFrame]], h5_dir: Path
+) -> Iterator[tuple[dict[str, Any], xr.DataArray, pd.DataFrame]]:
+    """What `iterate_responses` yields, with how each signal was corrected and scaled.
+
+    Yields
+    ------
+    recording : dict
+        The row, with ``correction`` and ``signal_sd`` [dF/F per z]; None where the session file
+        has none.
+    responses : DataArray
+    trials : DataFrame
+    """
+    from iblnm.storage.h5 import read_signal_attributes
+
+    eid, attributes = None, {}
+    for recording, responses, trials in found:
+        if recording["eid"] != eid:
+            eid = recording["eid"]
+            attributes = read_signal_attributes(h5_dir / f"{validate_name(str(eid))}.h5")
+        own = attributes.get(recording["recording_name"], {})
+        known = {"correction": own.get("correction"), "signal_sd": own.get("sd")}
+        yield {**recording, **known}, responses, trials
+
+
 class ResponseTraces(Mapping):
-    """Traces of recordings by (eid, fiber_idx), read when they are asked for.
+    """Traces by (eid, brain_region, event), read when they are asked for.
+
+    A second fiber of a session in one region has its recording name (``VTA_1``) as region. A
+    value is a dict: ``traces`` (ndarray, trials x time), ``tpts`` (s), ``meta`` (dict, the
+    row of the recording), ``trials`` (DataFrame, one row per trace).
 
     Parameters
     ----------
@@ -141,6 +172,11 @@ class ResponseTraces(Mapping):
         Takes responses and trials, returns the array to give.
     size : int
         Sessions whose traces are kept in memory.
+
+    Attributes
+    ----------
+    skipped : Skipped
+        Sessions and recordings without stored responses, as far as they were asked for.
     """
 
     def __init__(
@@ -152,36 +188,57 @@ class ResponseTraces(Mapping):
     ):
         from iblnm.data._session_cache import SessionCache
 
-        self._recordings = recordings
+        self._of_session = {str(eid): own for eid, own in recordings.groupby("eid", sort=False)}
         self._h5_dir = h5_dir
         self._prepare = prepare
-        self._rows = {
-            (str(eid), int(fiber)): i
-            for i, (eid, fiber) in enumerate(
-                zip(recordings["eid"], recordings["fiber_idx"], strict=True)
-            )
-        }
         self._cache = SessionCache(self._read, size)
+        self._known: list[tuple[str, str, str]] | None = None
+        self.skipped = Skipped()
 
-    def _read(self, eid: str) -> dict[int, xr.DataArray]:
-        own = self._recordings[self._recordings["eid"] == eid]
-        found = iterate_responses(own, self._h5_dir, skipped=Skipped())
+    def array(self, eid: str, fiber_idx: int) -> xr.DataArray:
+        """Traces of one recording, all events: (event, trial, time)."""
+        for meta, traces, _ in self._recordings_of(eid).values():
+            if int(meta["fiber_idx"]) == fiber_idx:
+                return traces
+        raise KeyError((eid, fiber_idx))
+
+    def _read(self, eid: str) -> dict[str, tuple[dict[str, Any], xr.DataArray, pd.DataFrame]]:
+        found = iterate_responses(self._of_session[eid], self._h5_dir, skipped=self.skipped)
         return {
-            int(recording["fiber_idx"]): self._prepare(responses, trials)
+            recording["recording_name"]: (recording, self._prepare(responses, trials), trials)
             for recording, responses, trials in found
         }
 
-    def __getitem__(self, key: tuple[str, int]) -> xr.DataArray:
-        eid, fiber = str(key[0]), int(key[1])
-        if (eid, fiber) not in self._rows:
-            raise KeyError(key)
-        traces = self._cache.get(eid)
-        if fiber not in traces:
-            raise KeyError(f"no responses of fiber {fiber} of session {eid} are stored")
-        return traces[fiber]
+    def _recordings_of(self, eid: str) -> dict[str, Any]:
+        return self._cache.get(eid) if eid in self._of_session else {}
 
-    def __iter__(self) -> Iterator[tuple[str, int]]:
-        return iter(self._rows)
+    def __getitem__(self, key: tuple[str, str, str]) -> dict[str, Any]:
+        eid, region, event = key
+        recordings = self._recordings_of(str(eid))
+        if region not in recordings or event not in recordings[region][1]["event"]:
+            raise KeyError(key)
+        meta, traces, trials = recordings[region]
+        own = traces.sel(event=event)
+        return {
+            "traces": own.to_numpy(),
+            "tpts": own["time"].to_numpy(),
+            "meta": dict(meta),
+            "trials": trials.iloc[own["trial"].to_numpy()].reset_index(drop=True),
+        }
+
+    def __iter__(self) -> Iterator[tuple[str, str, str]]:
+        if self._known is not None:
+            yield from self._known
+            return
+        known = []
+        for eid in self._of_session:
+            for region, (_, traces, _) in self._recordings_of(eid).items():
+                for event in traces["event"].to_numpy():
+                    known.append((eid, region, str(event)))
+                    yield known[-1]
+        if not known and self._of_session:
+            raise DataError(f"no responses are stored in {self._h5_dir}: {self.skipped.notes()}")
+        self._known = known
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return sum(1 for _ in self)

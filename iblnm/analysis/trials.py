@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from iblnm.constants import TASK_CONTRASTS, TRIAL_EVENTS, UNBIASED
+from iblnm.analysis.derived import with_derived
+from iblnm.analysis.remaining import remaining_trials
+from iblnm.constants import TASK_CONTRASTS, TRIAL_EVENTS, UNBIASED, WHOLE_WINDOW
 from iblnm.errors import MissingColumnError
 from iblnm.signal.perievent import before_next_event, in_window, mean_of_finite
 
@@ -28,6 +30,8 @@ EARLY_WINDOW = (0.1, 0.35)
 SIDE_CODES = {"ipsi": -0.5, "contra": 0.5}
 REWARD_CODES = {"incorrect": -0.5, "correct": 0.5}
 OUTCOMES = {"correct": 1.0, "incorrect": -1.0}
+RESPONSES = ("response_early", "response_kernel")
+"""Columns of magnitudes that are stored in z."""
 
 # selection --------------------------------------------------------------------------------
 
@@ -70,7 +74,8 @@ def select_trials(
     Raises
     ------
     MalformedFileError
-        If the table lacks a column that a criterion needs.
+        If the table lacks a column that a criterion needs, or no trial has a value in it: that
+        all trials fail it would be no finding.
 
     Examples
     --------
@@ -98,8 +103,18 @@ def select_trials(
     missing = [column for _, column in criteria if column not in table]
     if missing:
         raise MissingColumnError(
-            f"the table of trials has no column {', '.join(missing)}; pass None or False to "
-            "leave a criterion out"
+            f"the table of trials has no column {', '.join(missing)}; "
+            + (
+                f"its responses are {_responses(table)}, by the windows of the settings"
+                if response_col in missing
+                else "pass None or False to leave a criterion out"
+            )
+        )
+    unknown = [c for name, c in criteria if name != "no_response" and table[c].isna().all()]
+    if len(table) and unknown:
+        raise MissingColumnError(
+            f"no trial of {len(table)} has a value of {', '.join(unknown)}; pass None or False to "
+            "leave the criterion out"
         )
     keep = np.ones(len(table), dtype=bool)
     counts = {"candidate": len(table)}
@@ -120,7 +135,11 @@ def select_trials(
 
 
 def analyzed_trials(
-    table: pd.DataFrame, settings: Settings, response_col: str | None = "response_early"
+    table: pd.DataFrame,
+    settings: Settings,
+    response_col: str | None = "response_early",
+    *,
+    masked: bool = False,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Trials selected by the criteria of the settings, and a record of the selection.
 
@@ -129,22 +148,90 @@ def analyzed_trials(
     table : DataFrame
         See `select_trials`.
     settings : Settings
-        ``cohort.probability_left`` and ``cohort.min_response_time_s``.
+        ``cohort.probability_left``, ``cohort.min_response_time_s``, ``cohort.response`` and
+        ``cohort.unit``.
     response_col : str, optional
+    masked : bool
+        Leave ``response_early`` the masked mean minus the baseline in z, whatever the settings
+        say.
 
     Returns
     -------
     selected : DataFrame
+        Its ``response_early`` is the magnitude that the settings name, where the table has it,
+        in their unit.
     record : dict
-        For the provenance: ``probability_left``, ``min_response_time_s`` and ``trial_rows``,
-        what each criterion removed.
+        For the provenance: which ``response``, ``unit``, ``probability_left``,
+        ``min_response_time_s``, ``trial_rows``, what each criterion removed, and
+        ``remaining_trials``, what the response alone costs
+        (`iblnm.analysis.remaining.remaining_trials`).
     """
     criteria = {
         "probability_left": settings.cohort.probability_left,
         "min_response_time_s": settings.cohort.min_response_time_s,
     }
+    kind = "early"
+    if response_col == "response_early" and not masked:
+        table, kind = _with_chosen_response(table, settings.cohort.response)
+    unit = "z"
+    if response_col in RESPONSES and not masked:
+        unit = settings.cohort.unit
+        table = in_unit(table, response_col, unit)
     selected, counts = select_trials(table, response_col=response_col, **criteria)
-    return selected, {**criteria, "trial_rows": counts}
+    record = {"response": kind, "unit": unit, **criteria, "trial_rows": counts}
+    if response_col is not None and {"event", "target_NM"} <= set(table.columns):
+        wanted, _ = select_trials(table, response_col=None, **criteria)
+        record["remaining_trials"] = remaining_trials(wanted, response_col)
+    return selected, record
+
+
+def in_unit(table: pd.DataFrame, response_col: str, unit: str) -> pd.DataFrame:
+    """Magnitudes in z or dF/F.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Magnitudes in z, and ``signal_sd`` [dF/F per z] where dF/F is asked for.
+    response_col : str
+    unit : {'z', 'dff'}
+
+    Returns
+    -------
+    DataFrame
+        In dF/F those of recordings whose scale is not stored are missing.
+
+    Raises
+    ------
+    MissingColumnError
+        If dF/F is asked for and no recording has a scale.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"response_early": [2.0], "signal_sd": [0.01]})
+    >>> in_unit(table, "response_early", "dff")["response_early"].tolist()
+    [0.02]
+    """
+    if unit == "z" or response_col not in table:
+        return table
+    if "signal_sd" not in table or (len(table) and table["signal_sd"].isna().all()):
+        raise MissingColumnError(
+            "dF/F is asked for (IBLNM_COHORT__UNIT), and the table of magnitudes has no value of "
+            "signal_sd, by which z is multiplied"
+        )
+    values = table[[response_col, "signal_sd"]].to_numpy(dtype=float, na_value=np.nan)
+    return table.assign(**{response_col: values.prod(axis=1)})
+
+
+def _responses(table: pd.DataFrame) -> list[str]:
+    """Columns with a magnitude of the response in a window."""
+    names = [name for name in map(str, table.columns) if name.startswith("response_")]
+    return [name for name in names if name not in ("response_time", "response_times")]
+
+
+def _with_chosen_response(table: pd.DataFrame, kind: str) -> tuple[pd.DataFrame, str]:
+    if kind == "kernel" and "response_kernel" in table and table["response_kernel"].notna().any():
+        return table.assign(response_early=table["response_kernel"]), "kernel"
+    return table, "early"
 
 
 # coding -----------------------------------------------------------------------------------
@@ -217,6 +304,18 @@ _CODINGS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 }
 
 
+def unknown_contrasts(
+    trials: pd.DataFrame, contrast_coding: str, contrasts: Sequence[float] = TASK_CONTRASTS
+) -> dict[float, int]:
+    """Contrasts [%] that a coding has no number for, with their trials; see `ContrastCoding`."""
+    if "contrast" not in trials:
+        return {}
+    percent = trials["contrast"].to_numpy(dtype=float, na_value=np.nan)
+    coded = np.asarray(ContrastCoding(contrast_coding, contrasts).encode(percent), dtype=float)
+    values, counts = np.unique(percent[np.isfinite(percent) & np.isnan(coded)], return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
 def code_factors(trials: pd.DataFrame, coding: ContrastCoding) -> pd.DataFrame:
     """Contrast, side and outcome of trials as numbers.
 
@@ -281,6 +380,7 @@ def code_trials(
     DataError
         If a column is missing.
     """
+    df = with_derived(df)
     missing = [c for c in ("subject", "contrast", "side", response_col) if c not in df]
     if missing:
         raise MissingColumnError(f"the table of trials has no column {', '.join(missing)}")
@@ -305,7 +405,7 @@ def early_responses(
     event_order: Sequence[str] = TRIAL_EVENTS,
     baseline_window: tuple[float, float] = BASELINE_WINDOW,
     window: tuple[float, float] = EARLY_WINDOW,
-    min_coverage: float = 0.0,
+    min_coverage: float = WHOLE_WINDOW,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean response of each trial in a window, minus its baseline, up to the next event.
 
@@ -321,7 +421,9 @@ def early_responses(
     baseline_window, window : tuple of float
         Start and end (excluded) from the event, s.
     min_coverage : float
-        Share of the window's samples that must be there; never less than one sample.
+        Share of the window's samples that must be there; never less than one sample. Below
+        1 the samples that a trial keeps, and with them its magnitude, depend on the time to
+        the next event.
 
     Returns
     -------

@@ -12,6 +12,7 @@ from iblnm.archive.listing import MAX_ROWS, exact_text, list_remote_sessions
 from iblnm.archive.remote import rest
 from iblnm.archive.sync_state import Sight
 from iblnm.errors import NotFoundError
+from iblnm.io.nesting import is_too_deep
 
 _STAMPS = {
     "sessions": "auto_datetime",
@@ -31,6 +32,8 @@ _FIELDS = (
     "extended_qc",
     "json",
 )
+NO_START = ""
+"""Start of a session for which Alyx knows none: no window of start times has it."""
 _DATASET_FIELDS = ("collection", "name", "revision", "file_size", "hash", "default_revision")
 
 
@@ -51,6 +54,11 @@ class RemoteChanges:
         self._one = one
         self._project = project
         self._patience = {} if max_total_s is None else {"max_total_s": max_total_s}
+
+    @property
+    def clock_ahead_s(self) -> float | None:
+        """By how much the server's clock is ahead of ours, by its answers; None if not known."""
+        return getattr(self._one.alyx, "clock_ahead_s", None)
 
     def changed_since(self, clock: str, stamp: str) -> dict[str, str]:
         """Sessions saved, or of which a dataset was saved, at this time or later: start by eid.
@@ -84,13 +92,13 @@ class RemoteChanges:
         stamp = record.get("auto_datetime")
         return Sight(
             record_fingerprint(record),
-            str(record["start_time"]),
+            record["start_time"] or NO_START,
             exact_stamp(stamp) if stamp else None,
         )
 
     def _list(self, **window: str) -> dict[str, str]:
         rows = list_remote_sessions(self._one, self._project, **window, **self._patience)
-        return {eid: str(row["start_time"]) for eid, row in rows.items()}
+        return {eid: row["start_time"] or NO_START for eid, row in rows.items()}
 
 
 def record_fingerprint(record: Mapping[str, Any]) -> str:
@@ -107,15 +115,29 @@ def record_fingerprint(record: Mapping[str, Any]) -> str:
         The same for two records that differ in the order of lists, or in fields that nothing
         is made of (narrative, notes, time of the save).
     """
-    fields = {name: _plain(name, record.get(name)) for name in _FIELDS}
+    # what is too deep to be written cannot be read by a run either, which says so
+    fields = {
+        name: _plain(name, None if is_too_deep(value) else value)
+        for name in _FIELDS
+        for value in [record.get(name)]
+    }
     datasets = [
-        [*(item.get(name) for name in _DATASET_FIELDS), bool(item.get("data_url"))]
+        [
+            *(item.get(name) for name in _DATASET_FIELDS),
+            bool(item.get("data_url")),
+            *(["CRITICAL"] if _is_critical(item.get("qc")) else []),
+        ]
         for item in record.get("data_dataset_session_related") or []
     ]
     insertions = [
         [item.get("id"), item.get("name")] for item in record.get("probe_insertion") or []
     ]
     return digest([fields, sorted(datasets, key=repr), sorted(insertions, key=repr)])
+
+
+def _is_critical(qc: Any) -> bool:
+    """Whether a dataset is left out for its quality, which Alyx gives as a name or a number."""
+    return str(qc).upper() in ("CRITICAL", "50")
 
 
 def digest(value: Any) -> str:

@@ -7,6 +7,7 @@ methods stay. Imported inside functions only: ONE is heavy.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import threading
@@ -80,6 +81,11 @@ class Client(AlyxClient):
         """Whether there is a token."""
         return self._token is not None
 
+    @property
+    def clock_ahead_s(self) -> float | None:
+        """By how much Alyx's clock is ahead of this machine's; see `Transport`."""
+        return self._transport.clock_ahead_s
+
     def authenticate(self, *_: Any, force: bool = False, **__: Any) -> None:
         """Log in with the credentials of the settings, unless that was done.
 
@@ -137,7 +143,7 @@ class Client(AlyxClient):
         parts = urlsplit(url, allow_fragments=False)
         # revisions are folders named #...#, which an address would take for a fragment
         address = parts._replace(path=quote(parts.path, safe="/%")).geturl()
-        name = parts.path.rpartition("/")[2]
+        name = parts.path.rstrip("/").rpartition("/")[2]
         call = Call("GET", address, f"download of {name}", {}, auth=auth)
         try:
             return self._transport.download(call, path, size=size)
@@ -291,13 +297,23 @@ class Client(AlyxClient):
         file = self._settings.alyx_token_file
         if file is None:
             return "check IBLNM_ALYX_USER and IBLNM_ALYX_PASSWORD"
-        return f"put the token that {self.base_url}/me shows into {file} (IBLNM_ALYX_TOKEN_FILE)"
+        return (
+            f"put the token that {self.base_url}/auth-token gives for your user and password into "
+            f"{file} (IBLNM_ALYX_TOKEN_FILE)"
+        )
 
     def _secrets(self) -> list[str]:
         settings = self._settings
         passwords: list[SecretStr | None] = [settings.alyx_password, settings.data_password]
-        secrets = [value.get_secret_value() for value in passwords if value is not None]
-        return secrets + list((self._token or {}).values())
+        users = [settings.alyx_user, settings.data_user]
+        pairs = [
+            (user, value.get_secret_value())
+            for user, value in zip(users, passwords, strict=True)
+            if value is not None
+        ]
+        # as a server may echo the header of basic authentication
+        basic = [base64.b64encode(f"{user}:{word}".encode()).decode() for user, word in pairs]
+        return [*basic, *(word for _, word in pairs), *(self._token or {}).values()]
 
     def __repr__(self) -> str:
         return f"Client({self.base_url}, user {self.user})"

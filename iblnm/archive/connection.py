@@ -48,6 +48,7 @@ def connect(settings: Settings) -> Any:
     client = _open_local(settings.cache_dir, need_tables(settings))
     client.revision_before = settings.revision_before
     client.verified_dir = settings.root / ".verified"
+    client.file_limits = settings.files
     return client
 
 

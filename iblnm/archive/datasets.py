@@ -22,8 +22,9 @@ from iblnm.errors import (
     UnknownSessionError,
     UnreadableFileError,
 )
+from iblnm.io.sizes import require_size
 from iblnm.storage.atomic import locked, write_whole
-from iblnm.storage.names import validate_eid
+from iblnm.storage.names import validate_eid, validate_relative_path
 
 _SESSIONS_KEPT = 8
 _ISO_DAY = 10
@@ -165,18 +166,28 @@ def dataset_path(
     MissingFileError
         The file is listed, but not on disk or not on the file server.
     UnreadableFileError
-        Local mode: its size or hash is not what the archive's table says.
+        Local mode: its size or hash is not what the archive's table says. An array is truncated.
+    MalformedFileError
+        Its header states more than the limits of the settings (`FileLimits`).
     DownloadIntegrityError
         Remote mode: the same after one fresh download; no such file is left on disk.
     TransientError, RemoteError
         Remote mode: see `iblnm.archive.remote.rest`.
     """
     found = find_dataset(one, eid, patterns)
-    return None if found is None else _verified(one, eid, found, verify_hash)
+    return None if found is None else _readable(one, eid, _verified(one, eid, found, verify_hash))
+
+
+def _readable(one: Any, eid: str, path: Path) -> Path:
+    """The path of a file that fits into memory; a client of the user's own has no limits."""
+    limits = getattr(one, "file_limits", None)
+    if limits is not None:
+        require_size(path, limits, eid=eid)
+    return path
 
 
 def _verified(one: Any, eid: str, found: Dataset, verify_hash: bool) -> Path:
-    path = session_path(one, eid) / found.rel_path
+    path = session_path(one, eid) / validate_relative_path(found.rel_path, eid=eid)
     record = _record(one, eid)
     if is_remote(one):
         return _remote_path(one, eid, path, found, record, verify_hash)
@@ -214,7 +225,7 @@ def registered_path(
     """
     datasets = _session(one, eid, False).datasets
     found = next((dataset for dataset in datasets if dataset.rel_path == rel_path), None)
-    return None if found is None else _verified(one, eid, found, verify_hash)
+    return None if found is None else _readable(one, eid, _verified(one, eid, found, verify_hash))
 
 
 def _remote_path(

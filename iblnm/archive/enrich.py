@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -110,9 +109,13 @@ def get_extended_qc(session: pd.Series, one: Any = None) -> pd.Series:
         A copy with these fields set. Of a verdict with numbers only the verdict is taken, and
         a number stays a number in text.
     """
-    fetched = _fetch(session, one)
-    verdicts = json.loads(fetched["extended_qc"] or "{}")
-    values: dict[str, Any] = {"qc_session": fetched["qc"]}
+    from iblnm.archive.connection import _get_default_connection
+    from iblnm.archive.records import parse_json, records_of
+
+    archive = _get_default_connection() if one is None else one
+    record = records_of(archive).session(session["eid"]) or {}
+    verdicts = parse_json(record.get("extended_qc")) or {}
+    values: dict[str, Any] = {"qc_session": record.get("qc")}
     for key, value in verdicts.items():
         verdict = value[0] if isinstance(value, list) and value else value
         values[f"qc_{key.lstrip('_')}"] = None if verdict is None else str(verdict)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from iblnm.archive.sync_state import open_state, state_path
+from iblnm.archive.sync_state import open_state, state_place
 from iblnm.config import Settings
 from iblnm.errors import ArchiveMismatchError, IblnmError, UnreadableFileError
 from iblnm.storage.atomic import write_whole
+from iblnm.storage.database import remove
 
 
 def archive_identity(settings: Settings) -> str:
@@ -59,7 +60,7 @@ def claim_root(settings: Settings) -> str:
     recorded = _read(path)
     if recorded is not None and recorded != identity and _is_unused(settings):
         # its clocks are those of the other archive
-        state_path(settings).unlink(missing_ok=True)
+        remove(state_place(settings))
         recorded = None
     if recorded is None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +90,6 @@ def _is_unused(settings: Settings) -> bool:
     folders = (settings.metadata_dir / "sessions", settings.data_dir)
     if any(path.is_file() for folder in folders for path in folder.rglob("*")):
         return False
-    if not state_path(settings).exists():
+    if not state_place(settings).exists():
         return True
     return not any(open_state(settings).counts()[name] for name in ("known", "withdrawn"))

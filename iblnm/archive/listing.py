@@ -2,12 +2,14 @@
 
 Alyx orders lists by start time alone, so a page boundary between equal start times loses rows:
 a ``next`` is never followed. A list that does not fit into one answer is asked for again in two
-halves by start time. (Halves by a dataset's time would not be disjoint: each condition on the
-datasets of a session may hold for another dataset.)
+halves by start time, and where more start together than fit, by identifiers. (Halves by a
+dataset's time would not be disjoint: each condition on the datasets of a session may hold for
+another dataset.)
 """
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -17,7 +19,7 @@ from iblnm.errors import ServerError
 
 MAX_ROWS = 1000
 """Alyx never gives more rows than this in one answer."""
-FIRST_START = "1990-01-01T00:00:00"
+FIRST_START = "1900-01-01T00:00:00"
 LAST_START = "2100-01-01T00:00:00"
 _SMALLEST_WINDOW = timedelta(microseconds=2)
 
@@ -54,7 +56,7 @@ def list_remote_sessions(
     Raises
     ------
     ServerError
-        An answer is not complete, or more sessions start at one moment than fit into one.
+        An answer is not complete.
     """
     parts = [f"projects__name,{project}" if project else "", condition]
     if start is not None:
@@ -70,14 +72,32 @@ def list_remote_sessions(
     first = datetime.fromisoformat(start or FIRST_START)
     last = datetime.fromisoformat(end or LAST_START)
     if last - first < _SMALLEST_WINDOW:
-        raise ServerError(
-            f"{found.count} sessions start at {first}: more than the {MAX_ROWS} of one answer"
-        )
+        return _of_one_start(one, query, **patience)
     edges = [exact_text(moment) for moment in (first, first + (last - first) / 2, last)]
     rows: dict[str, dict[str, Any]] = {}
     for left, right in pairwise(edges):
         rows |= list_remote_sessions(one, project, condition, start=left, end=right, **patience)
     return rows
+
+
+def _of_one_start(
+    one: Any, query: str, first: int = 0, last: int = 1 << 128, **patience: float
+) -> dict[str, dict[str, Any]]:
+    """Sessions of a query that start together, by halves of their identifiers."""
+    window = [query, f"id__gte,{uuid.UUID(int=first)}"]
+    if last < 1 << 128:
+        window.append(f"id__lt,{uuid.UUID(int=last)}")
+    parts = ",".join(part for part in window if part)
+    found = rest(one, "sessions", "list", limit=MAX_ROWS, django=parts, **patience)
+    if found.count <= MAX_ROWS:
+        if len(found) < found.count:
+            raise ServerError(f"a list of {found.count} sessions came with {len(found)} rows")
+        return {eid_of(row): row for row in found}
+    middle = (first + last) // 2
+    if middle == first:
+        raise ServerError(f"{found.count} sessions have one identifier")
+    rows = _of_one_start(one, query, first, middle, **patience)
+    return rows | _of_one_start(one, query, middle, last, **patience)
 
 
 def eid_of(row: dict[str, Any]) -> str:

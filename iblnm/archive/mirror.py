@@ -41,7 +41,7 @@ def choose_sessions(one: Any, project: str | None, since: date | None = None) ->
     """
     table = list_sessions(one, project)
     if since is not None:
-        table = table[table["date"] >= since.isoformat()]
+        table = table[table["date"].fillna("") >= since.isoformat()]
     return table["eid"].tolist()
 
 
@@ -84,7 +84,8 @@ def mirror_sessions(
     ArchiveMismatchError
         If the folder holds the simulated archive or the records of another server.
     TransientError, RemoteError
-        If the server cannot be reached or refuses; see `iblnm.archive.remote.rest`.
+        If the server cannot be reached or refuses, see `iblnm.archive.remote.rest`; a failure of
+        the server for single sessions is theirs.
     """
     folder = Path(folder)
     server = _public(one.alyx.base_url)
@@ -99,6 +100,7 @@ def mirror_sessions(
                 copy.session(eid, datasets)
                 if progress is not None:
                     progress(done, len(eids))
+            copy.require_server()
             details = (copy.detail(eid) for eid in copy.report.eids)
             update_cache_tables(folder, details, server)
         journal.complete()

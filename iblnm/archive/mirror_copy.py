@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from iblnm.archive.journal import Journal
-from iblnm.archive.records import identifier
+from iblnm.archive.records import SHARED, identifier, require_shallow, same_named
 from iblnm.archive.remote import rest
-from iblnm.errors import DataError, NotFoundError, UnknownSessionError
+from iblnm.errors import DataError, NotFoundError, ServerError, UnknownSessionError
 from iblnm.io.digital_inputs import DIGITAL_INPUTS
 from iblnm.io.photometry import RAW_FRAMES, SIGNAL
 from iblnm.io.regions import DESCRIPTION, LOCATIONS
@@ -41,6 +41,7 @@ NEEDED: tuple[tuple[str, ...], ...] = (
     ),
 )
 _ALYX_MAX_ROWS = 1000
+_FAILURES_IN_A_ROW = 3
 _ONE_FILE = ("sessions", "subject_sessions")
 
 
@@ -106,9 +107,16 @@ class Copy:
             ),
         }
         self.report = MirrorReport(resumed=journal.resumed)
+        self._failing: list[ServerError] = []
 
     def session(self, eid: str, datasets: bool) -> None:
-        """Copy a session; what is wrong with this one alone is noted."""
+        """Copy a session; what is wrong with this one alone is noted.
+
+        Raises
+        ------
+        ServerError
+            If the server failed for the third session in a row.
+        """
         from iblnm.archive.remote_one import describe_record
 
         try:
@@ -131,6 +139,18 @@ class Copy:
             self.report.failures[eid] = str(unknown)
         except DataError as error:
             self.report.failures[eid] = str(error)
+        except ServerError as error:
+            self._failing.append(error)
+            self.report.failures[eid] = str(error)
+            if len(self._failing) >= _FAILURES_IN_A_ROW:
+                raise
+        else:
+            self._failing.clear()
+
+    def require_server(self) -> None:
+        """Raise what the server failed with, if it did not recover."""
+        if self._failing:
+            raise self._failing[0]
 
     def detail(self, eid: str) -> dict[str, Any]:
         """Record of a session, from disk."""
@@ -154,11 +174,14 @@ class Copy:
             self._step(kind, key, lambda: self._list("trajectories", relation, key))
 
     def _read(self, endpoint: str, key: str) -> None:
-        self._write(endpoint, key, rest(self._one, endpoint, "read", key))
+        self._write(endpoint, key, require_shallow(rest(self._one, endpoint, "read", key)))
 
     def _read_subject(self, subject: str) -> None:
         try:
             self._read("subjects", subject)
+        except ServerError:
+            records = same_named(self._one, subject)
+            self._write("subjects", subject, {"nickname": subject, SHARED: records})
         except NotFoundError:  # as in remote mode: a session without what is known of its animal
             self._path("subjects", subject).unlink(missing_ok=True)
 
@@ -175,7 +198,7 @@ class Copy:
         """Write the list of a subject's sessions: the number of a session counts in all."""
         answer = rest(self._one, "sessions", "list", subject=subject, limit=_ALYX_MAX_ROWS)
         rows = [row for row in answer if row["subject"] == subject]
-        rows.sort(key=lambda row: (row["start_time"], row["number"], row["id"]))
+        rows.sort(key=lambda row: (row["start_time"] or "", row["number"] or 0, row["id"]))
         self._write("subject_sessions", subject, {"subject": subject, "sessions": rows})
 
     def _write(self, endpoint: str, name: str, record: dict[str, Any]) -> None:

@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from iblnm.archive.remote import rest
-from iblnm.errors import MalformedFileError, NotFoundError, UnreadableFileError
+from iblnm.errors import MalformedFileError, NotFoundError, ServerError, UnreadableFileError
+from iblnm.io.nesting import MAX_DEPTH, is_too_deep
 from iblnm.storage.names import is_valid_name, validate_eid
 
+SHARED = "of_several_labs"
+"""Field of a mirrored subject: the records of all animals that have its nickname."""
 _ALYX_MAX_ROWS = 1000
+_SEVERAL = 2
 # what is used of a record, where another type could not be; all may be null
 _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
     "sessions": {
@@ -39,8 +43,8 @@ class Records(Protocol):
         """Detail of a session."""
         ...
 
-    def subject(self, nickname: str) -> dict[str, Any] | None:
-        """Detail of a subject."""
+    def subject(self, nickname: str, lab: str | None = None) -> dict[str, Any] | None:
+        """Detail of a subject; where several labs have the nickname, of that lab's."""
         ...
 
     def subject_sessions(self, nickname: str) -> list[dict[str, Any]] | None:
@@ -70,8 +74,9 @@ def records_of(one: Any) -> Records:
 
 
 def is_remote(one: Any) -> bool:
-    """Whether a ONE client asks a server."""
-    return getattr(one, "mode", "local") != "local"
+    """Whether a ONE client asks a server; an object without a mode does if it has no cache."""
+    mode = getattr(one, "mode", None)
+    return mode != "local" if mode else not hasattr(one, "cache_dir")
 
 
 def parse_json(value: Any) -> dict[str, Any] | None:
@@ -90,7 +95,7 @@ def parse_json(value: Any) -> dict[str, Any] | None:
         parsed = json.loads(value)
     except (json.JSONDecodeError, RecursionError) as error:
         raise UnreadableFileError(f"the session's JSON field is malformed: {error}") from error
-    return parsed if isinstance(parsed, dict) else None
+    return require_shallow(parsed) if isinstance(parsed, dict) else None
 
 
 class LocalRecords:
@@ -108,9 +113,10 @@ class LocalRecords:
     def session(self, eid: str) -> dict[str, Any] | None:
         return self._read("sessions", validate_eid(eid))
 
-    def subject(self, nickname: str) -> dict[str, Any] | None:
+    def subject(self, nickname: str, lab: str | None = None) -> dict[str, Any] | None:
         # a nickname that could not be a file name has no record here
-        return self._read("subjects", nickname)
+        found = self._read("subjects", nickname)
+        return of_lab(found[SHARED], lab) if found and SHARED in found else found
 
     def subject_sessions(self, nickname: str) -> list[dict[str, Any]] | None:
         return (self._read("subject_sessions", nickname) or {}).get("sessions")
@@ -172,8 +178,11 @@ class RemoteRecords:
     def session(self, eid: str) -> dict[str, Any] | None:
         return self._read("sessions", validate_eid(eid))
 
-    def subject(self, nickname: str) -> dict[str, Any] | None:
-        return self._read("subjects", nickname)
+    def subject(self, nickname: str, lab: str | None = None) -> dict[str, Any] | None:
+        try:
+            return self._read("subjects", nickname)
+        except ServerError:
+            return of_lab(same_named(self._one, nickname), lab)
 
     def subject_sessions(self, nickname: str) -> list[dict[str, Any]] | None:
         rows = rest(self._one, "sessions", "list", subject=nickname, limit=_ALYX_MAX_ROWS)
@@ -193,9 +202,60 @@ class RemoteRecords:
 
     def _read(self, endpoint: str, name: str) -> dict[str, Any] | None:
         try:
-            return rest(self._one, endpoint, "read", name)
+            return require_shallow(rest(self._one, endpoint, "read", name))
         except NotFoundError:
             return None
+
+
+def require_place(eid: str, **parts: Any) -> None:
+    """Refuse a session of which the archive does not know what its folder is named after.
+
+    Raises
+    ------
+    MalformedFileError
+        Naming the parts that are None.
+    """
+    absent = " and no ".join(name for name, value in parts.items() if value is None)
+    if absent:
+        raise MalformedFileError(f"the archive knows no {absent} of the session", eid=eid)
+
+
+def require_shallow(record: dict[str, Any], path: Path | None = None) -> dict[str, Any]:
+    """The record, unless it is nested so deep that it cannot be written or compared.
+
+    Raises
+    ------
+    MalformedFileError
+    """
+    if is_too_deep(record):
+        raise MalformedFileError(f"the JSON is nested more than {MAX_DEPTH} deep", path=path)
+    return record
+
+
+def same_named(one: Any, nickname: str) -> list[dict[str, Any]]:
+    """Records of all animals of a nickname, for which Alyx answers 500 when they are several.
+
+    Raises
+    ------
+    ServerError
+        If that was not the reason: there is one, or none.
+    """
+    rows = rest(one, "subjects", "list", django=f"nickname,{nickname}", limit=_ALYX_MAX_ROWS)
+    if len(rows) < _SEVERAL:
+        raise ServerError(f"the record of subject {nickname!r} is there, and cannot be read")
+    return list(rows)
+
+
+def of_lab(records: list[dict[str, Any]], lab: str | None) -> dict[str, Any] | None:
+    """The animal of a lab among those of one nickname, marked as such; None if it is not one.
+
+    Examples
+    --------
+    >>> of_lab([{"lab": "a", "line": "x"}, {"lab": "b"}], "a")
+    {'lab': 'a', 'line': 'x', 'shares_nickname': True}
+    """
+    found = [record for record in records if lab and record.get("lab") == lab]
+    return {**found[0], "shares_nickname": True} if len(found) == 1 else None
 
 
 def _read_text(path: Path) -> str:
@@ -214,7 +274,7 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
         raise UnreadableFileError(
             f"the record is a JSON {type(record).__name__}; an object is expected", path=path
         )
-    return record
+    return require_shallow(record, path=path)
 
 
 def _require_shape(record: dict[str, Any], endpoint: str, path: Path) -> None:

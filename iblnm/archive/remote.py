@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from iblnm.constants import LOOPBACK
 from iblnm.errors import IblnmError, NotFoundError
 
 if TYPE_CHECKING:
@@ -106,11 +111,33 @@ def open_remote(settings: Settings) -> Any:
         )
     if settings.alyx_token_file is None and not settings.alyx_user:
         raise IblnmError("IBLNM_ALYX_PASSWORD needs IBLNM_ALYX_USER")
+    for sentence in exposed_credentials(settings):
+        warnings.warn(sentence, stacklevel=2)
     from iblnm.archive.remote_one import RemoteOne
 
     client = RemoteOne(settings)
     client.alyx.authenticate()
     return client
+
+
+def exposed_credentials(settings: Settings) -> list[str]:
+    """What others can read of the credentials: a file that is open to all, a plain connection."""
+    found = []
+    for name, url in (("ALYX_URL", settings.alyx_url), ("DATA_SERVER", settings.data_server)):
+        parts = urlsplit(url or "")
+        if parts.scheme == "http" and parts.hostname and parts.hostname not in LOOPBACK:
+            found.append(
+                f"IBLNM_{name}: {parts.hostname} is asked by plain http, so that all on the way "
+                "read password and token; use https"
+            )
+    file = settings.alyx_token_file
+    if file is not None and os.name == "posix" and file.is_file():
+        mode = file.stat().st_mode
+        if mode & (stat.S_IRGRP | stat.S_IROTH):
+            found.append(
+                f"IBLNM_ALYX_TOKEN_FILE: others can read {file}; `chmod 600 {file}` keeps it yours"
+            )
+    return found
 
 
 def _ask_foreign(

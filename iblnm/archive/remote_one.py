@@ -15,9 +15,10 @@ from one.converters import ses2records
 from one.util import filter_datasets
 
 from iblnm.archive.client import Client
+from iblnm.archive.records import require_place
 from iblnm.config import Settings
 from iblnm.errors import InvalidNameError, MalformedFileError, NotFoundError
-from iblnm.storage.names import validate_name
+from iblnm.storage.names import validate_name, validate_relative_path
 
 
 class RemoteOne(OneAlyx):
@@ -36,6 +37,7 @@ class RemoteOne(OneAlyx):
         self.revision_before = settings.revision_before
         self.verified_dir = settings.cache_dir / ".verified"
         self.lock_timeout_s = settings.remote.lock_timeout_s
+        self.file_limits = settings.files
 
     def describe(self, eid: str) -> tuple[Path | None, pd.DataFrame]:
         """Local folder of a session, and its datasets with their addresses (``url``).
@@ -92,9 +94,12 @@ def describe_record(detail: dict[str, Any], cache_dir: Path) -> tuple[Path, pd.D
         It names what could not be a path.
     """
     eid = detail.get("id")
+    require_place(str(eid), number=detail.get("number"), start_time=detail.get("start_time"))
     try:
         on_server = [
-            item for item in detail.get("data_dataset_session_related") or [] if item["data_url"]
+            item
+            for item in detail.get("data_dataset_session_related") or []
+            if item.get("data_url")
         ]
         session, datasets = ses2records({**detail, "data_dataset_session_related": on_server})
         names = [detail["lab"], "Subjects", session["subject"], str(session["date"])]
@@ -112,6 +117,5 @@ def describe_record(detail: dict[str, Any], cache_dir: Path) -> tuple[Path, pd.D
             f"Alyx's record of the session cannot be used: {error!r}", eid=eid
         ) from error
     for rel_path in datasets["rel_path"]:
-        if ".." in rel_path.split("/") or "\\" in rel_path:
-            raise InvalidNameError(f"{rel_path!r} is no path in a session", eid=eid)
+        validate_relative_path(rel_path, eid=eid)
     return folder, datasets

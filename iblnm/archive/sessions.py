@@ -10,7 +10,7 @@ import pandas as pd
 
 from iblnm.archive.datasets import list_session_datasets, session_datasets
 from iblnm.archive.listing import list_remote_sessions
-from iblnm.archive.records import is_remote, records_of
+from iblnm.archive.records import is_remote, records_of, require_place
 from iblnm.errors import DataError, UnknownSessionError
 from iblnm.io import regions
 from iblnm.io.fibers import subject_fibers
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from iblnm.config import Settings
 
+METHOD_VERSION = 1
 _ZYGOSITY = {0: "-/-", 1: "+/-", 2: "+/+", 3: "+"}  # as Alyx numbers and writes them
 
 
@@ -46,11 +47,12 @@ def list_sessions(one: Any, project: str | None = None) -> pd.DataFrame:
     -------
     DataFrame
         Columns eid, subject, start_time (ISO text; the date where the time is unknown),
-        date (ISO text), number, lab.
+        date (ISO text), number, lab. Alyx may know neither start nor number of a session: then
+        they are missing.
     """
     rows = list(_remote_rows(one, project) if is_remote(one) else _local_rows(one, project))
     columns = ["eid", "subject", "start_time", "date", "number", "lab"]
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns).astype({"number": "Int64"})
     return table.sort_values(["start_time", "number", "eid"], ignore_index=True)
 
 
@@ -75,14 +77,18 @@ def fetch_session(one: Any, eid: str, settings: Settings) -> pd.DataFrame:
     UnknownSessionError
         If the archive does not have the session.
     UnreadableFileError, MalformedFileError
-        If a record, the experiment description or the locations cannot be used.
+        If a record, the experiment description or the locations cannot be used, or the session
+        has no start or number, so that its folder cannot be known.
     """
     eid = validate_eid(eid)
     records = records_of(one)
     record = records.session(eid)
     details = _details(one, eid, record)
+    start = _text((record or {}).get("start_time")) or _text(details.get("date"))
+    require_place(eid, number=details.get("number"), start_time=start)
     subject = details["subject"]
-    animal = records.subject(subject) or {}
+    lab = _text(details.get("lab"))
+    animal = records.subject(subject, lab) or {}
     datasets = list_session_datasets(one, eid, refresh=True)
     # what is not used is no input, and must not be in the provenance
     datasets = datasets[datasets["default"]]
@@ -94,7 +100,7 @@ def fetch_session(one: Any, eid: str, settings: Settings) -> pd.DataFrame:
         "task_protocol": _text(details.get("task_protocol")),
         "projects": _texts(details.get("projects")),
         "users": _texts((record or {}).get("users")),
-        "lab": _text(details.get("lab")),
+        "lab": lab,
         "strain": _text(animal.get("strain")),
         "line": _text(animal.get("line")),
         "genotype": _texts([_allele(item) for item in animal.get("genotype") or []]),
@@ -117,7 +123,8 @@ def fetch_session(one: Any, eid: str, settings: Settings) -> pd.DataFrame:
         "task_reason": task.reason,
         "task_rivals": list(task.rivals),
     }
-    row.update(_position(one, subject, row["start_time"], row["number"]))
+    its_lab = lab if animal.get("shares_nickname") else None
+    row.update(_position(one, subject, row["start_time"], row["number"], its_lab))
     row.update(_recordings(one, row, record, settings))
     return pd.DataFrame({name: [value] for name, value in row.items()})
 
@@ -221,12 +228,22 @@ def _times(details: Mapping[str, Any], record: Mapping[str, Any] | None) -> dict
     return {"start_time": start, "end_time": end, "session_length": length}
 
 
-def _position(one: Any, subject: str, start_time: str, number: int) -> dict[str, Any]:
-    """Days and sessions since the subject's first session that the archive knows."""
+def _position(
+    one: Any, subject: str, start_time: str, number: int, lab: str | None
+) -> dict[str, Any]:
+    """Days and sessions since the subject's first session that the archive knows.
+
+    Other sessions may have no number, and without a start they have no place among these. Where
+    a nickname is that of several animals, the sessions of `lab` are the subject's.
+    """
     rows = records_of(one).subject_sessions(subject)
     if rows is not None:
         own = (_clock(start_time), number)
-        listed = [(_clock(row["start_time"]), int(row["number"])) for row in rows]
+        listed = [
+            (_clock(row["start_time"]), int(row.get("number") or 0))
+            for row in rows
+            if row.get("start_time") and (lab is None or row.get("lab") == lab)
+        ]
     else:
         # the tables know the day and the number, which give the same order
         own = (start_time[:10], number)
@@ -282,8 +299,8 @@ def _remote_rows(one: Any, project: str | None) -> Iterator[dict[str, Any]]:
             "eid": eid,
             "subject": record["subject"],
             "start_time": record["start_time"],
-            "date": record["start_time"][:10],
-            "number": int(record["number"]),
+            "date": str(record["start_time"])[:10] if record["start_time"] else None,
+            "number": record["number"],
             "lab": _text(record.get("lab")),
         }
 

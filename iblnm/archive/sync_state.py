@@ -4,27 +4,36 @@ Of a session four facts count: its eid, the fingerprint of the content that was 
 fingerprint of the content that has had its run, and whether it was withdrawn. A session whose
 two fingerprints differ gets one run. The other columns say when to look at it next.
 
-One SQLite file, ``metadata/sync.sqlite``. Every method is one transaction, so a process that is
-killed leaves the table as it was before or as it is after, and several processes may share it.
+One SQLite file, ``metadata/sync.sqlite``, or a schema of PostgreSQL. Every method is one
+transaction, so a process that is killed leaves the table as it was before or as it is after, and
+several processes may share it.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from iblnm.archive.claims import IsAlive, beat_in, beats_in, set_fact, works
 from iblnm.config import Settings
-from iblnm.storage.database import run_script, schema_version, transaction
+from iblnm.storage.database import (
+    Connection,
+    Place,
+    place_of,
+    run_script,
+    schema_version,
+    transaction,
+)
 
 FIRST_RETRY_S = 60.0
 LONGEST_RETRY_S = 6 * 3600.0
 _VERSION = 2
+_UNHANDLED = "(seen <> handled OR (seen IS NULL) <> (handled IS NULL))"
 _FAULT = (
     "the table of known sessions is damaged ({error}): delete it, and the next full listing of "
     "the archive makes it anew"
@@ -36,13 +45,13 @@ CREATE TABLE sessions (
     eid TEXT PRIMARY KEY,
     start_time TEXT NOT NULL,
     seen TEXT,
-    since REAL,
+    since DOUBLE PRECISION,
     handled TEXT,
     withdrawn TEXT,
-    named REAL NOT NULL DEFAULT 0,
-    looked REAL NOT NULL DEFAULT -1,
+    named DOUBLE PRECISION NOT NULL DEFAULT 0,
+    looked DOUBLE PRECISION NOT NULL DEFAULT -1,
     attempts INTEGER NOT NULL DEFAULT 0,
-    retry_at REAL NOT NULL DEFAULT 0,
+    retry_at DOUBLE PRECISION NOT NULL DEFAULT 0,
     owner TEXT
 );
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -107,12 +116,12 @@ class Waiting:
 
 def open_state(settings: Settings) -> SyncState:
     """The table of the settings' root."""
-    return SyncState(state_path(settings))
+    return SyncState(state_place(settings))
 
 
-def state_path(settings: Settings) -> Path:
-    """File of that table."""
-    return settings.metadata_dir / "sync.sqlite"
+def state_place(settings: Settings) -> Place:
+    """Where that table is."""
+    return place_of(settings, "sync")
 
 
 class SyncState:
@@ -120,16 +129,16 @@ class SyncState:
 
     Parameters
     ----------
-    path : Path
+    place : Path or PostgresTables
         Made at first use.
     """
 
-    def __init__(self, path: Path | str):
-        self._path = Path(path)
+    def __init__(self, place: Place | str):
+        self._place = Path(place) if isinstance(place, str) else place
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with transaction(self._path, _bring_up_to_date, fault=_FAULT) as connection:
+    def _transaction(self) -> Iterator[Connection]:
+        with transaction(self._place, _bring_up_to_date, fault=_FAULT) as connection:
             yield connection
 
     # facts: clocks and progress ---------------------------------------------------------------
@@ -179,8 +188,8 @@ class SyncState:
             new = _insert(db, starts)
             if named is not None:
                 db.executemany(
-                    "UPDATE sessions SET named = ?1 WHERE eid = ?2 AND named + ?3 <= ?1",
-                    [(named, eid, awaited_s) for eid in starts],
+                    "UPDATE sessions SET named = ? WHERE eid = ? AND named + ? <= ?",
+                    [(named, eid, awaited_s, named) for eid in starts],
                 )
             _set_facts(db, facts)
         return new
@@ -209,16 +218,14 @@ class SyncState:
         with self._transaction() as db:
             new = _insert(db, starts)
             known = db.execute(
-                "SELECT eid, withdrawn IS NULL,"
-                " start_time >= ?1 AND (?2 IS NULL OR start_time < ?2) FROM sessions",
-                (start, end),
+                "SELECT eid, withdrawn IS NULL, start_time FROM sessions"
             ).fetchall()
             _look_at(
                 db,
                 [
                     eid
-                    for eid, is_there, is_within in known
-                    if (is_within and is_there and eid not in starts)
+                    for eid, is_there, since in known
+                    if (_is_within(since, start, end) and is_there and eid not in starts)
                     or (not is_there and eid in starts)
                 ],
             )
@@ -234,14 +241,15 @@ class SyncState:
                 _look_at(db, eids)
             _set_facts(db, facts)
 
-    def look_at_oldest(self, before: float) -> None:
-        """The session that was looked at longest ago is due, if that was before this time."""
+    def look_at_oldest(self, n: int, **facts: Any) -> None:
+        """So many sessions are due that were looked at longest ago."""
         with self._transaction() as db:
             db.execute(
-                "UPDATE sessions SET looked = -1 WHERE eid = (SELECT eid FROM sessions"
-                " WHERE looked >= 0 AND looked < ? AND withdrawn IS NULL ORDER BY looked LIMIT 1)",
-                (before,),
+                "UPDATE sessions SET looked = -1 WHERE eid IN (SELECT eid FROM sessions"
+                " WHERE looked >= 0 AND withdrawn IS NULL ORDER BY looked LIMIT ?)",
+                (n,),
             )
+            _set_facts(db, facts)
 
     # looks ------------------------------------------------------------------------------------
 
@@ -295,21 +303,23 @@ class SyncState:
 
     # what waits for a run ---------------------------------------------------------------------
 
-    def waiting(self, is_alive: Callable[[str], bool] = lambda owner: True) -> list[Waiting]:
+    def waiting(self, is_alive: IsAlive = lambda owner: True) -> list[Waiting]:
         """Contents that no run has taken in, in order of start time.
 
         Parameters
         ----------
         is_alive : callable
-            Says of an owner whether it still works; what a dead one had claimed waits again.
+            Says of an owner whether it still works, None if that cannot be known: then its last
+            sign of life counts (`CLAIM_S`). What a dead one had claimed waits again.
         """
         with self._transaction() as db:
             rows = db.execute(
                 "SELECT eid, start_time, seen, since, owner FROM sessions"
-                " WHERE seen IS NOT handled AND withdrawn IS NULL ORDER BY start_time, eid"
+                f" WHERE {_UNHANDLED} AND withdrawn IS NULL ORDER BY start_time, eid"
             ).fetchall()
-        alive = {owner: is_alive(owner) for owner in {row[4] for row in rows} if owner}
-        return [Waiting(*row[:4]) for row in rows if not alive.get(row[4], False)]
+            beats = beats_in(db)
+        alive = {owner: works(owner, is_alive, beats) for owner in {row[4] for row in rows}}
+        return [Waiting(*row[:4]) for row in rows if not alive[row[4]]]
 
     def settle(self, handled: Iterable[Waiting]) -> None:
         """These contents have had their run."""
@@ -319,25 +329,67 @@ class SyncState:
                 [(waiting.fingerprint, waiting.eid) for waiting in handled],
             )
 
-    def claim(self, eids: Iterable[str], owner: str) -> dict[str, Waiting]:
-        """Say that a process is about to run these sessions; what is known of them now."""
+    def claim(
+        self, eids: Iterable[str], owner: str, is_alive: IsAlive = lambda owner: False
+    ) -> tuple[dict[str, Waiting], dict[str, str]]:
+        """Say that a process is about to run these sessions.
+
+        Of two processes that claim the same at the same time, one gets it.
+
+        Parameters
+        ----------
+        eids : iterable of str
+        owner : str
+            The process.
+        is_alive : callable
+            See `waiting`. By default, what others have claimed is taken over.
+
+        Returns
+        -------
+        contents : dict
+            What is known of the content of the claimed sessions, by eid.
+        held : dict
+            Sessions that another process has in hand, and which.
+        """
         with self._transaction() as db:
+            owners = dict(db.execute("SELECT eid, owner FROM sessions WHERE owner IS NOT NULL"))
+            beats = beats_in(db)
+            alive = {other: works(other, is_alive, beats) for other in set(owners.values())}
+            wanted = list(eids)
+            held = {
+                eid: owners[eid]
+                for eid in wanted
+                if eid in owners and owners[eid] != owner and alive[owners[eid]]
+            }
             db.executemany(
-                "UPDATE sessions SET owner = ? WHERE eid = ?", [(owner, eid) for eid in eids]
+                "UPDATE sessions SET owner = ? WHERE eid = ?",
+                [(owner, eid) for eid in wanted if eid not in held],
             )
             rows = db.execute(
                 "SELECT eid, start_time, seen, since FROM sessions"
                 " WHERE owner = ? AND seen IS NOT NULL",
                 (owner,),
-            )
-            return {row[0]: Waiting(*row) for row in rows}
+            ).fetchall()
+            beat_in(db, owner)
+        return {row[0]: Waiting(*row) for row in rows}, held
 
-    def claimed(self, is_alive: Callable[[str], bool]) -> set[str]:
-        """Sessions that a process is about to run."""
+    def claimed(self, is_alive: IsAlive) -> set[str]:
+        """Sessions that a process is about to run; see `waiting`."""
         with self._transaction() as db:
-            rows = db.execute("SELECT eid, owner FROM sessions WHERE owner NOT NULL").fetchall()
-        alive = {owner: is_alive(owner) for owner in {owner for _, owner in rows}}
+            rows = db.execute("SELECT eid, owner FROM sessions WHERE owner IS NOT NULL").fetchall()
+            beats = beats_in(db)
+        alive = {owner: works(owner, is_alive, beats) for owner in {owner for _, owner in rows}}
         return {eid for eid, owner in rows if alive[owner]}
+
+    def beat(self, owner: str) -> None:
+        """A sign of life, for processes of other machines."""
+        with self._transaction() as db:
+            beat_in(db, owner)
+
+    def beats(self) -> dict[str, float]:
+        """Last sign of life of each process that claims sessions [s since 1970]."""
+        with self._transaction() as db:
+            return beats_in(db)
 
     def release(self, owner: str) -> None:
         """Give up what the owner has claimed."""
@@ -366,7 +418,7 @@ class SyncState:
 
     def withdrawn(self) -> dict[str, str]:
         """When a session was found to be gone from the archive (ISO 8601, UTC), by eid."""
-        if not self._path.exists():
+        if not self._place.exists():
             return {}
         with self._transaction() as db:
             return dict(
@@ -378,38 +430,45 @@ class SyncState:
         names = {
             "known": "withdrawn IS NULL",
             "unseen": "looked < named",
-            "waiting": "seen IS NOT handled AND withdrawn IS NULL",
+            "waiting": f"{_UNHANDLED} AND withdrawn IS NULL",
             "withdrawn": "withdrawn IS NOT NULL",
         }
-        sums = ", ".join(f"total({condition})" for condition in names.values())
+        sums = ", ".join(
+            f"count(CASE WHEN {condition} THEN 1 END)" for condition in names.values()
+        )
         with self._transaction() as db:
             row = db.execute(f"SELECT {sums} FROM sessions").fetchone()
         return dict(zip(names, map(int, row), strict=True))
 
 
-def _bring_up_to_date(db: sqlite3.Connection) -> None:
+def _bring_up_to_date(db: Connection) -> None:
     version = schema_version(db)
     if version != _VERSION:
         run_script(db, _FROM_FIRST_VERSION if version else _SCHEMA, _VERSION)
 
 
-def _set_facts(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
-    db.executemany(
-        "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)",
-        [(name, json.dumps(value)) for name, value in values.items()],
-    )
+def _set_facts(db: Connection, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        set_fact(db, name, value)
 
 
-def _insert(db: sqlite3.Connection, starts: Mapping[str, str]) -> list[str]:
-    sql = "INSERT OR IGNORE INTO sessions (eid, start_time) VALUES (?, ?)"
-    return [eid for eid, start in starts.items() if db.execute(sql, (eid, start)).rowcount]
+def _is_within(start_time: str, start: str, end: str | None) -> bool:
+    return start_time >= start and (end is None or start_time < end)
 
 
-def _look_at(db: sqlite3.Connection, eids: Iterable[str]) -> None:
+def _insert(db: Connection, starts: Mapping[str, str]) -> list[str]:
+    known = {eid for (eid,) in db.execute("SELECT eid FROM sessions").fetchall()}
+    new = [eid for eid in starts if eid not in known]
+    sql = "INSERT INTO sessions (eid, start_time) VALUES (?, ?)"
+    db.executemany(sql, [(eid, starts[eid]) for eid in new])
+    return new
+
+
+def _look_at(db: Connection, eids: Iterable[str]) -> None:
     db.executemany("UPDATE sessions SET looked = -1 WHERE eid = ?", [(eid,) for eid in eids])
 
 
-def _take_in(db: sqlite3.Connection, eid: str, began: float, sight: Sight | None) -> None:
+def _take_in(db: Connection, eid: str, began: float, sight: Sight | None) -> None:
     seen, handled, withdrawn = db.execute(
         "SELECT seen, handled, withdrawn FROM sessions WHERE eid = ?", (eid,)
     ).fetchone()

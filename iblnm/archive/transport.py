@@ -27,6 +27,7 @@ from iblnm.archive.deadline import Deadline, deadline_session, within
 from iblnm.config import RemoteSettings
 from iblnm.errors import (
     AuthenticationError,
+    MalformedFileError,
     NotFoundError,
     RemoteError,
     RemoteTimeout,
@@ -37,6 +38,8 @@ from iblnm.errors import (
 
 _CHUNK_BYTES = 1 << 20
 _DETAIL_CHARACTERS = 200
+# what may take any time has to be faster
+_UNRECORDED_RATE = 10.0
 _TRANSIENT_STATUS = frozenset({408, 425, 429})
 _ADDRESS_REMEDY = (
     "is IBLNM_ALYX_URL the address of an Alyx server, like https://alyx.example.org, without "
@@ -77,12 +80,19 @@ class Transport:
     patience : RemoteSettings
     secrets : callable
         Gives the texts that must never be in a message.
+
+    Attributes
+    ----------
+    clock_ahead_s : float or None
+        By how much the clock of the server that answers in JSON was last ahead of this
+        machine's, by the date of its answers and whatever its time zone [s].
     """
 
     def __init__(self, patience: RemoteSettings, secrets: Callable[[], Sequence[str]]):
         self._patience = patience
         self._secrets = secrets
         self._sessions: dict[int, requests.Session] = {}
+        self.clock_ahead_s: float | None = None
         # processes that start together must not try again together, so no common seed
         self._jitter = random.SystemRandom()
 
@@ -101,6 +111,8 @@ class Transport:
             Still after all attempts: `RemoteTimeout`, `ServerUnreachableError`, `ServerError`.
         RemoteError
             The server refused: `AuthenticationError`, `NotFoundError`, other HTTP 4xx.
+        MalformedFileError
+            The answer is longer than ``RemoteSettings.max_answer_bytes``, decompressed.
         """
         total_s = self._patience.max_total_s if max_total_s is None else max_total_s
         return self._try(call, lambda left_s: self._read_json(call, left_s), total_s)
@@ -115,7 +127,7 @@ class Transport:
             Overwritten.
         size : int, optional
             Expected size [bytes]: the longer it is the longer it may take, and no more than
-            that is read.
+            that is read. Without it the limit is ``RemoteSettings.max_unrecorded_bytes``.
 
         Returns
         -------
@@ -126,6 +138,8 @@ class Transport:
         ------
         TransientError, RemoteError
             See `json`.
+        MalformedFileError
+            There is no expected size, and the file is longer than the limit.
         """
         total_s = self._patience.max_total_s + (size or 0) / self._patience.min_bytes_per_s
         return self._try(call, lambda left_s: self._save(call, path, size, left_s), total_s)
@@ -158,7 +172,14 @@ class Transport:
 
     def _read_json(self, call: Call, left_s: float) -> Any:
         deadline = self._deadline(min(self._patience.deadline_s, left_s))
-        response, body = self._exchange(call, deadline, lambda response: response.content)
+
+        def read(response: requests.Response) -> bytes:
+            when = _moment(response.headers.get("Date", ""))
+            if when is not None:
+                self.clock_ahead_s = (when - datetime.now(UTC)).total_seconds()
+            return self._body(call, response)
+
+        response, body = self._exchange(call, deadline, read)
         self._require_success(call, response, body)
         if response.status_code == requests.codes.no_content:
             return None
@@ -176,7 +197,7 @@ class Transport:
 
         def save(response: requests.Response) -> bytes:
             if not response.ok:
-                return response.content
+                return self._body(call, response)
             n_bytes = 0
             with path.open("wb") as file:
                 # the file as it is, even if a server names an encoding for it
@@ -186,13 +207,29 @@ class Transport:
                     n_bytes += len(chunk)
                     if size is not None and n_bytes > size:
                         break
+                    if size is None and n_bytes > patience.max_unrecorded_bytes:
+                        raise _too_long(
+                            call, patience.max_unrecorded_bytes, "MAX_UNRECORDED_BYTES"
+                        )
             return b""
 
         patience = self._patience
-        deadline = self._deadline(min(patience.deadline_s, left_s), patience.min_bytes_per_s)
+        rate = patience.min_bytes_per_s * (1 if size is not None else _UNRECORDED_RATE)
+        deadline = self._deadline(min(patience.deadline_s, left_s), rate)
         response, body = self._exchange(call, deadline, save, follow=True)
         self._require_success(call, response, body)
         return digest.hexdigest()
+
+    def _body(self, call: Call, response: requests.Response) -> bytes:
+        """All of an answer, unless it grows without end when it is decompressed."""
+        limit = self._patience.max_answer_bytes
+        parts, n_bytes = [], 0
+        for part in response.iter_content(_CHUNK_BYTES):
+            parts.append(part)
+            n_bytes += len(part)
+            if n_bytes > limit:
+                raise _too_long(call, limit, "MAX_ANSWER_BYTES")
+        return b"".join(parts)
 
     def _deadline(self, seconds: float, min_bytes_per_s: float = float("inf")) -> Deadline:
         patience = self._patience
@@ -310,6 +347,13 @@ class _Auth(requests.auth.AuthBase):
         return request
 
 
+def _too_long(call: Call, limit: int, setting: str) -> MalformedFileError:
+    return MalformedFileError(
+        f"{call.label}: the answer of {_host(call)} is longer than {limit} bytes "
+        f"(IBLNM_REMOTE__{setting})"
+    )
+
+
 def _host(call: Call) -> str:
     parts = urlsplit(call.url)
     port = f":{parts.port}" if parts.port else ""
@@ -352,9 +396,14 @@ def _retry_after(response: requests.Response) -> float | None:
     text = response.headers.get("Retry-After", "").strip()
     if text.isdecimal():
         return float(text)
+    when = _moment(text)
+    return None if when is None else max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def _moment(text: str) -> datetime | None:
+    """A date of HTTP, which is one of UTC."""
     try:
         when = parsedate_to_datetime(text)
     except ValueError:
         return None
-    now = datetime.now(UTC) if when.tzinfo else datetime.now(UTC).replace(tzinfo=None)
-    return max(0.0, (when - now).total_seconds())
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -13,6 +13,7 @@ step is stored before the next relies on it: a process that dies repeats a step,
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,6 +32,15 @@ _FAILURES_IN_A_ROW = 2
 # further ahead of or behind UTC no clock is, whatever its time zone
 _TIME_ZONES = timedelta(hours=24)
 _WINDOW_FILL = 0.8
+_EASTERNMOST_S = 14.5 * 3600.0
+_WESTERNMOST_S = -12.5 * 3600.0
+# a clock that differs by more than before was set, and did not just drift
+_SET_S = 60.0
+# a stamp was seen promptly if it was not there so long before
+_PROMPT_S = 900.0
+# so long a clock is taken to be ahead, and a session that it stamped is named so often
+_AHEAD_S = 36 * 3600.0
+_NAMED_ANEW_S = 3600.0
 
 
 @dataclass
@@ -159,6 +169,7 @@ class _Round:
         self._state = state
         self._settings = settings
         self._now = now
+        self._is_prompt = False
         self._end = None if budget_s is None else time.monotonic() + budget_s
 
     @property
@@ -167,23 +178,62 @@ class _Round:
 
     def ask_clocks(self) -> None:
         """Sessions and datasets saved since the newest stamp, and late ones before it."""
+        self._is_prompt = self._now() - self._state.fact("round_at", 0.0) < _PROMPT_S
+        self._state.set_facts(round_at=self._now())
+        self._follow_clock()
         cursor = self._cursor()
         since = later(cursor, 1e-6)
+        is_ahead = self._now() - self._state.fact("ahead_at", 0.0) < _AHEAD_S
         for clock in CLOCKS:
             rows = self._source.changed_since(clock, since)
-            self.found.new += self._state.note(rows, named=self._now())
+            # what a clock that was ahead has stamped is named again until that time has come
+            awaited_s = _NAMED_ANEW_S if is_ahead else 0.0
+            self.found.new += self._state.note(rows, named=self._now(), awaited_s=awaited_s)
             if rows and clock == "datasets":
                 self._state.set_facts(**self._moved(self._source.newest_dataset_stamp(since)))
         self._ask_again(cursor)
+        self._follow_clock()
+        self._take_turns()
+
+    def _follow_clock(self) -> None:
+        """Learn that the server's clock was set, of which its answers tell."""
+        ahead_s = self._source.clock_ahead_s
+        before_s = self._state.fact("clock_ahead_s")
+        if ahead_s is None or (before_s is not None and abs(ahead_s - before_s) < _SET_S):
+            return
+        facts = {"clock_ahead_s": ahead_s}
+        before_s = ahead_s if before_s is None else before_s
+        known_s = self._state.fact("server_ahead_s")
+        if known_s is not None:
+            facts["server_ahead_s"] = known_s + ahead_s - before_s
+        elif ahead_s < before_s:
+            # no later stamp can it have made before
+            last = later(self._stamp_here(), before_s + _EASTERNMOST_S)
+            facts |= {"distrusted": last, "ahead_at": self._now()}
+        self._state.set_facts(**facts)
+
+    def _take_turns(self) -> None:
+        """Sessions whose turn it is: no stamp tells of a dataset deleted, of a file that came."""
+        now, known = self._now(), self._state.counts()["known"]
+        since = self._state.fact("turns_at")
+        if since is None or not known:
+            self._state.set_facts(turns_at=now)
+            return
+        each_s = self._settings.look_anew_s / known
+        n = int((now - since) / each_s)
+        most = math.ceil(3600.0 / each_s)
+        if n:  # after a long pause the turns go on, they are not made up for
+            self._state.look_at_oldest(
+                min(n, most), turns_at=since + n * each_s if n <= most else now
+            )
 
     def _ask_again(self, cursor: str) -> None:
         """What became visible since it was last asked for, behind the newest stamp."""
         asked = self._state.fact("asked_again")
         until = self._state.fact("moved_at", 0.0) + self._settings.overlap_s
-        due = [clock for clock in CLOCKS if asked[clock][0] <= until]
+        rested = self._now() - self._settings.ask_late_s
+        due = [clock for clock in CLOCKS if asked[clock][0] <= min(until, rested)]
         if not due:
-            # no stamp tells of a dataset that was deleted, or of a file that arrived
-            self._state.look_at_oldest(self._now() - self._settings.look_anew_s)
             return
         # one a round, in turn: late rows are rare, and a quiet round costs three requests
         clock = min(due, key=lambda clock: asked[clock][0])
@@ -198,15 +248,56 @@ class _Round:
         if cursor is None:
             before = datetime.fromtimestamp(self._now(), UTC) - _TIME_ZONES
             cursor = later(exact_stamp(before.isoformat()), -self._settings.overlap_s)
-            asked = {clock: [0.0, cursor] for clock in CLOCKS}
-            self._state.set_facts(cursor=cursor, moved_at=self._now(), asked_again=asked)
+            self._set_cursor(cursor)
+        elif cursor > self._latest(cursor):
+            # a clock that was ahead has set it, and what is stamped since lies behind it
+            ahead_s = self._state.fact("server_ahead_s", -_TIME_ZONES.total_seconds())
+            cursor = later(self._stamp_here(), ahead_s - self._settings.overlap_s)
+            self._set_cursor(cursor)
         return cursor
+
+    def _set_cursor(self, cursor: str) -> None:
+        asked = {clock: [0.0, cursor] for clock in CLOCKS}
+        self._state.set_facts(cursor=cursor, moved_at=self._now(), asked_again=asked)
 
     def _moved(self, *stamps: str | None) -> dict[str, Any]:
         newest = max((stamp for stamp in stamps if stamp), default="")
-        if newest <= self._state.fact("cursor", newest):
+        cursor = self._state.fact("cursor", newest)
+        if newest <= cursor:
             return {}
-        return {"cursor": newest, "moved_at": self._now()}
+        latest = self._latest(newest)
+        if newest > latest:
+            facts = {"ahead_at": self._now()}
+            return facts | ({"cursor": latest, "moved_at": self._now()} if latest > cursor else {})
+        facts = {"cursor": newest, "moved_at": self._now()}
+        if newest > self._state.fact("distrusted", ""):
+            ahead_s = _seconds(newest) - _seconds(self._stamp_here())
+            # a stamp may be old: the zone is that far east at least
+            zone_s = ahead_s - self._state.fact("clock_ahead_s", 0.0)
+            facts["zone_from_s"] = max(zone_s, self._state.fact("zone_from_s", _WESTERNMOST_S))
+            if self._is_prompt:
+                facts["server_ahead_s"] = ahead_s
+        return facts
+
+    def _stamp_here(self) -> str:
+        """Now, by the clock of this machine in UTC, as a stamp."""
+        return exact_stamp(datetime.fromtimestamp(self._now(), UTC).isoformat())
+
+    def _latest(self, stamp: str) -> str:
+        """A stamp that no clock can have reached that goes as it went before.
+
+        How far the server's is ahead of ours is what a stamp was that was seen promptly, which
+        may have become visible late; unless one told of it, its time zone can be any. What is
+        behind the cursor by less is asked for again anyway. Once the clock was put back, the
+        stamp at hand may be one of before, and then the zone is no further east than was seen.
+        """
+        ahead_s = self._state.fact("server_ahead_s")
+        if ahead_s is None:
+            may_be_old = stamp <= self._state.fact("distrusted", "")
+            known_s = self._state.fact("zone_from_s", _WESTERNMOST_S)
+            zone_s = known_s if may_be_old else _EASTERNMOST_S
+            return later(self._stamp_here(), self._state.fact("clock_ahead_s", 0.0) + zone_s)
+        return later(self._stamp_here(), ahead_s + self._settings.overlap_s + _PROMPT_S)
 
     def list_remote(self, full: bool) -> None:
         """All sessions, window by window; goes on where a killed process was."""
@@ -271,3 +362,7 @@ class _Round:
         self.found.looks += len(sights)
         stamps = [sight.stamp for _, sight in sights.values() if sight is not None]
         self._state.looked(sights, **self._moved(*stamps))
+
+
+def _seconds(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).replace(tzinfo=UTC).timestamp()

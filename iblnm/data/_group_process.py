@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pandas as pd
 
+from iblnm.errors import IblnmError
 from iblnm.pipeline.error_log import LOG_COLUMNS, make_log_entry, unique_entries
 
 _PENDING_PER_WORKER = 2
@@ -154,11 +157,16 @@ def run_in_workers(
     def collect(done: Iterable[Future]) -> None:
         for future in done:
             error = future.exception()
+            if isinstance(error, BrokenProcessPool):
+                raise error
             outcome = None if error is not None else future.result()
             finished[pending.pop(future)] = (outcome, error)
 
     # a forked process would share open files and locks of HDF5 with this one
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with (
+        _broken_pool_told(),
+        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+    ):
         for eid, row in rows:
             order.append(eid)
             future = pool.submit(_run_one, row, fn, kwargs, settings, h5_dir, groups)
@@ -170,6 +178,24 @@ def run_in_workers(
     for eid in order:
         log.add(eid, *finished[eid])
     return log
+
+
+@contextmanager
+def _broken_pool_told() -> Iterator[None]:
+    """Say what a script lacks whose processes die as they start.
+
+    Raises
+    ------
+    IblnmError
+    """
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise IblnmError(
+            "a worker process died. With workers > 1 each process imports the script again: put "
+            "what the script does below `if __name__ == '__main__':`, or leave workers out; "
+            "else the process was killed or out of memory"
+        ) from error
 
 
 def _run_one(

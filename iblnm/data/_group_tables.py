@@ -13,8 +13,17 @@ from iblnm.analysis.regressors.tables import PEAK_VELOCITY, TRIAL_REGRESSORS
 from iblnm.analysis.responses.tables import RESPONSE_MAGNITUDES
 from iblnm.analysis.traces.tables import MEAN_TRACES
 from iblnm.analysis.vectors.tables import RESPONSE_MATRIX
+from iblnm.data.earlier_tables import (
+    TIMES,
+    complete_table,
+    split_times,
+    with_times,
+    without_conditions,
+)
+from iblnm.errors import DataError
 from iblnm.pipeline.rules.values import as_values
 from iblnm.schemas import PERFORMANCE, TRIAL_TIMING
+from iblnm.storage.names import validate_name
 
 if TYPE_CHECKING:
     from iblnm.analysis.stored import ResponseTraces, Skipped
@@ -77,8 +86,8 @@ class GroupTables:
 
     settings: Settings
     h5_dir: Path
-    sessions: pd.DataFrame
-    recordings: pd.DataFrame
+    sessions: Any
+    recordings: Any
     skipped: Skipped
     _tell_if_empty: Any
 
@@ -86,6 +95,10 @@ class GroupTables:
     def events(self) -> pd.DataFrame | None:
         """The table of response magnitudes, under its earlier name."""
         return self.response_magnitudes
+
+    @events.setter
+    def events(self, table: pd.DataFrame | None) -> None:
+        self.response_magnitudes = table
 
     def get_response_magnitudes(self, min_coverage: float | None = None) -> pd.DataFrame:
         """Mean early response of every recording, event and trial, from the session files.
@@ -99,34 +112,36 @@ class GroupTables:
         Returns
         -------
         DataFrame
-            Schema `RESPONSE_MAGNITUDES`, all trials; also in ``response_magnitudes``.
+            Schema `RESPONSE_MAGNITUDES`, all trials, but for the times of the trials; also in
+            ``response_magnitudes``. The times, one row per trial, are in ``trial_timing``
+            unless that is there already.
         """
         from iblnm.analysis.responses.compute import collect_magnitudes
 
         self._tell_if_empty()
-        self.response_magnitudes, self.skipped = collect_magnitudes(
+        table, self.skipped = collect_magnitudes(
             self.recordings, self.h5_dir, self.settings, min_coverage=min_coverage
         )
-        return self.response_magnitudes
+        return self._take_magnitudes(self._told(table))
 
     def get_response_features(
         self,
         nan_handling: str | None = "drop_features",
+        nan_threshold: float | None = None,
         min_trials: int | None = None,
         events: str | Sequence[str] | None = None,
-        max_nan_rate: float | None = None,
         response_col: str = "response_early",
         *,
-        nan_threshold: float | None = None,
+        max_nan_rate: float | None = None,
     ) -> pd.DataFrame:
         """Mean response per condition of every recording.
 
         Parameters
         ----------
-        nan_handling, max_nan_rate
-            See `iblnm.analysis.vectors.matrix.handle_missing`.
+        nan_handling : str, optional
         nan_threshold : float, optional
-            Another name for `max_nan_rate`.
+            ``max_nan_rate`` of `iblnm.analysis.vectors.matrix.handle_missing`, under either
+            name; that of the settings (0.3) by default.
         min_trials, events, response_col
             See `iblnm.analysis.vectors.matrix.response_matrix`.
 
@@ -138,7 +153,7 @@ class GroupTables:
         from iblnm.analysis.vectors.compute import features_of
 
         self.response_features, _, _ = features_of(
-            self._magnitudes(),
+            self.responses_with_times(),
             self.settings,
             nan_handling=nan_handling,
             min_trials=min_trials,
@@ -159,9 +174,8 @@ class GroupTables:
         from iblnm.analysis.traces.compute import collect_traces
 
         self._tell_if_empty()
-        self.mean_traces, self.skipped = collect_traces(
-            self.recordings, self.h5_dir, self.settings
-        )
+        table, self.skipped = collect_traces(self.recordings, self.h5_dir, self.settings)
+        self.mean_traces = self._told(table)
         return self.mean_traces
 
     def get_trial_regressors(self) -> pd.DataFrame:
@@ -175,20 +189,28 @@ class GroupTables:
         from iblnm.analysis.regressors.compute import collect_regressors
 
         self._tell_if_empty()
-        self.trial_regressors, self.skipped = collect_regressors(self.sessions, self.h5_dir)
+        table, self.skipped = collect_regressors(self.sessions, self.h5_dir)
+        self.trial_regressors = self._told(table)
         return self.trial_regressors
 
     def get_trial_timing(self) -> pd.DataFrame:
-        """Conditions and times of every trial; also in ``trial_timing``."""
+        """Times of every trial, and the side chosen.
+
+        Returns
+        -------
+        DataFrame
+            ``eid``, ``trial``, ``reaction_time``, ``movement_time``, ``response_time`` [s],
+            ``choice_side``; no column of ``response_magnitudes`` but the keys, so that the two
+            can be merged. Also in ``trial_timing``.
+        """
         from iblnm.analysis.stored import Skipped, iterate_sessions
         from iblnm.pipeline.catalog import stack_timing
 
         self._tell_if_empty()
         self.skipped = Skipped()
         sessions = iterate_sessions(self.sessions, self.h5_dir, "trials", skipped=self.skipped)
-        self.trial_timing = stack_timing(
-            (str(own["eid"].iloc[0]), data["trials"]) for own, data in sessions
-        )
+        timing = stack_timing((str(own["eid"].iloc[0]), data["trials"]) for own, data in sessions)
+        self.trial_timing = without_conditions(self._told(timing))
         return self.trial_timing
 
     def enrich_peak_velocity(self) -> pd.DataFrame:
@@ -198,7 +220,7 @@ class GroupTables:
         -------
         DataFrame
             Schema `PEAK_VELOCITY`; also in ``peak_velocity``, and as a column of
-            ``response_magnitudes`` and ``trial_timing`` if they are there.
+            ``response_magnitudes``, without them of ``trial_timing``.
         """
         from iblnm.analysis.movement.compute import with_peak_velocity
         from iblnm.analysis.regressors.tables import PEAK_VELOCITY
@@ -210,6 +232,7 @@ class GroupTables:
             if table is not None:
                 table = table.drop(columns="peak_velocity", errors="ignore")
                 setattr(self, name, with_peak_velocity(table, self.peak_velocity))
+                break
         return self.peak_velocity
 
     def load_response_traces(self) -> ResponseTraces:
@@ -217,9 +240,15 @@ class GroupTables:
 
         Returns
         -------
-        mapping of (eid, fiber_idx) to DataArray (event, trial, time)
-            Read from the session file at first use; as many sessions as the settings allow
-            stay in memory. Also in ``response_traces``.
+        mapping of (eid, brain_region, event) to dict
+            See `iblnm.analysis.stored.ResponseTraces`: ``traces``, ``tpts``, ``meta``,
+            ``trials``. Read from the session file at first use; as many sessions as the
+            settings allow stay in memory. Also in ``response_traces``.
+
+        Raises
+        ------
+        DataError
+            If none of the sessions has a file.
         """
         from functools import partial
 
@@ -228,6 +257,9 @@ class GroupTables:
         from iblnm.signal.perievent import relative_times
 
         self._tell_if_empty()
+        eids = self.recordings["eid"].unique()
+        if len(eids) and not any((self.h5_dir / f"{validate_name(e)}.h5").exists() for e in eids):
+            raise DataError(f"none of the {len(eids)} sessions in use has a file in {self.h5_dir}")
         signal = self.settings.signal
         self.response_traces = ResponseTraces(
             self.recordings,
@@ -235,6 +267,7 @@ class GroupTables:
             partial(prepared_traces, settings=self.settings),
             self.settings.cohort.max_cached_sessions,
         )
+        self.skipped = self.response_traces.skipped
         self.response_traces_tpts = relative_times(signal.response_window, signal.fs)
         return self.response_traces
 
@@ -246,7 +279,8 @@ class GroupTables:
     def load_response_magnitudes(self, path: Path | str | None = None) -> pd.DataFrame | None:
         """Read ``response_magnitudes``; from the results of the settings by default.
 
-        Tables of earlier runs are completed: fiber, side of the stimulus, times of the trials.
+        Tables of earlier runs are completed: fiber, side of the stimulus. Times of the trials
+        in the table become ``trial_timing``, unless that is there already.
         This and the other ``load_*`` warn of a file that does not exist, and leave None.
         """
         return self._load("response_magnitudes", path)
@@ -264,7 +298,10 @@ class GroupTables:
         return self._load("peak_velocity", path)
 
     def load_trial_timing(self, path: Path | str | None = None) -> pd.DataFrame | None:
-        """Read ``trial_timing``; from the table of the settings by default."""
+        """Read ``trial_timing``; from the table of the settings by default.
+
+        Without the conditions of the trials, which are in ``response_magnitudes``.
+        """
         return self._load("trial_timing", path)
 
     def load_performance(self, path: Path | str | None = None) -> pd.DataFrame | None:
@@ -282,18 +319,54 @@ class GroupTables:
             warnings.warn(f"{path} does not exist: response_features stays None", stacklevel=2)
             self.response_features = None
             return None
-        matrix, _ = from_table(RESPONSE_MATRIX.conform(read_table(path)))
+        table = read_table(path)
+        if any(name is not None for name in table.index.names):
+            table = table.reset_index()
+        table = complete_table(table, self.recordings)
+        matrix, _ = from_table(RESPONSE_MATRIX.conform(table))
         self.response_features = self._of_recordings(matrix)
         return self.response_features
 
-    def _magnitudes(self) -> pd.DataFrame:
+    def responses_with_times(self) -> pd.DataFrame:
+        """The table of response magnitudes with the times of its trials, as analyses take it.
+
+        Returns
+        -------
+        DataFrame
+            ``response_magnitudes``, made if they are not there, joined with ``trial_timing``;
+            what an assigned table lacks and can be derived is added.
+
+        Raises
+        ------
+        MissingColumnError
+            A `ValueError`: if there are no times of the trials.
+        """
         self._tell_if_empty()
         if self.response_magnitudes is None:
             self.get_response_magnitudes()
+        needs_times = self.settings.cohort.min_response_time_s is not None
+        table = complete_table(self.response_magnitudes, self.recordings)
+        return with_times(table, self.trial_timing, ("response_time",) if needs_times else ())
+
+    def _told(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table that was read, with a warning of what was not; an error if that is all."""
+        notes = "; ".join(self.skipped.notes())
+        if table.empty and len(self.recordings):
+            raise DataError(
+                f"nothing could be read of {len(self.recordings)} recordings in {self.h5_dir}: "
+                f"{notes or 'no trials are stored'}"
+            )
+        if notes:
+            warnings.warn(notes, stacklevel=3)
+        return table
+
+    def _take_magnitudes(self, table: pd.DataFrame) -> pd.DataFrame:
+        self.response_magnitudes, timing = split_times(table)
+        if self.trial_timing is None:
+            self.trial_timing = timing
         return self.response_magnitudes
 
     def _load(self, name: str, path: Path | str | None) -> pd.DataFrame | None:
-        from iblnm.data.earlier_tables import complete_table
         from iblnm.storage.parquet import read_table
 
         schema, default = _STORED[name]
@@ -302,25 +375,32 @@ class GroupTables:
             warnings.warn(f"{path} does not exist: {name} stays None", stacklevel=3)
             setattr(self, name, None)
             return None
-        timing_path = self.settings.root / _STORED["trial_timing"][1]
-        is_magnitudes = name == "response_magnitudes"
-        table = complete_table(
-            read_table(path), self.recordings, timing_path if is_magnitudes else None
-        )
+        table = complete_table(read_table(path), self.recordings)
+        if name == "response_magnitudes":
+            timing_path = self.settings.root / _STORED["trial_timing"][1]
+            stored = read_table(timing_path) if timing_path.exists() else None
+            table = with_times(table, stored)
+            known = [column for column in TIMES if column in table]
+            table = self._of_recordings(schema.conform(table))
+            lacking = [column for column in TIMES if column not in known]
+            return self._take_magnitudes(table.drop(columns=lacking))
         of = self._of_recordings if name in self.BY_RECORDING else self._of_sessions
-        setattr(self, name, of(schema.conform(table)))
+        table = of(schema.conform(table))
+        setattr(self, name, without_conditions(table) if name == "trial_timing" else table)
         return getattr(self, name)
 
     def _of_sessions(self, table: pd.DataFrame) -> pd.DataFrame:
         return table[table["eid"].isin(self.recordings["eid"])].reset_index(drop=True)
 
     def _of_recordings(self, table: pd.DataFrame) -> pd.DataFrame:
-        names = ["eid", "fiber_idx"]
         indexed = isinstance(table.index, pd.MultiIndex)
         keys = table.index.to_frame(index=False) if indexed else table
-        wanted = pd.MultiIndex.from_frame(self.recordings[names].astype({"eid": object}))
-        own = pd.MultiIndex.from_frame(keys[names].astype({"eid": object, "fiber_idx": int}))
-        kept = table[own.isin(wanted)]
+        # tables that a script assigned may have no fiber
+        names = ["eid", "fiber_idx"]
+        if "fiber_idx" not in keys:
+            names = [name for name in ("eid", "target_NM", "brain_region") if name in keys]
+        wanted = pd.MultiIndex.from_frame(self.recordings[names].astype(object))
+        kept = table[pd.MultiIndex.from_frame(keys[names].astype(object)).isin(wanted)]
         return kept if indexed else kept.reset_index(drop=True)
 
     def _cut_tables(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
@@ -95,10 +96,30 @@ _SAVED: dict[str, Callable[[PhotometrySession, str], Any]] = {
     "errors": lambda session, _: session.error_log,
     "photometry/qc": lambda session, _: _or_none(session.qc),
     "photometry/preprocessed": _preprocessed,
-    "photometry/responses": lambda session, _: _or_none(session.responses),
+    "photometry/responses": lambda session, _: _or_none(_of_trials(session, session.responses)),
     "trials": lambda session, _: session.trials,
-    "wheel": lambda session, _: session.wheel_velocity,
+    "wheel": lambda session, _: _wheel(session),
 }
+
+
+def _of_trials(session: PhotometrySession, arrays: dict[str, Any]) -> dict[str, Any]:
+    if session.trials is None:
+        return arrays
+    return {name: session.of_trials(values) for name, values in arrays.items()}
+
+
+def _wheel(session: PhotometrySession) -> Any:
+    """Velocity of the trials; a plain array is (trial, time) at the rate of the settings."""
+    import xarray as xr
+
+    velocity, fs = session.wheel_velocity, session.settings.wheel.fs
+    if velocity is None:
+        return None
+    if isinstance(velocity, xr.DataArray):
+        return _of_trials(session, {"wheel": velocity})["wheel"]
+    values = np.asarray(velocity, dtype=float)
+    coords = {"trial": np.arange(len(values)), "time": np.arange(values.shape[1]) / fs}
+    return xr.DataArray(values, coords, ("trial", "time"), attrs={"fs": fs, "units": "rad/s"})
 
 
 def _take_metadata(session: PhotometrySession, row: pd.DataFrame, _: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from iblnm.constants import SIGNAL_BAND
@@ -144,7 +145,7 @@ class Signal:
 
     def preprocess(
         self,
-        pipeline: Callable[..., xr.Dataset] | None = None,
+        pipeline: Callable[..., xr.Dataset] | Sequence[Mapping[str, Any]] | None = None,
         signal_band: str = "GCaMP",
         reference_band: str | None = "Isosbestic",
         targets: Iterable[str] | None = None,
@@ -157,9 +158,10 @@ class Signal:
 
         Parameters
         ----------
-        pipeline : callable, optional
+        pipeline : callable or list of dict, optional
             Takes signal, reference (or None) and the signal settings, returns a Dataset with
             the variable ``signal`` on ``time``; `iblnm.signal.preprocess_recording` by default.
+            Or steps as in `iblphotometry.pipelines`, see `iblnm.signal.steps_list.StepsList`.
         signal_band, reference_band : str
             Without the reference band the regression is left out.
         targets : iterable of str, optional
@@ -172,18 +174,33 @@ class Signal:
         Returns
         -------
         DataFrame
-            Index ``times`` at 30 Hz, one column per recording name; mean 0, sd 1. ``qc`` gets
-            ``bleaching_tau`` and ``iso_correlation`` of each recording.
+            Index ``times`` at 30 Hz, one column per recording name; mean 0, sd 1, or in the
+            unit of the last of the steps. ``qc`` gets ``bleaching_tau`` and
+            ``iso_correlation`` of each recording.
+
+        Raises
+        ------
+        ValueError
+            If there is no such band, a step needs the reference and there is no reference
+            band, or the steps do not fit together.
         """
         from iblnm.pipeline.label_rows import labels_paths, rows_in_force
         from iblnm.pipeline.masks import masked_windows
         from iblnm.signal.masking import preprocess_masked
+        from iblnm.signal.steps_list import StepsList
 
         if regression_method != "mse":
             raise ValueError(f"regression method {regression_method!r} is unknown; only 'mse'")
         bands = self._raw_bands(None, targets)
         if signal_band not in bands:
             raise ValueError(f"no band {signal_band!r}; loaded are {list(bands)}")
+        if pipeline is not None and not callable(pipeline):
+            pipeline = StepsList(pipeline)
+            if pipeline.needs_reference and reference_band not in bands:
+                raise ValueError(
+                    f"a step of the pipeline needs the reference; reference_band is "
+                    f"{reference_band!r}, the bands are {list(bands)}"
+                )
         if bands[signal_band].columns.empty:
             return self.set_preprocessed({}, output_band)
         known = self.recordings
@@ -320,7 +337,42 @@ class Signal:
         from iblnm.signal.perievent import mask_subsequent_events
 
         order = list(event_order or self.settings.response_events)
-        return mask_subsequent_events(responses, self._loaded_trials(), order)
+        return mask_subsequent_events(self.of_trials(responses), self._loaded_trials(), order)
+
+    def of_trials(self, values: xr.DataArray) -> xr.DataArray:
+        """Responses or velocities of the trials in ``trials``, which may be some of all trials.
+
+        Parameters
+        ----------
+        values : DataArray (..., trial, time)
+            As they were made for all trials of the session.
+
+        Returns
+        -------
+        DataArray
+            The rows of the trials that the index of ``trials`` names, numbered anew; as given
+            where their numbers are positions in ``trials``.
+
+        Raises
+        ------
+        DataError
+            If the index does not tell which trials they are.
+        """
+        n_trials = len(self._loaded_trials())
+        numbers = values["trial"].to_numpy()
+        if numbers.size == 0 or numbers.max() < n_trials:
+            return values
+        labels = self._loaded_trials().index
+        numbered = labels.equals(pd.RangeIndex(n_trials))
+        if numbered or not labels.is_unique or not labels.isin(numbers).all():
+            raise DataError(
+                f"trials up to number {numbers.max()} were cut, {n_trials} are in .trials, and "
+                "their index does not tell which: cut again, extract_responses() or "
+                "extract_wheel_velocity()",
+                eid=self.eid,
+            )
+        own = values.sel(trial=labels.to_numpy())
+        return own.assign_coords(trial=np.arange(n_trials, dtype=np.int64))
 
     def get_response_vector(
         self,
@@ -334,7 +386,7 @@ class Signal:
         from iblnm.analysis.vectors.recording import response_vector
 
         return response_vector(
-            self.responses[brain_region],
+            self.of_trials(self.responses[brain_region]),
             self._loaded_trials(),
             hemisphere,
             self.settings,

@@ -117,7 +117,7 @@ class PhotometrySessionGroup(GroupAnalyses):
         self._duplicates: set[str] = set()
         self._told_empty = False
         self.account = SESSION_SELECTION.empty()
-        self.sessions = self._catalog
+        self._sessions = self._catalog
         self._recordings: pd.DataFrame | None = None
         self._forget_results()
 
@@ -244,11 +244,24 @@ class PhotometrySessionGroup(GroupAnalyses):
         return self.recordings
 
     @property
+    def sessions(self) -> pd.DataFrame:
+        """Sessions in use; assigned, these and their recordings are in use."""
+        return self._sessions
+
+    @sessions.setter
+    def sessions(self, sessions: pd.DataFrame) -> None:
+        self._use(sessions.reset_index(drop=True), None)
+
+    @property
     def recordings(self) -> pd.DataFrame:
-        """Recordings in use, one row each."""
+        """Recordings in use, one row each; assigned, these and their sessions are in use."""
         if self._recordings is None:
             self._recordings = explode_sessions(self.sessions, self._targets)
         return self._recordings
+
+    @recordings.setter
+    def recordings(self, recordings: pd.DataFrame) -> None:
+        self._keep(recordings)
 
     def filter(self, mask: Any) -> PhotometrySessionGroup:
         """Keep the recordings for which a mask is true, and their sessions.
@@ -366,8 +379,9 @@ class PhotometrySessionGroup(GroupAnalyses):
         ProcessLog
             A list with one element per row of ``sessions``: what the function returned, None
             where it failed. ``.failures`` has an entry (eid, error_type, error_message,
-            traceback) per session that failed, ``.results`` the values by eid. What a session
-            logged, and its failure, are stored in the errors of its file.
+            traceback) per session that failed, ``.results`` the values by eid; a warning
+            counts them. What a session logged, and its failure, are stored in the errors of its
+            file.
 
         Raises
         ------
@@ -381,16 +395,20 @@ class PhotometrySessionGroup(GroupAnalyses):
             )
         eids = self.sessions["eid"].tolist()
         if workers <= 1:
-            return run_here(eids, self.session, method, kwargs, self.h5_dir)
-        return run_in_workers(
-            ((eid, self._row(eid)) for eid in eids),
-            method,
-            kwargs,
-            workers=workers,
-            settings=self.settings,
-            h5_dir=self.h5_dir,
-            groups=self.h5_groups,
-        )
+            log = run_here(eids, self.session, method, kwargs, self.h5_dir)
+        else:
+            log = run_in_workers(
+                ((eid, self._row(eid)) for eid in eids),
+                method,
+                kwargs,
+                workers=workers,
+                settings=self.settings,
+                h5_dir=self.h5_dir,
+                groups=self.h5_groups,
+            )
+        if log.failures:
+            warnings.warn(f"{log!r}", stacklevel=2)
+        return log
 
     # inside --------------------------------------------------------------------------------
 
@@ -410,7 +428,7 @@ class PhotometrySessionGroup(GroupAnalyses):
         """Change what is in use; tables are cut to it, other results forgotten."""
         self._told_empty = False
         before = None if self._recordings is None else _keys(self._recordings)
-        self.sessions, self._recordings = sessions, recordings
+        self._sessions, self._recordings = sessions, recordings
         kept = (
             self._cut_tables() if before is not None and _keys(self.recordings) <= before else {}
         )

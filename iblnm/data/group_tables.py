@@ -11,33 +11,18 @@ from iblnm.config import Settings
 from iblnm.pipeline.label_rows import labels_paths
 from iblnm.pipeline.labels import labels_in_force
 from iblnm.pipeline.matrix import matrix_errors
-from iblnm.schemas import ERRORS, PERFORMANCE, QC_MATRIX, SESSIONS_TABLE, Table
+from iblnm.schemas import ERRORS, PERFORMANCE, QC_MATRIX, SESSIONS, SESSIONS_TABLE, Table
 from iblnm.storage.parquet import read_table
 
-_OF_THE_DOCUMENT = [
-    "subject",
-    "start_time",
-    "session_type",
-    "NM",
-    "brain_region",
-    "hemisphere",
-    "target_NM",
-    "lab",
-    "day_n",
-    "session_n",
-    "session_length",
-    "strain",
-    "line",
-    "genotype",
-    "datasets",
-]
+# an empty list of any other kind would say that a session has no fiber, or no data
+_EMPTY_LISTS = ("projects", "users", "genotype")
 
 
 def read_catalog(catalog: pd.DataFrame | Path | str) -> pd.DataFrame:
     """The sessions table, from a path or as it is.
 
-    Columns of a file that the schema knows take their types. Those of the user's document
-    that the table lacks are added, null.
+    Columns of a file that the schema knows take their types. Those of the schema of sessions
+    that the table lacks are added: projects, users and genotype as empty lists, others null.
 
     Raises
     ------
@@ -52,8 +37,15 @@ def read_catalog(catalog: pd.DataFrame | Path | str) -> pd.DataFrame:
         table = read_table(catalog)
         known = SESSIONS_TABLE.conform(table)
         table = table.assign(**{name: known[name] for name in table if name in known})
-    absent = [name for name in _OF_THE_DOCUMENT if name not in table]
-    return table.assign(**dict.fromkeys(absent)) if absent else table
+    absent = [name for name in SESSIONS.names if name not in table]
+    if not absent:
+        return table
+    added = pd.DataFrame(index=table.index, columns=absent, dtype=object)
+    added = added.where(added.notna(), None)
+    for name in _EMPTY_LISTS:
+        if name in added:
+            added[name] = pd.Series([[] for _ in added.index], index=added.index, dtype=object)
+    return table.join(added)
 
 
 def selection_tables(

@@ -17,7 +17,7 @@ _PLACES = {
     "simulate_session": "session",
     "SimulatedSession": "session",
     "DEFECTS": "defects",
-    "RESPONSE_PROFILES": "photometry",
+    "RESPONSE_PROFILES": "profiles",
 }
 
 __all__ = ["DEFECTS", "RESPONSE_PROFILES", "SimulatedSession", "build_archive"]

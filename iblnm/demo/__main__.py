@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from iblnm.demo.defect import SMALLEST
 from iblnm.errors import ArchiveMismatchError
 
 
@@ -23,11 +24,19 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=None, help="folder; without it, that of the settings"
     )
     result.add_argument("--seed", type=int, default=0, help="same seed, same files")
-    result.add_argument("--subjects", type=int, default=12, help="number of mice")
+    result.add_argument(
+        "--subjects", type=int, default=12, help=f"number of mice; with faults at least {SMALLEST}"
+    )
     result.add_argument("--sessions", type=int, default=5, help="regular sessions per mouse")
     result.add_argument("--duration", type=float, default=1500.0, help="length of a task [s]")
     result.add_argument(
         "--no-defects", action="store_true", help="plant no faults, only regular sessions"
+    )
+    result.add_argument(
+        "--effects",
+        choices=("clear", "realistic"),
+        default="clear",
+        help="strong responses, the same everywhere, or such as real recordings have",
     )
     result.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return result
@@ -55,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sessions_per_subject=given.sessions,
             duration_s=given.duration,
             defects=not given.no_defects,
+            effects=given.effects,
             progress=None if given.quiet or not sys.stdout.isatty() else show,
         )
     except (ArchiveMismatchError, ValueError) as error:

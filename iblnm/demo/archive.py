@@ -11,17 +11,18 @@ from typing import Any
 
 import pandas as pd
 
+from iblnm.demo import effects as planted
 from iblnm.demo import photometry, raw_task, records
 from iblnm.demo.behavior import EARLY_CONTRASTS, FULL_CONTRASTS
 from iblnm.demo.cohort import SessionPlan, fiber_table, make_cohort
 from iblnm.demo.defects import DEFECTS
-from iblnm.demo.draft import CAMERA_HZ, Draft
+from iblnm.demo.draft import CAMERA_HZ, Draft, Effects
 from iblnm.demo.files import write_session
 from iblnm.errors import ArchiveMismatchError
 
 STAMP = "demo.json"
 # raised whenever the same parameters give other files
-VERSION = 1
+VERSION = 3
 _CREATED = "2024-06-01 00:00"
 _PROJECT = "ibl_fibrephotometry"
 
@@ -36,6 +37,7 @@ def build_archive(
     sessions_per_subject: int = 5,
     duration_s: float = 1500.0,
     defects: bool = True,
+    effects: Effects = "clear",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Build a simulated archive in place.
@@ -52,7 +54,12 @@ def build_archive(
         Length of the task. Below about 1200 s the fits of a session without fault may
         reach their bounds for lack of trials.
     defects : bool
-        Whether to plant one fault of every kind; needs at least 6 subjects of 3 sessions.
+        Whether to plant one fault of every kind; needs at least
+        `iblnm.demo.defect.SMALLEST`.
+    effects : {'clear', 'realistic'}
+        Strong responses that are the same everywhere; or such as differ between trials, sessions
+        and animals, under the noise of real recordings, with the planted value of every
+        coefficient of the mixed models in the truth.
     progress : callable, optional
         Called with the number of sessions written and in total.
 
@@ -72,14 +79,14 @@ def build_archive(
             f"{folder} is not empty; a simulated archive is built in a new or empty folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    parameters = _parameters(seed, n_subjects, sessions_per_subject, duration_s, defects)
+    parameters = _parameters(seed, n_subjects, sessions_per_subject, duration_s, defects, effects)
     plans = make_cohort(
         seed, n_subjects, sessions_per_subject, duration_s, list(DEFECTS) if defects else []
     )
     sessions, datasets, truths = [], [], []
     written: set[str] = set()
     for done, plan in enumerate(plans, start=1):
-        draft = Draft(plan, seed, duration_s)
+        draft = Draft(plan, seed, duration_s, effects)
         listed = write_session(draft, folder)
         records.write_records(draft, listed, folder / ".alyx", written)
         sessions.append(_session_row(draft))
@@ -104,13 +111,14 @@ def ensure_archive(
     sessions_per_subject: int = 5,
     duration_s: float = 1500.0,
     defects: bool = True,
+    effects: Effects = "clear",
     progress: Progress | None = None,
 ) -> Path:
     """Build a simulated archive unless it is there; a broken-off build leaves nothing there.
 
     Parameters
     ----------
-    cache_dir, seed, n_subjects, sessions_per_subject, duration_s, defects, progress
+    cache_dir, seed, n_subjects, sessions_per_subject, duration_s, defects, effects, progress
         See `build_archive`.
 
     Returns
@@ -126,7 +134,7 @@ def ensure_archive(
     from filelock import FileLock
 
     folder = Path(cache_dir).absolute()
-    parameters = _parameters(seed, n_subjects, sessions_per_subject, duration_s, defects)
+    parameters = _parameters(seed, n_subjects, sessions_per_subject, duration_s, defects, effects)
     if _is_complete(folder, parameters):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +154,7 @@ def ensure_archive(
                 sessions_per_subject=sessions_per_subject,
                 duration_s=duration_s,
                 defects=defects,
+                effects=effects,
                 progress=progress,
             )
             partial.chmod(0o755)
@@ -180,7 +189,12 @@ def _is_complete(folder: Path, parameters: dict[str, Any]) -> bool:
 
 
 def _parameters(
-    seed: int, n_subjects: int, sessions_per_subject: int, duration_s: float, defects: bool
+    seed: int,
+    n_subjects: int,
+    sessions_per_subject: int,
+    duration_s: float,
+    defects: bool,
+    effects: Effects,
 ) -> dict[str, Any]:
     return {
         "seed": int(seed),
@@ -189,6 +203,8 @@ def _parameters(
         "duration_s": float(duration_s),
         "defects": bool(defects),
         "version": VERSION,
+        # archives of clear effects were stamped before there were others
+        **({} if effects == "clear" else {"effects": effects}),
     }
 
 
@@ -255,7 +271,6 @@ def _session_truth(draft: Draft) -> dict[str, Any]:
 def _truth(
     parameters: dict[str, Any], plans: list[SessionPlan], sessions: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    contrasts = tuple(sorted({*FULL_CONTRASTS, *EARLY_CONTRASTS}))
     targets = sorted({target for plan in plans for target, _ in plan.subject.fibers})
     return {
         "seed": parameters["seed"],
@@ -263,11 +278,30 @@ def _truth(
         "psychometric": "P(right) = lapse_left + (1 - lapse_left - lapse_right) * "
         "(erf((contrast - bias) / threshold) + 1) / 2; bias moves by bias_shift between left "
         "probability 0.2 and 0.8",
-        "response_amplitudes": {
-            target: photometry.amplitude_table(target, contrasts) for target in targets
-        },
+        **_planted(targets, plans, parameters),
         "sessions": sessions,
     }
+
+
+def _planted(
+    targets: list[str], plans: list[SessionPlan], parameters: dict[str, Any]
+) -> dict[str, Any]:
+    """Responses of the targets, and of the animals where they differ."""
+    if parameters.get("effects", "clear") == "clear":
+        contrasts = tuple(sorted({*FULL_CONTRASTS, *EARLY_CONTRASTS}))
+        amplitudes = {t: photometry.amplitude_table(t, contrasts) for t in targets}
+        return {"response_amplitudes": amplitudes}
+    subjects = {plan.subject.nickname: plan.subject for plan in plans}
+    animals = [
+        {"subject": name, "target_NM": target, "hemisphere": side, "coefficients": own}
+        for name, subject in sorted(subjects.items())
+        for (target, side), own in zip(
+            subject.fibers,
+            planted.reported_of_animal(subject.fibers, subject.index, parameters["seed"]),
+            strict=True,
+        )
+    ]
+    return {"coefficients": planted.reported_coefficients(targets), "animals": animals}
 
 
 def _fibers_csv(subjects: list[Any]) -> str:

@@ -150,6 +150,11 @@ def simulate_trials(
     return trials, plan
 
 
+def expected_reaction_time(contrast: np.ndarray) -> np.ndarray:
+    """Median time from stimulus to first movement [s] at a contrast, as a fraction."""
+    return 0.18 + 0.32 * np.exp(-contrast / 0.12)
+
+
 def _stimulus_sides(rng: np.random.Generator, p_left: np.ndarray) -> np.ndarray:
     """True where the stimulus is on the left; shares per block as planned, order random."""
     is_left = np.zeros(len(p_left), dtype=bool)
@@ -203,7 +208,7 @@ def _times(
 ) -> pd.DataFrame:
     n = len(contrast)
     quiescence = 0.35 + rng.uniform(0.2, 0.5, n)
-    reaction = (0.18 + 0.32 * np.exp(-contrast / 0.12)) * np.exp(rng.normal(0, 0.35, n))
+    reaction = expected_reaction_time(contrast) * np.exp(rng.normal(0, 0.35, n))
     early = rng.choice(n, size=int(n * _PREMATURE_RATE), replace=False)
     reaction[early] = -rng.uniform(0.01, 0.05, len(early))
     velocity = np.exp(rng.normal(np.log(3.0), 0.25, n))

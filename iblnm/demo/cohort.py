@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.demo.behavior import EARLY_CONTRASTS, FULL_CONTRASTS, Psychometric
+from iblnm.demo.defect import SMALLEST
 from iblnm.demo.photometry import Fiber
 
 if TYPE_CHECKING:
@@ -288,8 +289,9 @@ def _added(
     last.sort(key=lambda plan: n_added.get(plan.subject.nickname, 0))
     if not last:
         raise ValueError(
-            f"defect {defect.name} needs a subject that the cohort of {n_subjects} does not "
-            "have: build at least 6 subjects of 3 sessions, or defects=False"
+            f"defect {defect.name} needs a session that {n_subjects} subjects of "
+            f"{sessions_per_subject} sessions do not have: build at least {SMALLEST}, or "
+            "defects=False"
         )
     like = last[0]
     name = like.subject.nickname

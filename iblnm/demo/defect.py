@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from iblnm.demo.cohort import SessionPlan
     from iblnm.demo.draft import Draft
 
+SMALLEST = "7 subjects of 5 sessions or 10 of 4"
+"""Cohorts in which every fault finds its place."""
+
 
 @dataclass(frozen=True)
 class Defect:

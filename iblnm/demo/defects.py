@@ -271,9 +271,9 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "trials_without_column",
         (),
-        "The trials table has no feedback_times; the photometry's task window needs it too.",
+        "The trials table has no feedback_times; the photometry is used without a task window.",
         faults.lose_column,
-        assets=("photometry", "trials"),
+        assets=("trials",),
     ),
     Defect(
         "wheel_of_nan",
@@ -429,6 +429,24 @@ DEFECTS: tuple[Defect, ...] = (
         "Photometry was not extracted, and the camera's stamps of the pulses jitter by 9 ms.",
         signal_faults.pulses_jitter,
         subject={},
+    ),
+    Defect(
+        "mislabeled_bands",
+        ("mislabeled_bands",),
+        "The names of the two bands are interchanged; their wavelengths are right.",
+        signal_faults.interchange_names,
+    ),
+    Defect(
+        "wheel_ends",
+        ("incomplete_wheel",),
+        "The wheel's file ends half way through the session.",
+        faults.end_wheel,
+    ),
+    Defect(
+        "clock_jump",
+        ("clock_jump",),
+        "The clock of the extracted signal jumped forward by four seconds half way.",
+        signal_faults.jump_forward,
     ),
 )
 

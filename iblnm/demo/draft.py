@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from iblnm.demo.cohort import SessionPlan, fiber_coordinates, frozen_uuid
+from iblnm.demo.effects import TIMING_EFFECTS, animal_coefficients, session_coefficients
+from iblnm.demo.realism import Nature, draw_nature
 from iblnm.demo.session import SimulatedSession, simulate_session
+
+Effects = Literal["clear", "realistic"]
 
 CAMERA_HZ = 20.0
 _PROTOCOL = "_iblrig_tasks_{}ChoiceWorld8.12.5"
@@ -41,9 +45,14 @@ class Draft:
     plan : SessionPlan
     seed : int
     duration_s : float
+    effects : {'clear', 'realistic'}
+        Strong responses that are the same in every trial, animal and session; or those of
+        `iblnm.demo.effects` with the noise of `iblnm.demo.realism`.
     """
 
-    def __init__(self, plan: SessionPlan, seed: int, duration_s: float):
+    def __init__(
+        self, plan: SessionPlan, seed: int, duration_s: float, effects: Effects = "clear"
+    ):
         sequence = np.random.SeedSequence([seed, 2, plan.index])
         simulated, drafted = sequence.spawn(2)
         self.plan = plan
@@ -60,6 +69,7 @@ class Draft:
             contrasts=plan.contrasts,
             rate_hz=plan.rate_hz,
             has_isosbestic=plan.has_isosbestic,
+            natures=self._natures() if effects == "realistic" else None,
             **plan.options,
         )
         self.fibers = plan.fibers
@@ -132,6 +142,22 @@ class Draft:
             setattr(frames, name, getattr(frames, name)[keep])
         frames.columns = {roi: values[keep] for roi, values in frames.columns.items()}
         frames.state[0], frames.band[0] = first_state, first_band
+
+    def _natures(self) -> list[Nature]:
+        """What the recordings have of their animals and of the session."""
+        natures = []
+        for i, fiber in enumerate(self.plan.fibers):
+            of_session = np.random.SeedSequence([self.seed, 4, self.plan.index, i])
+            animal = animal_coefficients(fiber.target, self.seed, self.plan.subject.index, i)
+            rng = np.random.default_rng(of_session)
+            natures.append(
+                draw_nature(
+                    rng,
+                    session_coefficients(fiber.target, animal, rng),
+                    TIMING_EFFECTS.get(fiber.target, 0.0),
+                )
+            )
+        return natures
 
     def _implants(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         subject = self.plan.subject

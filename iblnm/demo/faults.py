@@ -157,5 +157,10 @@ def lose_column(draft: Draft) -> None:
     draft.trials = draft.trials.drop(columns="feedback_times")
 
 
+def end_wheel(draft: Draft) -> None:
+    half = len(draft.wheel_times) // 2
+    draft.wheel_times, draft.wheel_position = draft.wheel_times[:half], draft.wheel_position[:half]
+
+
 def lose_wheel(draft: Draft) -> None:
     draft.wheel_position = np.full_like(draft.wheel_position, np.nan)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-RISE_S = 0.06
-DECAY_S = 0.40
+from iblnm.demo import realism
+from iblnm.demo.kinetics import autocorrelated, sum_of_responses
+from iblnm.demo.profiles import RESPONSE_PROFILES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from iblnm.demo.realism import Nature
+
 QUANTUM = 2e-7
 DARK_LEVEL = 0.003922
 LED_STATES = {"GCaMP": 2, "Isosbestic": 1, "": 0}
@@ -20,31 +27,6 @@ _FRAME_CLOCK_S = 32e-6
 _FRAME_CLOCK_OFFSET_S = 3000.0
 _MARGIN_S = 20.0
 _VALID_MARGIN_S = 8.0
-
-
-class Profile(NamedTuple):
-    """Peak dF/F of a target's responses.
-
-    Stimulus: offset, slope with √contrast, factor on the ipsilateral side. Reward: offset,
-    slope with √contrast.
-    """
-
-    stim: tuple[float, float, float]
-    move: float
-    reward: tuple[float, float]
-    error: float
-
-
-RESPONSE_PROFILES: dict[str, Profile] = {
-    "VTA-DA": Profile((0.01, 0.04, 0.9), 0.004, (0.06, -0.035), -0.02),
-    "SNc-DA": Profile((0.006, 0.018, 0.5), 0.035, (0.03, -0.012), -0.008),
-    "DR-5HT": Profile((0.004, 0.006, 1.0), -0.012, (0.035, 0.01), 0.025),
-    "MR-5HT": Profile((0.002, 0.004, 1.0), -0.02, (0.01, 0.004), 0.04),
-    "LC-NE": Profile((0.012, 0.01, 1.0), 0.03, (0.008, 0.0), 0.055),
-    "NBM-ACh": Profile((0.02, 0.03, 0.6), 0.015, (0.03, 0.0), 0.03),
-    "SI-ACh": Profile((0.03, 0.01, 0.8), 0.006, (0.05, 0.005), 0.006),
-    "PPT-ACh": Profile((0.008, 0.002, 0.4), 0.045, (-0.012, 0.0), -0.015),
-}
 
 
 @dataclass(frozen=True)
@@ -88,6 +70,8 @@ class Frames:
         Camera clock [s].
     truth : dict
         By signal column: bleaching, noise, artifact.
+    names : dict of str to str
+        Names in the file of bands that have another there.
     """
 
     times: np.ndarray
@@ -96,7 +80,8 @@ class Frames:
     valid: np.ndarray
     state: np.ndarray
     raw_times: np.ndarray
-    truth: dict[str, dict[str, float]] = field(default_factory=dict)
+    truth: dict[str, dict[str, Any]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
 
 def response_amplitude(
@@ -154,6 +139,7 @@ def simulate_frames(
     quantum: float = QUANTUM,
     anticorrelated: bool = False,
     start_s: float | None = None,
+    natures: Sequence[Nature] | None = None,
 ) -> Frames:
     """Simulate the frames of a recording.
 
@@ -173,6 +159,9 @@ def simulate_frames(
         The artifact has the opposite sign in the isosbestic band.
     start_s : float, optional
         First frame, instead of the usual margin before the first trial.
+    natures : sequence of Nature, optional
+        By fiber: what makes a recording like a real one. Without, responses are strong and the
+        same in every trial, animal and session.
 
     Returns
     -------
@@ -183,6 +172,7 @@ def simulate_frames(
     F = F₀ · bleaching(t) · (1 + response + slow noise + artifact) + shot noise, rounded to
     the digitizer's step; the isosbestic band has its own bleaching, 0.8 of the artifact and
     no response. Bleaching is a sum of two exponentials of which the slow one dominates.
+    With `natures` see `iblnm.demo.realism`.
     """
     first, last = float(trials["intervals_0"].iloc[0]), float(trials["intervals_1"].iloc[-1])
     begin = first - _MARGIN_S if start_s is None else start_s
@@ -205,11 +195,21 @@ def simulate_frames(
         state=state,
         raw_times=since + _FRAME_CLOCK_OFFSET_S,
     )
-    artifact = _artifact(rng, n, 2 * rate_hz)
-    for fiber in fibers:
-        response = _responses(times, trials, fiber, 2 * rate_hz)
-        slow = _autocorrelated(rng, n, 2 * rate_hz, tau_s=3.0) * 0.003
-        values, truth = _fluorescence(rng, since, response + slow, artifact, band, anticorrelated)
+    if natures is not None:
+        artifact = realism.artifact_course(rng, times, trials, 2 * rate_hz)
+    else:
+        artifact = 0.012 * autocorrelated(rng, n, 2 * rate_hz, tau_s=0.5)
+    for i, fiber in enumerate(fibers):
+        if natures is not None:
+            values, truth = _realistic_fluorescence(
+                rng, frames, trials, fiber, natures[i], artifact, 2 * rate_hz, anticorrelated
+            )
+        else:
+            response = _responses(times, trials, fiber, 2 * rate_hz)
+            slow = autocorrelated(rng, n, 2 * rate_hz, tau_s=3.0) * 0.003
+            values, truth = _fluorescence(
+                rng, since, response + slow, artifact, band, anticorrelated
+            )
         values[band == ""] = DARK_LEVEL
         frames.columns[fiber.roi] = np.round(values / quantum) * quantum
         frames.truth[fiber.roi] = {**truth, "quantum": quantum}
@@ -222,7 +222,8 @@ def signal_table(frames: Frames, *, valid_column: str = "valid") -> pd.DataFrame
     lookup = {name: np.nan for name in WAVELENGTHS if not name and not is_old}
     wavelength = pd.Series(frames.band).map({**WAVELENGTHS, **lookup}).to_numpy(np.float64)
     empty = None if is_old else ""
-    name = np.where(frames.band == "", empty, frames.band)
+    named = pd.Series(frames.band).replace(frames.names).to_numpy()
+    name = np.where(frames.band == "", empty, named)
     color = pd.Series(frames.band).map({**COLORS, "": empty}).to_numpy(object)
     table = {**frames.columns, "times": frames.times}
     if not is_old:
@@ -251,8 +252,6 @@ def _responses(
     times: np.ndarray, trials: pd.DataFrame, fiber: Fiber, frame_rate: float
 ) -> np.ndarray:
     """Sum of all responses, each of the difference of two exponentials with peak 1."""
-    from scipy.signal import lfilter
-
     left = trials["contrastLeft"].to_numpy()
     is_left = ~np.isnan(left)
     contrast = np.where(is_left, left, trials["contrastRight"].to_numpy())
@@ -265,16 +264,7 @@ def _responses(
         known = np.isfinite(at) & (at < times[-1])
         onset.append(at[known])
         amplitude.append(size[known])
-    onset, amplitude = np.concatenate(onset), np.concatenate(amplitude)
-    frame = np.searchsorted(times, onset)
-    result = np.zeros(len(times))
-    for tau, sign in ((DECAY_S, 1), (RISE_S, -1)):
-        # exact value at the first frame after the event; from there on, decay per frame
-        start = amplitude * np.exp(-(times[frame] - onset) / tau)
-        impulses = np.bincount(frame, weights=start, minlength=len(times))
-        result += sign * lfilter([1.0], [1.0, -np.exp(-1 / (frame_rate * tau))], impulses)
-    peak_at = np.log(DECAY_S / RISE_S) * DECAY_S * RISE_S / (DECAY_S - RISE_S)
-    return result / (np.exp(-peak_at / DECAY_S) - np.exp(-peak_at / RISE_S))
+    return sum_of_responses(times, np.concatenate(onset), np.concatenate(amplitude), frame_rate)
 
 
 def _fluorescence(
@@ -315,18 +305,42 @@ def _fluorescence(
     return values, {name: round(float(value), 9) for name, value in truth.items()}
 
 
-def _artifact(rng: np.random.Generator, n: int, frame_rate: float) -> np.ndarray:
-    """Movement artifact in both bands: dF/F, slow against the frames."""
-    return 0.012 * _autocorrelated(rng, n, frame_rate, tau_s=0.5)
-
-
-def _autocorrelated(
-    rng: np.random.Generator, n: int, frame_rate: float, tau_s: float
-) -> np.ndarray:
-    """Ornstein–Uhlenbeck noise of standard deviation 1."""
-    from scipy.signal import lfilter
-
-    decay = np.exp(-1 / (frame_rate * tau_s))
-    noise = rng.standard_normal(n)
-    noise[0] /= np.sqrt(1 - decay**2)
-    return lfilter([np.sqrt(1 - decay**2)], [1.0, -decay], noise)
+def _realistic_fluorescence(
+    rng: np.random.Generator,
+    frames: Frames,
+    trials: pd.DataFrame,
+    fiber: Fiber,
+    nature: Nature,
+    artifact: np.ndarray,
+    frame_rate: float,
+    anticorrelated: bool,
+) -> tuple[np.ndarray, dict[str, Any]]:
+    times = frames.times
+    since = times - times[0]
+    length, n = since[-1], len(since)
+    tau, tau_iso = length * rng.uniform(0.35, 0.55, 2)
+    fast = length * 0.03
+    level, level_iso = rng.uniform(0.018, 0.03), rng.uniform(0.012, 0.016)
+    neural = realism.neural_signal(rng, times, trials, fiber.hemisphere, nature, frame_rate)
+    size = realism.artifact_sd(float(np.hypot(neural.std(), nature.noise_dff)), nature)
+    shared = realism.reference_gains(rng, n, nature, frame_rate)
+    shared *= -1.0 if anticorrelated else 1.0
+    white = rng.standard_normal(n)
+    bleaching = realism.bleaching_course(since, nature.bleaching, tau, fast)
+    gcamp = level * bleaching * (1 + neural + size * artifact + nature.noise_dff * white)
+    bleaching = realism.bleaching_course(since, nature.reference_bleaching, tau_iso, fast)
+    iso = 1 + shared * size * artifact + nature.reference_noise_dff * white
+    values = np.where(frames.band == "GCaMP", gcamp, level_iso * bleaching * iso)
+    truth = {
+        "bleaching_tau_s": tau,
+        "bleaching_fast_tau_s": fast,
+        "bleaching_fraction": realism.bleaching_part(length, nature.bleaching, tau, fast),
+        "level": level,
+        "isosbestic_bleaching_tau_s": tau_iso,
+        "isosbestic_level": level_iso,
+        "isosbestic_artifact_gain": float(shared.mean()),
+        "artifact_dff": size,
+        "shot_noise_dff": nature.noise_dff,
+    }
+    rounded = {name: round(float(value), 9) for name, value in truth.items()}
+    return values, {**rounded, **nature.to_dict()}

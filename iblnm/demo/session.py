@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from iblnm.demo import behavior, photometry, wheel
+from iblnm.demo import behavior, kinetics, photometry, wheel
 from iblnm.demo.behavior import Psychometric
 from iblnm.demo.photometry import Fiber, Frames
 
@@ -144,7 +144,7 @@ def simulate_session(
         "band_rate_hz": rate_hz,
         "has_isosbestic": has_isosbestic,
         "photometry": frames.truth,
-        "kinetics": {"rise_s": photometry.RISE_S, "decay_s": photometry.DECAY_S},
+        "kinetics": {"rise_s": kinetics.RISE_S, "decay_s": kinetics.DECAY_S},
         "wheel": {
             "rule": "minimum jerk from firstMovement to feedback; peak = 1.875 * displacement "
             "/ duration; positive for rightward choices",

@@ -31,6 +31,10 @@ def repeat_frames(draft: Draft) -> None:
     draft.frames.band[at] = draft.frames.band[at - 1]
 
 
+def interchange_names(draft: Draft) -> None:
+    draft.frames.names = {"GCaMP": "Isosbestic", "Isosbestic": "GCaMP"}
+
+
 def _stretch(draft: Draft, start: float, length_s: float) -> slice:
     """Frames of a length [s] from a fraction of the session."""
     times = draft.frames.times
@@ -59,6 +63,10 @@ def saturate(draft: Draft) -> None:
 
 def pause_camera(draft: Draft) -> None:
     draft.frames.raw_times[len(draft.frames.raw_times) // 2 :] += 5.0
+
+
+def jump_forward(draft: Draft) -> None:
+    draft.frames.times[len(draft.frames.times) // 2 :] += 4.0
 
 
 def pulses_jitter(draft: Draft) -> None:

@@ -15,6 +15,7 @@ from iblnm.io.text import Line, read_delimited
 if TYPE_CHECKING:
     from iblnm.config import Settings
 
+METHOD_VERSION = 1
 FIBER_COLUMNS = (
     "subject",
     "targeted_region",

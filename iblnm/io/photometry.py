@@ -21,7 +21,7 @@ from iblnm.errors import (
 from iblnm.io.photometry_clock import CAMERA, clock_columns, synchronize
 from iblnm.io.raw_frames import read_raw_frames
 from iblnm.io.regions import LOCATIONS, read_locations, split_region
-from iblnm.io.signal_file import SignalFile, is_red, read_signal_file
+from iblnm.io.signal_file import SignalFile, count_mislabeled, is_red, read_signal_file
 from iblnm.io.task_files import known_collection
 from iblnm.io.trials import load_trials_table, task_interval
 from iblnm.signal.coverage import recording_coverage, trial_windows
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from iblnm.config import Settings
 
+METHOD_VERSION = 3
 __all__ = ["load_photometry", "photometry_reference", "read_raw_frames"]
 
 SIGNAL = "alf/photometry/photometry.signal.pqt"
@@ -118,7 +119,9 @@ def photometry_reference(
         "saturated_limit_s": limits.max_saturated_s,
         "n_out_of_order": signal.n_out_of_order,
         "largest_back_s": signal.largest_back_s,
+        "longest_pause_s": signal.longest_pause_s,
         "n_repeated": signal.n_repeated,
+        "n_mislabeled": None if is_raw else count_mislabeled(path, signal),
         **task,
         "unmapped_columns": [
             name for name, i in fibers.items() if i is None and not is_red(name) and not is_named
@@ -201,6 +204,7 @@ def _coverage(
         "last_sample_s": float(times[valid][-1]) if valid.any() else None,
         "still_s": signal.still[column],
         "saturated_s": signal.saturated[column],
+        "n_text": signal.n_text.get(column, 0),
         **recording_coverage(bands, window, wanted, max_gap_s=settings.signal.max_gap_s),
     }
 
@@ -337,7 +341,7 @@ def _task_trials(
         if error.path is not None:  # listed, but not on disk
             raise
         return None
-    except RawTaskError:  # the stage of the trials names the fault
+    except (MalformedFileError, RawTaskError):  # the stage of the trials names the fault
         return None
 
 

@@ -12,6 +12,7 @@ from iblnm.errors import DataError
 from iblnm.io.digital_inputs import pulses_path, read_pulses, sync_channel
 from iblnm.signal.synchronization import ClockFit, fit_clock
 
+METHOD_VERSION = 1
 CAMERA = "camera"
 COLUMNS = (
     "sync_offset_s",

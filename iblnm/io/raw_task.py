@@ -34,6 +34,7 @@ from iblnm.io.task_files import (
     raw_collection,
 )
 
+METHOD_VERSION = 1
 _FOLDER = "raw_behavior_data"
 # what the extractors raise of files that are not as they expect: they check by assertions
 _FAULTS = (

@@ -14,6 +14,7 @@ import pandas as pd
 from iblnm.archive.datasets import dataset_path
 from iblnm.errors import DataError, MalformedFileError, UnreadableFileError
 from iblnm.io.fibers import side_of
+from iblnm.io.nesting import MAX_DEPTH
 from iblnm.io.signal_file import is_red
 from iblnm.io.text import read_text
 from iblnm.storage.names import is_valid_name
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "_ibl_experiment.description.yaml"
 LOCATIONS = "alf/photometry/photometryROI.locations.pqt"
+_MAX_ALIASES = 100
 _SIDE = r"(?P<side>left|right|[lr])"
 # after the name, before it, or in brackets
 _SIDED = (
@@ -261,7 +263,11 @@ def read_description(path: Path, *, eid: str | None = None) -> dict[str, Any]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        content = yaml.load(read_text(path), Loader=loader)
+        text = read_text(path)
+        _require_plain(yaml.parse(text, Loader=loader), yaml)
+        content = yaml.load(text, Loader=loader)
+    except _TooDeepError as error:
+        raise MalformedFileError(str(error), eid=eid, path=path) from error
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split())
         raise UnreadableFileError(f"no readable YAML: {problem}", eid=eid, path=path) from error
@@ -276,6 +282,25 @@ def read_description(path: Path, *, eid: str | None = None) -> dict[str, Any]:
             path=path,
         )
     return content
+
+
+class _TooDeepError(ValueError):
+    pass
+
+
+def _require_plain(events: Iterable[Any], yaml: Any) -> None:
+    """Refuse what the library would follow until the process dies, or grow without end."""
+    depth = n_aliases = 0
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        n_aliases += isinstance(event, yaml.AliasEvent)
+        if depth > MAX_DEPTH:
+            raise _TooDeepError(f"the YAML is nested more than {MAX_DEPTH} deep")
+        if n_aliases > _MAX_ALIASES:
+            raise _TooDeepError(f"the YAML repeats itself by more than {_MAX_ALIASES} aliases")
 
 
 def _from_locations(one: Any, eid: str) -> list[tuple[str | None, Any]]:

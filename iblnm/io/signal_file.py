@@ -24,6 +24,8 @@ MAX_INTERVAL_S = 1.0
 # a stretch of equal values that long is no light; at the top of the range sooner
 MAX_STILL_S = 5.0
 MAX_SATURATED_S = 0.5
+ISOSBESTIC_BELOW_NM = 440.0
+"""Between the LED of the isosbestic (405 or 415 nm) and that of GCaMP (470 nm)."""
 _NO_BAND = ("", "None", "nan")
 _SIGNAL_COLUMN = re.compile(r"Region\d+(?P<old>[RG]?)|(?P<new>[RG])\d+")
 
@@ -51,6 +53,8 @@ class SignalFile:
         or went back there, see `iblnm.signal.continuity.check_clock`.
     largest_back_s : float
         Largest step of the clock backwards [s].
+    longest_pause_s : float
+        Longest time between two frames, of whichever band [s].
     n_repeated : int
         Frames of the same band as the frame before, one frame later: which of the two belongs
         to the cycle is not known, both belong to no band here.
@@ -59,6 +63,8 @@ class SignalFile:
         is longer than `max_still_s`.
     saturated : dict of str to float
         By signal column, how long it stood at the top of its range [s]; NaN there.
+    n_text : dict of str to int
+        By signal column, the values that are text and no number; NaN here.
     """
 
     times: np.ndarray
@@ -70,8 +76,10 @@ class SignalFile:
     n_out_of_order: int = 0
     largest_back_s: float = 0.0
     n_repeated: int = 0
+    longest_pause_s: float = 0.0
     still: dict[str, float] = field(default_factory=dict)
     saturated: dict[str, float] = field(default_factory=dict)
+    n_text: dict[str, int] = field(default_factory=dict)
 
     def frames_of(self, band: str) -> np.ndarray:
         """Indices of the frames of one band."""
@@ -147,6 +155,34 @@ def read_signal_file(
         raise type(error)(error.message, eid=eid, path=path) from error.__cause__
 
 
+def count_mislabeled(path: Path | str, signal: SignalFile) -> int | None:
+    """Frames of a signal file whose wavelength contradicts the name of their band.
+
+    Parameters
+    ----------
+    path : Path
+        The file that `signal` was read from.
+    signal : SignalFile
+
+    Returns
+    -------
+    int or None
+        Frames of GCaMP below, and of its isosbestic above `ISOSBESTIC_BELOW_NM`; None if the
+        file has no wavelengths.
+    """
+    import pyarrow.parquet as pq
+
+    if "wavelength" not in pq.read_schema(path).names:
+        return None
+    wavelength = _numbers(pq.read_table(path, columns=["wavelength"]), "wavelength")[1:]
+    known, wrong = np.isfinite(wavelength) & (wavelength > 0), np.zeros(len(signal.band), bool)
+    for name, is_long in (("GCaMP", True), ("Isosbestic", False)):
+        if name in signal.bands:
+            own = known & (signal.band == signal.bands.index(name))
+            wrong |= own & ((wavelength > ISOSBESTIC_BELOW_NM) != is_long)
+    return int(wrong.sum()) if known.any() else None
+
+
 def forget_signal_file() -> None:
     """Drop the table that is kept from the last reading."""
     _read.cache_clear()
@@ -189,7 +225,9 @@ def _read(
     band, bands = _bands(table)
     n_repeated = _leave_out_repeated(times, band, len(bands))
     n_bad, largest = _leave_out_disorder(times, band, bands)
-    values = {name: _numbers(table, name)[1:] for name in columns}
+    values, n_text = {}, {}
+    for name in columns:
+        values[name], n_text[name] = _numbers_and_text(table, name)
     still, saturated = {}, {}
     for name in columns:
         values[name], still[name], saturated[name] = _without_dropouts(
@@ -197,7 +235,7 @@ def _read(
         )
     return SignalFile(
         times, values, band, bands, _valid(table, valid_column), valid_column,
-        n_bad, largest, n_repeated, still, saturated,
+        n_bad, largest, n_repeated, _longest_pause(times[band >= 0]), still, saturated, n_text,
     )  # fmt: skip
 
 
@@ -237,6 +275,10 @@ def _leave_out_disorder(
                 "expected (times must be in seconds)"
             )
     return n_lost, largest
+
+
+def _longest_pause(times: np.ndarray) -> float:
+    return float(np.diff(np.sort(times)).max(initial=0.0))
 
 
 def _without_dropouts(
@@ -314,6 +356,25 @@ def _signal_columns(present: list[str], named: tuple[str, ...]) -> list[str]:
     return [name for name in present if name in named or name in (regions or plain)]
 
 
+def _numbers_and_text(table: pa.Table, name: str) -> tuple[np.ndarray, int]:
+    """Values of a signal column without its first frame, and how many are text."""
+    import pyarrow as pa
+
+    kind = table.schema.field(name).type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return _numbers(table, name)[1:], 0
+    given = table.column(name).to_pylist()[1:]
+    values = np.array([_number(text) for text in given])
+    return values, sum(text is not None for text in given) - int(np.isfinite(values).sum())
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text) if text is not None else np.nan
+    except ValueError:
+        return np.nan
+
+
 def _numbers(table: pa.Table, name: str) -> np.ndarray:
     import pyarrow as pa
 
@@ -322,7 +383,11 @@ def _numbers(table: pa.Table, name: str) -> np.ndarray:
         return np.full(table.num_rows, np.nan)
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
         raise MalformedFileError(f"column {name} has type {kind}; numbers are expected")
-    return _as_numpy(table.column(name).cast(pa.float64(), safe=False), np.nan)
+    column = table.column(name)
+    # a cast loads the whole of pyarrow.compute, 15 MB in a server that stays small
+    if kind != pa.float64():
+        column = column.cast(pa.float64(), safe=False)
+    return _as_numpy(column, np.nan)
 
 
 def _as_numpy(column: pa.ChunkedArray | pa.Array, null: float) -> np.ndarray:
@@ -349,7 +414,16 @@ def _valid(table: pa.Table, name: str | None) -> np.ndarray:
         return np.nan_to_num(_numbers(table, name)[1:]) != 0
     if not (pa.types.is_boolean(column.type) or pa.types.is_integer(column.type)):
         raise MalformedFileError(f"column {name} has type {column.type}; booleans are expected")
+    if pa.types.is_boolean(column.type) and not column.null_count:
+        return np.concatenate([_bits(chunk) for chunk in column.chunks])[1:]
     return _as_numpy(column.cast(pa.bool_()).cast(pa.uint8()), 0)[1:].astype(bool)
+
+
+def _bits(chunk: pa.BooleanArray) -> np.ndarray:
+    """Booleans as pyarrow stores them, eight to a byte."""
+    count = chunk.offset + len(chunk)
+    packed = np.frombuffer(chunk.buffers()[1], dtype=np.uint8)
+    return np.unpackbits(packed, count=count, bitorder="little")[chunk.offset :].astype(bool)
 
 
 def _bands(table: pa.Table) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -15,6 +15,7 @@ from iblnm.io.task_files import TRIALS, task_of
 from iblnm.signal.continuity import check_clock
 from iblnm.storage.parquet import read_table
 
+METHOD_VERSION = 2
 REQUIRED_COLUMNS = (
     "intervals_0",
     "intervals_1",
@@ -43,6 +44,10 @@ _FEEDBACK_TYPES = (-1.0, 0.0, 1.0)
 _ACCEPTED = {"choice": (-1.0, 0.0, 1.0), "feedbackType": _FEEDBACK_TYPES}
 _RANGES = {"contrastLeft": (0, 1), "contrastRight": (0, 1), "probabilityLeft": (0, 1)}
 _MAX_SPAN_S = 24 * 3600.0
+# an event of a trial may be told a little before the trial begins, or after the next one does
+_OUTSIDE_S = 1.0
+# trials of the task end after 60 s without a choice; of times in ms the median is a thousand times
+_MAX_MEDIAN_RESPONSE_S = 600.0
 
 
 def load_trials_table(
@@ -75,7 +80,7 @@ def load_trials_table(
         ``left_out`` names the columns that are no numbers, ``extraction`` what could not be
         extracted, ``n_out_of_order`` counts such trials, ``wrong_values``
         tells by column the values that cannot be and are missing here (an end before the
-        start, a time a day away from the others, a contrast above 1).
+        start, a time a day away from the others, an event outside its trial, a contrast above 1).
 
     Raises
     ------
@@ -87,8 +92,8 @@ def load_trials_table(
         If the file cannot be read.
     MalformedFileError
         If a column that is used is missing or not numeric, there are no trials, no trial has
-        a start, or more than `max_unusable_share` of the trials end before they start or have
-        a ``feedbackType`` that is none of −1, 0 and 1.
+        a start, the times are no seconds, or more than `max_unusable_share` of the trials end
+        before they start or have a ``feedbackType`` that is none of −1, 0 and 1.
     """
     collection = collection or task_of(one, eid).collection
     if collection is None:
@@ -163,6 +168,9 @@ def check_trials(
     limit = max_unusable_share * len(trials)
     # as texts, since attributes of a stored table are no mappings
     wrong = _blank_wrong(trials, limit)
+    _check_unit(trials, eid, path)
+    for name, n in _blank_outside(trials).items():
+        wrong[name] = wrong.get(name, 0) + n
     trials.attrs["wrong_values"] = [f"{name} in {n}" for name, n in wrong.items()]
     _check_ends(trials, eid, path)
     _check_feedback(trials, eid, path)
@@ -248,6 +256,32 @@ def _blank_wrong(trials: pd.DataFrame, limit: float) -> dict[str, int]:
     counts = {name: int(bad.sum()) for name, bad in wrong.items() if 0 < bad.sum() <= limit}
     for name in counts:
         trials.loc[wrong[name], name] = np.nan
+    return counts
+
+
+def _check_unit(trials: pd.DataFrame, eid: str | None, path: Path | None) -> None:
+    duration = (trials["feedback_times"] - trials["stimOn_times"]).median()
+    if duration > _MAX_MEDIAN_RESPONSE_S:
+        raise MalformedFileError(
+            f"the median time from stimulus to feedback is {duration:g}; at most "
+            f"{_MAX_MEDIAN_RESPONSE_S:g} s is expected: are these times in ms?",
+            eid=eid,
+            path=path,
+        )
+
+
+def _blank_outside(trials: pd.DataFrame) -> dict[str, int]:
+    """Empty events that lie outside their trial; how many there are, by column."""
+    first = trials["intervals_0"].to_numpy() - _OUTSIDE_S
+    following = trials["intervals_0"].shift(-1).to_numpy()
+    last = np.fmax(following, trials["intervals_1"].to_numpy()) + _OUTSIDE_S
+    counts = {}
+    for name in (name for name in _EVENT_COLUMNS if name in trials):
+        times = trials[name].to_numpy()
+        outside = (times < first) | (times > last)
+        if outside.any():
+            trials.loc[outside, name] = np.nan
+            counts[name] = int(outside.sum())
     return counts
 
 

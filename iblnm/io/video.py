@@ -18,6 +18,7 @@ from iblnm.signal.continuity import check_clock
 if TYPE_CHECKING:
     from iblnm.config import Settings
 
+METHOD_VERSION = 1
 ERROR_CHECKS = ("timestamps", "dropped_frames", "pin_state")
 SCORED_CHECKS = ("focus", "position", "brightness", "resolution", "wheel_alignment")
 _PREFIX = "_videoLeft_"

@@ -28,6 +28,9 @@ from iblnm.io.task_files import (
 )
 from iblnm.signal.continuity import check_clock
 
+METHOD_VERSION = 1
+
+
 # a wrong time far away would make a regular trace of any size of it
 MAX_SPAN_S = 24 * 3600.0
 _MIN_SAMPLES = 2

@@ -11,6 +11,8 @@ STATES = ("no-insertion", "no-stacks", "no-tracing", "traced", "aligned", "resol
 TASKS = ("TRACE STACKS", "TRACE PICKS", "ALIGN", "RESOLVE")
 _HREF = re.compile(r"href\s*=\s*[\"']?([^\"'>\s]+)", re.IGNORECASE)
 STACK_SUFFIXES = ("_RD.tif", "_GR.tif")
+# what servers write above the links of a folder; a page that asks to sign in has links too
+_HEADINGS = ("index of", "directory listing", "parent directory")
 
 
 def insertion_json(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -119,6 +121,20 @@ def listed_files(page: str) -> list[str]:
     """
     names = [found.rstrip("/").split("/")[-1] for found in _HREF.findall(page)]
     return [name for name in names if name and name != ".." and not name.startswith("?")]
+
+
+def is_listing(page: str) -> bool:
+    """Whether a page lists a folder, which need not have any files.
+
+    Examples
+    --------
+    >>> is_listing("<h1>Index of /histology</h1>"), is_listing('<a href="/login">Sign in</a>')
+    (True, False)
+    """
+    text = page.lower()
+    if any(heading in text for heading in _HEADINGS):
+        return True
+    return has_both_stacks(listed_files(page)) or "../" in _HREF.findall(page)
 
 
 def has_both_stacks(names: list[str]) -> bool:

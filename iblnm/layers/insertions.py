@@ -59,12 +59,15 @@ def insertion_rows(
         Ordered by probe. Numbers that are no numbers are None.
     """
     rows = []
-    for record in sorted(records, key=lambda item: str(item.get("name"))):
-        if not isinstance(record, Mapping) or not record.get("id"):
-            continue
+    known = [item for item in records if isinstance(item, Mapping) and item.get("id")]
+    for record in sorted(known, key=lambda item: str(item.get("name"))):
         rows.append(
             _row(
-                session, record, registry, image_stacks, (bombcell_good or {}).get(record["name"])
+                session,
+                record,
+                registry,
+                image_stacks,
+                (bombcell_good or {}).get(str(record.get("name"))),
             )
         )
     return rows

@@ -5,7 +5,6 @@ One HTML file without any other: the reasons, which repeat, are listed once.
 
 from __future__ import annotations
 
-import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pandas as pd
 from iblnm.layers.insertions import histology_todo
 from iblnm.layers.items import ITEMS, STATES, STATUS_COLUMNS
 from iblnm.storage.atomic import write_whole
+from iblnm.vis.embedding import digest_for_policy, embedded_json
 
 
 def build_page(sessions: pd.DataFrame, detail: pd.DataFrame, histology: pd.DataFrame) -> str:
@@ -29,6 +29,12 @@ def build_page(sessions: pd.DataFrame, detail: pd.DataFrame, histology: pd.DataF
         One row per session and item.
     histology : DataFrame
         State of the histology of all probes.
+
+    Returns
+    -------
+    str
+        Self-contained HTML. Texts of the tables cannot become markup: the script writes them
+        as text only, and the page's policy lets no other script run.
     """
     values, codes = _coded(sessions[list(STATUS_COLUMNS)].to_numpy(object).ravel())
     reasons, why = _coded(_reasons(sessions, detail).ravel())
@@ -36,22 +42,20 @@ def build_page(sessions: pd.DataFrame, detail: pd.DataFrame, histology: pd.DataF
         "items": [[item.column, item.group, item.description] for item in ITEMS],
         "states": list(STATES),
         "sessions": [
-            [row.eid, row.subject, str(row.start_time)[:10], _text(row.condition)]
+            [row.eid, _text(row.subject), (_text(row.start_time) or "")[:10], _text(row.condition)]
             for row in sessions.itertuples()
         ],
         "values": values,
         "codes": codes,
         "reasons": reasons,
         "why": why,
-        "todo": histology_todo(histology)
-        .astype(object)
-        .where(lambda table: table.notna(), None)
-        .to_numpy()
-        .tolist(),
+        "todo": [[*map(_text, row)] for row in histology_todo(histology).to_numpy(object)],
     }
-    text = json.dumps(content, separators=(",", ":")).replace("</", "<\\/")
-    template = files("iblnm.layers").joinpath("datasets.html").read_text(encoding="utf-8")
-    return template.replace("/*DATA*/null", text)
+    page = files("iblnm.layers").joinpath("datasets.html").read_text(encoding="utf-8")
+    script = page.rpartition("<script>")[2].partition("</script>")[0]
+    # data last: nothing in them can then stand for another part
+    page = page.replace("{{script hash}}", digest_for_policy(script), 1)
+    return page.replace("{{data}}", embedded_json(content), 1)
 
 
 def save_page(page: str, path: Path) -> Path:

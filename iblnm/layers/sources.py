@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
+import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from iblnm.archive.datasets import list_session_datasets, registered_path, session_path
 from iblnm.archive.records import is_remote, parse_json, records_of
-from iblnm.errors import AuthenticationError, NotFoundError, RemoteError, TransientError
-from iblnm.layers.histology import has_both_stacks, listed_files
+from iblnm.errors import (
+    MalformedFileError,
+    RemoteError,
+    RemoteTimeout,
+    ServerUnreachableError,
+    TransientError,
+)
+from iblnm.layers.histology import has_both_stacks, is_listing, listed_files
 from iblnm.layers.passive import Run
 from iblnm.layers.passive_files import read_runs
 from iblnm.layers.registry import Entry, Registry, entries_of_paths, entries_of_record
 from iblnm.layers.spike_sorting import SortedProbe, sorted_probe
+from iblnm.storage.names import is_valid_name
 
 _SESSIONS_KEPT = 8
+_NOT_FOUND = 404
+# so long what may pass is not asked again, and a silent server not for another animal either
+_PAUSE_S = 600.0
 STACKS = "histology/{lab}/{subject}/downsampledStacks_25/sample2ARA"
 _KNOWN: weakref.WeakKeyDictionary[Any, _Known] = weakref.WeakKeyDictionary()
 
@@ -29,8 +41,10 @@ _KNOWN: weakref.WeakKeyDictionary[Any, _Known] = weakref.WeakKeyDictionary()
 class _Known:
     """Answers of one archive."""
 
-    sessions: OrderedDict[str, Sources]
-    stacks: dict[str, Stacks]
+    sessions: OrderedDict[str, Sources] = field(default_factory=OrderedDict)
+    stacks: dict[str, tuple[Stacks, float]] = field(default_factory=dict)
+    has_histology: bool | None = None
+    silent_until: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,8 +82,7 @@ class Sources:
 
     @property
     def extended_qc(self) -> Mapping[str, Any]:
-        value = (self.record or {}).get("extended_qc")
-        return (parse_json(value) if isinstance(value, str) else value) or {}
+        return parse_json((self.record or {}).get("extended_qc")) or {}
 
     @property
     def folder(self) -> Path:
@@ -155,9 +168,9 @@ def session_sources(one: Any, eid: str, *, refresh: bool = False) -> Sources:
 
 def _known(one: Any) -> _Known:
     try:
-        return _KNOWN.setdefault(one, _Known(OrderedDict(), {}))
+        return _KNOWN.setdefault(one, _Known())
     except TypeError:  # a stand-in that cannot be referred to weakly
-        return _Known(OrderedDict(), {})
+        return _Known()
 
 
 def image_stacks(one: Any, data_server: str, lab: str | None, subject: str) -> Stacks:
@@ -174,42 +187,77 @@ def image_stacks(one: Any, data_server: str, lab: str | None, subject: str) -> S
     Returns
     -------
     Stacks
-        Refused, unreachable or unreadable is not known, never "no".
+        Refused, unreachable or unreadable is not known, never "no". "No" is a listing without
+        them, or a server that lists other histology and has no such folder.
     """
-    known = _known(one).stacks
+    known = _known(one)
     key = f"{lab}/{subject}"
-    if key not in known:
-        known[key] = _ask_stacks(one, data_server, lab, subject)
-    return known[key]
-
-
-def _ask_stacks(one: Any, data_server: str, lab: str | None, subject: str) -> Stacks:
+    if key in known.stacks and time.monotonic() < known.stacks[key][1]:
+        return known.stacks[key][0]
     if not lab:
         return Stacks(None, "the lab is not known")
+    if not (is_valid_name(lab) and is_valid_name(subject)):
+        return Stacks(None, f"{key} names no folder")
     folder = STACKS.format(lab=lab, subject=subject)
+    until = math.inf
     if not is_remote(one):
-        local = Path(one.cache_dir) / folder
-        if not local.is_dir():
-            return Stacks(None, f"{folder} is not in this tree")
-        names = [path.name for path in local.iterdir()]
-        return Stacks(has_both_stacks(names), f"{len(names)} files in {folder}")
-    url = f"{data_server}/{folder}/"
+        found = _look_for_stacks(Path(one.cache_dir), folder)
+    else:
+        try:
+            found = _ask_stacks(one, known, data_server, folder)
+        except TransientError as error:
+            found, until = Stacks(None, f"unreachable: {error}"), time.monotonic() + _PAUSE_S
+    known.stacks[key] = found, until
+    return found
+
+
+def _look_for_stacks(root: Path, folder: str) -> Stacks:
+    if not (root / folder).is_dir():
+        return Stacks(None, f"{folder} is not in this tree")
+    names = [path.name for path in (root / folder).iterdir()]
+    return Stacks(has_both_stacks(names), f"{len(names)} files in {folder}")
+
+
+def _ask_stacks(one: Any, known: _Known, data_server: str, folder: str) -> Stacks:
+    if time.monotonic() < known.silent_until:
+        raise TransientError("the data server did not answer a short time ago")
+    try:
+        text = _page_of(one, f"{data_server}/{folder}/")
+        if text is None and not _has_histology(one, known, data_server):
+            return Stacks(None, f"{data_server} has no folder histology")
+    except (RemoteTimeout, ServerUnreachableError):
+        known.silent_until = time.monotonic() + _PAUSE_S
+        raise
+    except RemoteError as error:
+        return Stacks(None, f"refused: {error}")
+    except MalformedFileError as error:
+        return Stacks(None, f"no listing: {error.message}")
+    if text is None:
+        return Stacks(False, f"the data server has no {folder}")
+    if not is_listing(text):
+        return Stacks(None, "the answer is no listing")
+    names = listed_files(text)
+    return Stacks(has_both_stacks(names), f"{len(names)} files in {folder}")
+
+
+def _page_of(one: Any, url: str) -> str | None:
+    """Text of a page of the data server; None if there is no such page."""
     with tempfile.TemporaryDirectory() as temporary:
         page = Path(temporary) / "listing.html"
         try:
             one.alyx.download(url, page)
-            text = page.read_text(encoding="utf-8", errors="replace")
-        except NotFoundError:
-            return Stacks(False, f"the data server has no {folder}")
-        except AuthenticationError as error:
-            return Stacks(None, f"refused: {error}")
         except RemoteError as error:
-            if error.status == 404:
-                return Stacks(False, f"the data server has no {folder}")
-            return Stacks(None, f"refused: {error}")
-        except TransientError as error:
-            return Stacks(None, f"unreachable: {error}")
-    names = listed_files(text)
-    if not names and "<" not in text:
-        return Stacks(None, "the answer is no listing")
-    return Stacks(has_both_stacks(names), f"{len(names)} files in {folder}")
+            if error.status == _NOT_FOUND:
+                return None
+            raise
+        return page.read_text(encoding="utf-8", errors="replace")
+
+
+def _has_histology(one: Any, known: _Known, data_server: str) -> bool:
+    """Whether the server has histology at all: a wrong address has no page of any animal."""
+    if known.has_histology is None:
+        try:
+            known.has_histology = _page_of(one, f"{data_server}/histology/") is not None
+        except RemoteError:  # it is there, and is not shown
+            known.has_histology = True
+    return known.has_histology

@@ -9,7 +9,9 @@ fails and never shows another unit's times.
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from iblnm.errors import DataError, MissingFileError, UnreadableFileError
+from iblnm.errors import DataError, MissingFileError, NotWritableError, UnreadableFileError
 from iblnm.layers.duplicates import duplicates_of_probe
 from iblnm.layers.errors import SpikeSortingError, UnknownUnitError
 from iblnm.layers.grouping import group_spikes
 from iblnm.layers.probes import SPIKE_TIMES
-from iblnm.layers.spike_sorting import SortedProbe, read_spikes
+from iblnm.layers.spike_sorting import SortedProbe, read_spikes, read_uuids
 from iblnm.storage.atomic import write_whole
 from iblnm.storage.names import validate_eid
 from iblnm.storage.provenance import Provenance
@@ -34,6 +36,14 @@ if TYPE_CHECKING:
 UNITS = "units"
 _FEW = 8
 _UUID = np.dtype("S36")
+_ERRNO = re.compile(r"errno = (\d+)")
+# room that is reserved: more than HDF5 takes
+_BYTES_PER_SPIKE = 9
+_BYTES_PER_UNIT = 4096
+_BYTES_PER_LINK = 1024
+_BYTES_AROUND = 1 << 18
+# of file systems that do not offer it
+_CANNOT_RESERVE = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @dataclass(frozen=True)
@@ -76,12 +86,14 @@ def write_spikes(
     ------
     SpikeSortingError
         If files of a probe do not fit each other, or two probes share a uuid.
+    NotWritableError
+        If the disk is full, or the folder cannot be written to.
     """
-    import h5py
-
     eid = validate_eid(eid)
     n_total = sum(len(probe.array(SPIKE_TIMES)) for probe in probes)
-    with write_whole(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
+    n_units = sum(len(read_uuids(probe)) for probe in probes)
+    n_bytes = n_total * _BYTES_PER_SPIKE + n_units * _BYTES_PER_UNIT
+    with _new_file(path, n_bytes) as file:
         file.attrs["eid"] = eid
         if provenance is not None:
             file.attrs["provenance"] = provenance.to_json()
@@ -118,6 +130,56 @@ def write_spikes(
             del file["duplicates"]
         _write_views(file, names, bounds, is_known)
     return SpikeFile(path, len(names), n_total, sum(marked) if is_known else None)
+
+
+@contextmanager
+def _new_file(path: Path, n_bytes: int) -> Iterator[h5py.File]:
+    """A file that replaces the one at the path when the block succeeds.
+
+    The disk has room for it before HDF5 begins: if it ran full under the library, that could
+    not close the file, and would end the process at a later one.
+    """
+    import h5py
+
+    with write_whole(path) as temporary:
+        try:
+            _reserve(temporary, n_bytes + _BYTES_AROUND)
+            with h5py.File(temporary, "r+", libver="latest") as file:
+                yield file
+        except (OSError, RuntimeError) as error:
+            reason = _refusal(error)
+            if reason is None:
+                raise
+            raise NotWritableError(f"{path} cannot be written: {reason}") from error
+
+
+def _reserve(path: Path, n_bytes: int) -> None:
+    """An empty HDF5 file with room behind it; what is not used is given back when it is closed."""
+    import h5py
+
+    with h5py.File(path.name, "w", driver="core", backing_store=False, libver="latest") as empty:
+        empty.flush()
+        image = empty.id.get_file_image()
+    with path.open("wb") as file:
+        file.write(image)
+        file.flush()
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), 0, n_bytes)
+            except OSError as error:
+                if error.errno not in _CANNOT_RESERVE:
+                    raise
+
+
+def _refusal(error: BaseException | None) -> str | None:
+    """Why the system refused to write, which h5py hides behind that it cannot close the file."""
+    while error is not None:
+        told = _ERRNO.search(str(error))
+        number = getattr(error, "errno", None) or (int(told[1]) if told else None)
+        if number:
+            return os.strerror(number)
+        error = error.__context__
+    return None
 
 
 def _grouped(probe: SortedProbe) -> tuple[Any, np.ndarray]:
@@ -177,21 +239,24 @@ def write_spike_index(path: Path, files: Iterable[Path]) -> int:
     ------
     SpikeSortingError
         If two sessions have a unit of one uuid.
+    NotWritableError
+        If the disk is full, or the folder cannot be written to.
     """
-    import h5py
-
-    seen: dict[bytes, str] = {}
-    with write_whole(path) as temporary, h5py.File(temporary, "w", libver="latest") as index:
+    seen: dict[bytes, Path] = {}
+    for file in sorted(files):
+        for uuid in _read_uuids(file):
+            if uuid in seen:
+                raise SpikeSortingError(
+                    f"unit {uuid.decode()} is also in session {seen[uuid].stem}", eid=file.stem
+                )
+            seen[uuid] = file
+    with _new_file(path, len(seen) * _BYTES_PER_LINK) as index:
         links = index.id.links
-        for file in sorted(files):
-            target = file.relative_to(path.parent).as_posix().encode()
-            for uuid in _read_uuids(file):
-                if uuid in seen:
-                    raise SpikeSortingError(
-                        f"unit {uuid.decode()} is also in session {seen[uuid]}", eid=file.stem
-                    )
-                seen[uuid] = file.stem
-                links.create_external(uuid, target, f"/{UNITS}/".encode() + uuid)
+        targets = {
+            file: file.relative_to(path.parent).as_posix().encode() for file in set(seen.values())
+        }
+        for uuid, file in seen.items():
+            links.create_external(uuid, targets[file], f"/{UNITS}/".encode() + uuid)
     return len(seen)
 
 

@@ -191,7 +191,12 @@ def read_metrics(path: Path, probe: SortedProbe) -> pd.DataFrame:
         metrics = metrics.reset_index()
     if "cluster_id" not in metrics:
         raise probe.fault(f"columns are {list(metrics.columns)}; cluster_id is expected", path)
-    metrics["cluster_id"] = pd.to_numeric(metrics["cluster_id"]).astype("int64")
+    numbers = pd.to_numeric(metrics["cluster_id"], errors="coerce")
+    odd = ~(numbers % 1 == 0)
+    if odd.any():
+        first = metrics["cluster_id"][odd].iloc[0]
+        raise probe.fault(f"cluster_id {first} is no whole number", path)
+    metrics["cluster_id"] = numbers.astype("int64")
     twice = metrics["cluster_id"].duplicated()
     if twice.any():
         raise probe.fault(f"cluster {metrics.cluster_id[twice].iloc[0]} has two rows", path)

@@ -9,7 +9,13 @@ import pandas as pd
 
 from iblnm.io.stamps import local_times
 from iblnm.pipeline.labels import label_sessions
-from iblnm.schemas import QC_PHOTOMETRY, SESSIONS_TABLE, TRIAL_TIMING
+from iblnm.schemas import (
+    QC_PHOTOMETRY,
+    SESSIONS_TABLE,
+    TRIAL_TIMING,
+    VIDEO_CHECKS,
+    VIDEO_TABLE,
+)
 from iblnm.storage.store import SessionStore
 
 
@@ -52,6 +58,13 @@ def sessions_table(
 def qc_photometry_table(store: SessionStore) -> pd.DataFrame:
     """Quality metrics of all sessions; schema `QC_PHOTOMETRY`."""
     return _stack([table for _, table in store.iterate("photometry_qc")], QC_PHOTOMETRY)
+
+
+def video_table(store: SessionStore) -> pd.DataFrame:
+    """Left cameras of all sessions; schema `VIDEO_TABLE`."""
+    video = store.collect("video_qc")
+    named = {f"qc_videoLeft_{check}": video[f"qc_{check}"] for check in VIDEO_CHECKS}
+    return VIDEO_TABLE.validate(video.assign(**named))
 
 
 def trial_timing_table(store: SessionStore) -> pd.DataFrame:

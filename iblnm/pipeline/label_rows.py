@@ -23,6 +23,9 @@ VERDICTS = ("keep", "drop", "mask")
 MASK = "mask"
 _WINDOW = ("t0", "t1")
 _REQUIRED = ("verdict", "who", "when", "why")
+_FREE = ("who", "why")
+_FORMULA = ("=", "+", "-", "@", "'")
+_QUOTED_FORMULA = tuple(f"'{sign}" for sign in _FORMULA)
 _MAX_LENGTH = 500
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -242,9 +245,17 @@ def _row(header: Sequence[str], fields: Sequence[str], has_decimal_commas: bool)
             "in quotes"
         )
     given = dict(zip(header, fields, strict=True))
+    for name in _FREE:
+        if given.get(name, "").startswith(_QUOTED_FORMULA):
+            given[name] = given[name][1:]
     if has_decimal_commas:
         given |= {name: given[name].replace(",", ".") for name in _WINDOW if name in given}
     return check_row(given)
+
+
+def _inert(text: str) -> str:
+    """A text that a spreadsheet takes for a text; see `_row`, which reads it as it was."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _rewrite(path: Path, keep: Callable[[Row], bool], added: Row | None) -> None:
@@ -264,5 +275,6 @@ def _rewrite(path: Path, keep: Callable[[Row], bool], added: Row | None) -> None
             elif keep(row):
                 writer.writerow([*fields, *[""] * (len(header) - len(fields))])
         if added is not None:
-            writer.writerow(["" if added[name] is None else added[name] for name in header])
+            values = {**added, **{name: _inert(added[name]) for name in _FREE}}
+            writer.writerow(["" if values[name] is None else values[name] for name in header])
         temporary.write_text(out.getvalue(), encoding="utf-8")

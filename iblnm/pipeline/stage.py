@@ -6,12 +6,16 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iblnm.config import Settings
 from iblnm.pipeline.rules.values import as_row
 from iblnm.schemas import Table
 from iblnm.storage.provenance import Provenance
+from iblnm.threads import one_thread
+
+if TYPE_CHECKING:
+    from iblnm.viewer.panel import Panel
 
 SESSION = "session"
 _FROM_CALLER = ("one", "eid", "settings")
@@ -67,6 +71,20 @@ class Stage:
     is_page : bool
         Whether the value is the text of an HTML page, one ``{eid}.html`` per session in the
         folder, which people read and no other stage.
+    settings_read : tuple of str, optional
+        Settings that change its numbers, with dots (``signal.lowpass_hz``; ``wheel`` for all of
+        a group). By default all settings of the science, so that the stage is made again more
+        often than it need be.
+    methods : tuple of str
+        Modules below ``iblnm`` whose ``METHOD_VERSION`` is that of its numbers; see
+        `iblnm.pipeline.versions`.
+    datasets : tuple of str, optional
+        What a stage that takes ``session`` makes use of: categories of the settings'
+        ``dataset_categories``, or patterns of paths; by default all datasets of the session.
+    hand_made : tuple of str
+        Tables that people write and it reads: ``fibers``, ``masks``.
+    panels : tuple of Panel
+        How the pages of a session show what it made, see `iblnm.viewer.panel`.
     """
 
     name: str
@@ -78,6 +96,11 @@ class Stage:
     after: tuple[str, ...] = ()
     rule_input: str = ""
     is_page: bool = False
+    settings_read: tuple[str, ...] | None = None
+    methods: tuple[str, ...] = ()
+    datasets: tuple[str, ...] | None = None
+    hand_made: tuple[str, ...] = ()
+    panels: tuple[Panel, ...] = ()
 
     def __post_init__(self) -> None:
         if self.is_page:
@@ -132,4 +155,5 @@ class Stage:
         known = {**values, "one": one, "eid": eid, "settings": settings}
         if SESSION in known:
             known[SESSION] = as_row(known[SESSION])
-        return self.compute(**{name: known[name] for name in self.parameters})
+        with one_thread():
+            return self.compute(**{name: known[name] for name in self.parameters})

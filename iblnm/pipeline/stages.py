@@ -7,40 +7,37 @@ the stages whose values they take.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from iblnm.archive.datasets import without_revision
 from iblnm.config import Settings
-from iblnm.constants import EXTRACTED, RAW
+from iblnm.constants import RAW
 from iblnm.errors import MissingFileError
-from iblnm.io.photometry import SIGNAL
 from iblnm.io.photometry_clock import CAMERA
 from iblnm.io.task_files import (
-    RAW_TASK_FILES,
+    CAMERA_TIMES,
     known_collection,
-    raw_collection,
-    raw_trials_collections,
     raw_wheel_collections,
-    task_collections,
     task_of,
     wheel_collections,
 )
 from iblnm.pipeline import steps
 from iblnm.pipeline.rules.values import listed_categories
 from iblnm.pipeline.stage import Result, Stage
+from iblnm.pipeline.stage_inputs import dataset_provenance, reference_provenance, task_provenance
 from iblnm.schemas import PERFORMANCE, PHOTOMETRY_REFERENCE, QC_PHOTOMETRY, SESSIONS, VIDEO
 from iblnm.storage.provenance import Provenance
+from iblnm.viewer.panels import behavior, signal
+from iblnm.viewer.panels import responses as response_panels
 from iblnm.viewer.report import REPORTS
 
 # in the order of preference
 _SIGNALS = ("extracted_photometry_signal", "raw_photometry_signals")
 _TRIALS = ("extracted_task", "raw_task")
 _WHEELS = ("extracted_wheel", "raw_wheel")
+_FIBERS = ("raw_photometry_inputs", "extracted_photometry_locations")
 
 
 def has_data(session: pd.Series, category: str, settings: Settings) -> bool:
@@ -80,7 +77,7 @@ def trials_table(one: Any, session: pd.Series, settings: Settings) -> Result:
     trials, notes = repair.trials, [repair.note, steps.note_of_trials(trials)]
     return Result(
         trials,
-        _task_provenance(
+        task_provenance(
             session, _TRIALS[0], trials.attrs["source"], settings, {"block_repair": repair.note}
         ),
         {"trials": len(trials), "source": trials.attrs["source"]},
@@ -104,7 +101,7 @@ def photometry_reference(one: Any, session: pd.Series, settings: Settings) -> Re
     categories = (*signals, "extracted_photometry_locations")
     return Result(
         reference,
-        _provenance(session, categories, settings),
+        dataset_provenance(session, categories, settings),
         {
             "signals": len(reference),
             "bands": ", ".join(first.bands),
@@ -164,7 +161,7 @@ def photometry_quality(photometry: pd.DataFrame, settings: Settings) -> Result:
     table = QC_PHOTOMETRY.conform(table.assign(source=photometry.source.iloc[0]))
     return Result(
         table,
-        _reference_provenance(photometry, settings.signal.model_dump()),
+        reference_provenance(photometry, settings.signal.model_dump()),
         {"rows": len(table), "lowest unique fraction": float(table.n_unique_samples.min())},
         "" if raw else "no raw frames are registered: band inversions and early samples unknown",
     )
@@ -172,14 +169,10 @@ def photometry_quality(photometry: pd.DataFrame, settings: Settings) -> Result:
 
 def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
     """Bleach- and isosbestic-corrected signal of each fiber, at 30 Hz, z-scored last."""
-    from iblnm.pipeline.label_rows import labels_paths, rows_in_force
-    from iblnm.pipeline.masks import masked_windows
     from iblnm.signal.masking import preprocess_masked
 
     eid = str(photometry.eid.iloc[0])
-    mapped = photometry.dropna(subset=["recording_name"])
-    fibers = dict(zip(mapped.recording_name, mapped.fiber_idx, strict=True))
-    windows = masked_windows(rows_in_force(labels_paths(settings)), eid, fibers)
+    windows = steps.masks_of(photometry, settings)
     bands = steps.read_bands(photometry, settings)
     failures: dict[str, str] = {}
     with steps.faults_of(eid, photometry.signal_path.iloc[0]):
@@ -189,7 +182,7 @@ def preprocessed_signal(photometry: pd.DataFrame, settings: Settings) -> Result:
     first = next(iter(recordings.values()))
     return Result(
         recordings,
-        _reference_provenance(photometry, settings.signal.model_dump()),
+        reference_provenance(photometry, settings.signal.model_dump()),
         {
             "recordings": len(recordings),
             "correction": first.attrs["correction"],
@@ -204,7 +197,7 @@ def peri_event_responses(
     preprocessed: dict[str, Any], trials: pd.DataFrame, settings: Settings
 ) -> Result:
     """Peri-event responses (event × trial × time) of every fiber, without events often missing."""
-    note = _other_clock(preprocessed, trials)
+    note = steps.other_clock(preprocessed, trials)
     if note:
         return Result(None, note=note)
     from iblnm.signal.masking import with_masked_share
@@ -229,22 +222,6 @@ def peri_event_responses(
         {"recordings": len(responses), "events": ", ".join(events), "trials": len(trials)},
         note,
     )
-
-
-def _other_clock(preprocessed: dict[str, Any], trials: pd.DataFrame) -> str:
-    """Why signal and trials cannot be compared in time; empty where they can."""
-    own = trials.attrs.get("clock", "session")
-    for data in preprocessed.values():
-        clock = data.attrs.get("clock", "session")
-        if clock == CAMERA:
-            reason = data.attrs.get("sync_note") or "it was not synchronized"
-            return (
-                "the signal is on the camera's own clock until it is extracted: its time cannot "
-                f"be compared with that of the trials ({reason})"
-            )
-        if clock != own:
-            return f"the signal is on the clock of the {clock}, the trials on that of the {own}"
-    return ""
 
 
 def task_performance(trials: pd.DataFrame, session: pd.Series, settings: Settings) -> Result:
@@ -287,7 +264,7 @@ def wheel_velocity(
     velocity.attrs["source"] = trace.source
     return Result(
         velocity,
-        _task_provenance(session, _WHEELS[0], trace.source, settings, settings.wheel.model_dump()),
+        task_provenance(session, _WHEELS[0], trace.source, settings, settings.wheel.model_dump()),
         {
             "source": trace.source,
             "trials with velocity": int(np.isfinite(velocity.values).any(axis=1).sum()),
@@ -324,64 +301,6 @@ def session_page(session: pd.Series, settings: Settings) -> Result:
     )
 
 
-def _provenance(
-    session: pd.Series,
-    categories: tuple[str, ...],
-    settings: Settings,
-    parameters: dict[str, Any] | None = None,
-) -> Provenance:
-    task = known_collection(session)
-    others = {*task_collections(session.datasets)} - {task} if task else set()
-
-    def is_used(name: str) -> bool:
-        listed = listed_categories({"datasets": [name]}, settings)
-        return bool(listed & {*categories}) and not {*task_collections([name])} & others
-
-    return Provenance(parameters=parameters or {}, inputs=_inputs(session, is_used))
-
-
-def _task_provenance(
-    session: pd.Series,
-    category: str,
-    source: str,
-    settings: Settings,
-    parameters: dict[str, Any],
-) -> Provenance:
-    """What trials or a wheel were made of: files of a category, or the rig's raw files."""
-    if source == EXTRACTED:
-        return _provenance(session, (category,), settings, parameters)
-    task = known_collection(session)
-    tasks = raw_trials_collections(session.datasets) if task is None else [task]
-    names = {f"{raw_collection(name)}/{file}" for name in tasks for file in RAW_TASK_FILES}
-    inputs = _inputs(session, lambda name: without_revision(name) in names)
-    return Provenance(parameters=parameters, inputs=inputs)
-
-
-def _inputs(session: pd.Series, is_used: Callable[[str], bool]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "revision": session.dataset_revisions[i],
-            "size": session.dataset_sizes[i],
-            "hash": session.dataset_hashes[i],
-        }
-        for i, name in enumerate(session.datasets)
-        if is_used(name)
-    ]
-
-
-def _reference_provenance(reference: pd.DataFrame, parameters: dict[str, Any]) -> Provenance:
-    first = reference.iloc[0]
-    signal = {
-        # a file of raw frames lies in a folder of its own name, without revision
-        "name": "/".join(Path(first.signal_path).parts[-2:]) if first.source == RAW else SIGNAL,
-        "revision": None if pd.isna(first.signal_revision) else first.signal_revision,
-        "size": None if pd.isna(first.signal_size) else int(first.signal_size),
-        "hash": None if pd.isna(first.signal_hash) else first.signal_hash,
-    }
-    return Provenance(parameters=parameters, inputs=[signal])
-
-
 STAGES = (
     Stage(
         "session",
@@ -391,8 +310,33 @@ STAGES = (
         folder="metadata/sessions",
         h5_group="metadata",
         rule_input="session_row",
+        settings_read=(
+            "line_neuromodulator",
+            "region_fixes",
+            "rejected_protocol_words",
+            "revision_before",
+            "right_is_positive_ml",
+            "session_type_words",
+            "strain_neuromodulator",
+            "target_neuromodulator",
+        ),
+        methods=("archive.sessions", "io.fibers"),
+        hand_made=("fibers",),
     ),
-    Stage("trials", trials_table, group="behavior", h5_group="trials"),
+    Stage(
+        "trials",
+        trials_table,
+        group="behavior",
+        h5_group="trials",
+        settings_read=(
+            "dataset_categories",
+            "thresholds.max_unusable_trial_share",
+            "thresholds.min_block_length",
+            "thresholds.n_unbiased_trials",
+        ),
+        methods=("io.trials", "io.raw_task", "task.blocks"),
+        datasets=_TRIALS,
+    ),
     Stage(
         "photometry",
         photometry_reference,
@@ -400,6 +344,26 @@ STAGES = (
         table=PHOTOMETRY_REFERENCE,
         folder="data/photometry",
         rule_input="reference",
+        settings_read=(
+            "dataset_categories",
+            "region_fixes",
+            "response_events",
+            "signal.max_gap_s",
+            "signal.response_window",
+            "thresholds.max_saturated_s",
+            "thresholds.max_still_s",
+            "thresholds.max_unusable_trial_share",
+            "thresholds.min_sync_matched_share",
+        ),
+        methods=(
+            "io.photometry",
+            "io.photometry_clock",
+            "io.trials",
+            "signal.continuity",
+            "signal.synchronization",
+        ),
+        datasets=(*_SIGNALS, *_FIBERS, *_TRIALS),
+        panels=(signal.RAW,),
     ),
     Stage(
         "photometry_qc",
@@ -407,6 +371,20 @@ STAGES = (
         group="photometry",
         h5_group="photometry/qc",
         rule_input="qc",
+        settings_read=(
+            "signal.lowpass_hz",
+            "signal.lowpass_order",
+            "signal.max_gap_s",
+            "signal.max_tau_durations",
+            "signal.qc_min_coverage",
+            "signal.qc_step_s",
+            "signal.qc_window_s",
+            "signal.task_padding_s",
+            "thresholds.early_sample_tolerance_s",
+            "thresholds.max_missing_frame_share",
+        ),
+        methods=("signal.bleaching", "signal.isosbestic", "signal.metrics", "signal.qc"),
+        panels=(signal.QUALITY,),
     ),
     Stage(
         "preprocessed",
@@ -414,16 +392,59 @@ STAGES = (
         group="photometry",
         h5_group="photometry/preprocessed",
         after=("photometry_qc",),
+        settings_read=(
+            "signal.filter_edge_s",
+            "signal.fs",
+            "signal.lowpass_hz",
+            "signal.lowpass_order",
+            "signal.max_gap_s",
+            "signal.task_padding_s",
+        ),
+        methods=(
+            "signal.bleaching",
+            "signal.isosbestic",
+            "signal.masking",
+            "signal.preprocess",
+            "signal.resample",
+        ),
+        hand_made=("masks",),
+        panels=(signal.PREPROCESSED,),
     ),
-    Stage("responses", peri_event_responses, group="photometry", h5_group="photometry/responses"),
+    Stage(
+        "responses",
+        peri_event_responses,
+        group="photometry",
+        h5_group="photometry/responses",
+        settings_read=(
+            "response_events",
+            "signal.fs",
+            "signal.response_window",
+            "thresholds.min_event_completeness",
+        ),
+        methods=("signal.masking", "signal.perievent"),
+        panels=(response_panels.RESPONSES,),
+    ),
     Stage(
         "performance",
         task_performance,
         group="behavior",
         table=PERFORMANCE,
         folder="data/performance",
+        settings_read=("thresholds.max_unusable_trial_share", "thresholds.min_block_length"),
+        methods=("task.performance", "task.psychometric"),
+        datasets=(),
+        panels=(behavior.PSYCHOMETRIC, behavior.REACTION),
     ),
-    Stage("wheel_velocity", wheel_velocity, group="behavior", h5_group="wheel"),
+    Stage(
+        "wheel_velocity",
+        wheel_velocity,
+        group="behavior",
+        h5_group="wheel",
+        settings_read=("dataset_categories", "thresholds.max_wheel_fault_share", "wheel"),
+        methods=("io.wheel", "signal.wheel"),
+        datasets=(*_WHEELS, *_TRIALS),
+        panels=(behavior.WHEEL,),
+    ),
     Stage(
         "video_qc",
         video_quality,
@@ -431,6 +452,31 @@ STAGES = (
         table=VIDEO,
         folder="metadata/video",
         rule_input="video",
+        settings_read=(
+            "dataset_categories",
+            "qc_scores",
+            "thresholds.max_camera_fault_share",
+            "thresholds.max_video_length_difference_s",
+        ),
+        methods=("io.video",),
+        datasets=("raw_video", f"*{CAMERA_TIMES}"),
     ),
-    Stage("session_report", session_page, group="sessions", folder=REPORTS, is_page=True),
+    Stage(
+        "session_report",
+        session_page,
+        group="sessions",
+        folder=REPORTS,
+        is_page=True,
+        settings_read=(
+            "excluded_subjects",
+            "missing_modality",
+            "response_events",
+            "signal.baseline_window",
+            "signal.task_padding_s",
+            "thresholds",
+            "valid_lines",
+            "valid_strains",
+        ),
+        methods=("viewer.report",),
+    ),
 )

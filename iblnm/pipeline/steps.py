@@ -16,6 +16,7 @@ import pandas as pd
 from iblnm.config import Settings
 from iblnm.constants import BLOCK_TASKS, RAW
 from iblnm.errors import DataError
+from iblnm.io.photometry_clock import CAMERA
 from iblnm.pipeline.rules.values import Row, get
 from iblnm.schemas import PHOTOMETRY_REFERENCE
 
@@ -143,6 +144,17 @@ def read_bands(
     return load_photometry(photometry, restrict=restrict, padding_s=settings.signal.task_padding_s)
 
 
+def masks_of(photometry: pd.DataFrame, settings: Settings) -> dict[str, list[tuple[float, float]]]:
+    """Windows that a person has marked as artifact [s], by recording of a reference."""
+    from iblnm.pipeline.label_rows import labels_paths, rows_in_force
+    from iblnm.pipeline.masks import masked_windows
+
+    mapped = photometry.dropna(subset=["recording_name"])
+    fibers = dict(zip(mapped.recording_name, mapped.fiber_idx, strict=True))
+    rows = rows_in_force(labels_paths(settings))
+    return masked_windows(rows, str(photometry.eid.iloc[0]), fibers)
+
+
 def measure_raw_frames(
     photometry: pd.DataFrame, settings: Settings
 ) -> dict[str, float | int] | None:
@@ -256,3 +268,19 @@ def cut_wheel(
         resets=resets,
         **events,
     )
+
+
+def other_clock(preprocessed: dict[str, Any], trials: pd.DataFrame) -> str:
+    """Why signal and trials cannot be compared in time; empty where they can."""
+    own = trials.attrs.get("clock", "session")
+    for data in preprocessed.values():
+        clock = data.attrs.get("clock", "session")
+        if clock == CAMERA:
+            reason = data.attrs.get("sync_note") or "it was not synchronized"
+            return (
+                "the signal is on the camera's own clock until it is extracted: its time cannot "
+                f"be compared with that of the trials ({reason})"
+            )
+        if clock != own:
+            return f"the signal is on the clock of the {clock}, the trials on that of the {own}"
+    return ""

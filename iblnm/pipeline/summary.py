@@ -13,6 +13,7 @@ from iblnm.pipeline.matrix import STANDINGS, session_standings
 from iblnm.pipeline.outcomes import OutcomeStore
 from iblnm.pipeline.qc_summary import other_limits, pass_share
 from iblnm.pipeline.selection import with_stored_performance
+from iblnm.pipeline.staleness import find_stale
 from iblnm.pipeline.standing import current_matrix
 from iblnm.storage.store import SessionStore
 
@@ -121,6 +122,7 @@ def format_summary(
     if len(sessions):
         failed = set(outcomes.attempts("failed")["eid"]) & set(eids)
         lines += [*_outcomes_in_words(matrix, failed, settings), ""]
+    lines += _out_of_date(outcomes, settings, sessions)
     if sessions_per_hour:
         lines.append(f"speed            {sessions_per_hour:.0f} sessions per hour")
     lines += [
@@ -155,6 +157,17 @@ def _outcomes_in_words(matrix: pd.DataFrame, failed: set[str], settings: Setting
             f"({names}): iblnm batch --checks-only",
         ]
     return lines
+
+
+def _out_of_date(outcomes: OutcomeStore, settings: Settings, sessions: pd.DataFrame) -> list[str]:
+    old = {item.eid for item in find_stale(outcomes, settings, sessions=sessions)}
+    if not old:
+        return []
+    return [
+        f"{len(old):>6} sessions have assets that are out of date: iblnm batch --stale "
+        "(--dry-run says which, and why)",
+        "",
+    ]
 
 
 def _recorded(sessions: pd.DataFrame, store: SessionStore) -> str:

@@ -15,6 +15,8 @@ from iblnm.schemas.tables import (
     TABLES,
     TRIAL_TIMING,
     VIDEO,
+    VIDEO_CHECKS,
+    VIDEO_TABLE,
 )
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "TABLES",
     "TRIAL_TIMING",
     "VIDEO",
+    "VIDEO_CHECKS",
+    "VIDEO_TABLE",
     "Column",
     "Table",
 ]

@@ -131,7 +131,12 @@ PHOTOMETRY_REFERENCE = Table(
         Column("saturated_limit_s", "float", "The same at the top of the range", "s", ge=0),
         Column("n_out_of_order", "int", "Frames without a time that is known", ge=0),
         Column("largest_back_s", "float", "Largest step of the clock backwards", "s", ge=0),
+        Column("longest_pause_s", "float", "Longest time between two frames", "s", ge=0),
         Column("n_repeated", "int", "Frames at once after one of the same band", ge=0),
+        Column("n_text", "int", "Values of the column that are text and no number", ge=0),
+        Column(
+            "n_mislabeled", "int", "Frames whose wavelength contradicts their band's name", ge=0
+        ),
         Column("valid_column", "str", "Column that marks valid samples"),
         Column("task_start_s", "float", "Start of the first trial", "s"),
         Column("task_end_s", "float", "End of the last trial", "s"),
@@ -248,6 +253,19 @@ VIDEO = Table(
     ),
 )
 
+VIDEO_CHECKS = tuple(name.removeprefix("qc_") for name in VIDEO.names if name.startswith("qc_"))
+VIDEO_TABLE = Table(
+    "video_table",
+    "Left camera: one row per session, its checks under the names of Alyx too",
+    (
+        *VIDEO.columns,
+        *(
+            Column(f"qc_videoLeft_{check}", "str", f"As qc_{check}, the name of Alyx")
+            for check in VIDEO_CHECKS
+        ),
+    ),
+)
+
 ERRORS = Table(
     "errors",
     "What is wrong now: one row per session and failed check or asset",
@@ -355,6 +373,7 @@ TABLES = {
         PERFORMANCE,
         TRIAL_TIMING,
         VIDEO,
+        VIDEO_TABLE,
         ERRORS,
         QC_MATRIX,
         QC_SUMMARY,

@@ -9,6 +9,7 @@ import pandas as pd
 
 from iblnm.signal.checks import as_arrays, sampling_interval
 
+METHOD_VERSION = 1
 _N_BINS = 400
 _N_GRID = 96
 _MIN_SAMPLES = 20

@@ -9,6 +9,9 @@ import numpy as np
 
 from iblnm.signal.checks import gap_limit, sampling_interval
 
+METHOD_VERSION = 1
+
+
 # Times out of order in so few samples running are slips of single stamps; in more, the clock
 # was set back, and what follows is on a clock of its own.
 _MAX_SLIP = 3

@@ -10,6 +10,7 @@ import pandas as pd
 from iblnm.config import SignalSettings
 from iblnm.signal.checks import as_arrays, pair_by_time
 
+METHOD_VERSION = 1
 _HUBER_K = 1.345
 _MAD_TO_SD = 1.4826
 _MAX_ROBUST_SAMPLES = 8192

@@ -14,6 +14,7 @@ from iblnm.config import SignalSettings
 if TYPE_CHECKING:
     import xarray as xr
 
+METHOD_VERSION = 1
 Windows = Sequence[tuple[float, float]]
 
 

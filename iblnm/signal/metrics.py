@@ -14,6 +14,7 @@ from iblnm.signal.windows import StackedWindows
 if TYPE_CHECKING:
     from iblnm.config import Settings, SignalSettings
 
+METHOD_VERSION = 1
 Source = Literal["frames", "signal", "windows"]
 
 

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 
 from iblnm.constants import TRIAL_EVENTS
-from iblnm.errors import MalformedFileError
+from iblnm.errors import MissingColumnError
 from iblnm.signal.checks import as_arrays, check_times, sampling_interval
 
 if TYPE_CHECKING:
     import xarray as xr
+
+METHOD_VERSION = 1
+
 
 # Times closer than this share of a sample are the same sample: rounding, not data.
 _SAME_SAMPLE = 1e-6
@@ -75,7 +78,7 @@ def extract_responses(
     times = check_times(times, region or "signal")
     missing = [event for event in events if event not in trials]
     if missing:
-        raise MalformedFileError(
+        raise MissingColumnError(
             f"{region or 'signal'}: the trials have {len(events) - len(missing)} of "
             f"{len(events)} event columns; missing: {', '.join(missing)}"
         )
@@ -299,7 +302,7 @@ def response_magnitude(
 
 
 def get_responses(
-    series: pd.Series, events: np.ndarray, t0: float = -1.0, t1: float = 1.0
+    series: pd.Series, events: np.ndarray, t0: float = -1.0, t1: float | np.ndarray = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Peri-event signal of one series at its own rate, for notebooks.
 
@@ -309,18 +312,36 @@ def get_responses(
         Indexed by time, s.
     events : array-like (n_events,)
         Event times, s.
-    t0, t1 : float
-        First time and end (excluded) relative to the event, s.
+    t0 : float
+        First time relative to the event, s.
+    t1 : float or array-like (n_events,)
+        End (excluded) relative to the event; or the end of each event on the clock of the
+        series, s.
 
     Returns
     -------
     responses : ndarray (n_events, n_times)
+        NaN from the end of an event on; all NaN for an event without an end.
     tpts : ndarray (n_times,)
+        Up to the longest event.
+
+    Examples
+    --------
+    >>> series = pd.Series(np.arange(10.0), index=np.arange(10.0))
+    >>> get_responses(series, [1.0, 4.0], t0=0.0, t1=[4.0, 6.0])[0].tolist()
+    [[1.0, 2.0, 3.0], [4.0, 5.0, nan]]
     """
     times, values = as_arrays(series)
     times = check_times(times, str(series.name or "signal"))
-    tpts = relative_times((t0, t1), 1.0 / sampling_interval(times))
-    return sample_at(times, values, np.asarray(events, dtype=float)[:, None] + tpts), tpts
+    events, fs = np.asarray(events, dtype=float), 1.0 / sampling_interval(times)
+    if np.ndim(t1) == 0:
+        tpts = relative_times((t0, float(t1)), fs)
+        return sample_at(times, values, events[:, None] + tpts), tpts
+    ends = np.asarray(t1, dtype=float) - events
+    longest = np.max(ends, initial=-np.inf, where=np.isfinite(ends))
+    tpts = relative_times((t0, longest), fs) if longest > t0 else np.empty(0)
+    inside = tpts < ends[:, None] - _SAME_SAMPLE / fs
+    return np.where(inside, sample_at(times, values, events[:, None] + tpts), np.nan), tpts
 
 
 def compute_response_magnitude(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +21,11 @@ from iblnm.signal.resample import resample_signal
 if TYPE_CHECKING:
     import xarray as xr
 
+METHOD_VERSION = 1
 ISOSBESTIC = "isosbestic"
 SIGNAL_ONLY = "signal_only"
+Baseline = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Takes times (s) and values of one band, returns what to divide by."""
 
 
 def preprocess_photometry(
@@ -121,34 +125,114 @@ def preprocess_recording(
         If times do not increase, nothing is valid, all is constant, or a baseline is not
         positive. The message holds the value and the limit.
     """
-    import xarray as xr
-
     settings = settings or SignalSettings()
+    name = str(signal.name or "signal")
+    times, dff, paired = relative_changes(signal, reference, settings)
+    if paired is None:
+        return finish_recording(times, dff, settings, name=name)
+    fit = regress_isosbestic(dff, paired)
+    if not np.isfinite(fit.slope):
+        raise MalformedFileError(
+            f"{name}: {int(np.isfinite(dff + paired).sum())} samples have a reference; "
+            "at least 3 that vary are needed"
+        )
+    dff = dff - (fit.slope * paired + fit.intercept)
+    return finish_recording(times, dff, settings, name=name, correction=ISOSBESTIC, fit=fit)
+
+
+def relative_changes(
+    signal: pd.Series,
+    reference: pd.Series | None,
+    settings: SignalSettings,
+    baseline: Baseline | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """dF/F of a signal, and of its reference at the same times.
+
+    Parameters
+    ----------
+    signal : Series
+        Index times (s), invalid samples NaN.
+    reference : Series or None
+    settings : SignalSettings
+    baseline : callable, optional
+        Takes times (s) and values of one band, returns what to divide by; by default the slow
+        part by the low-pass filter of the settings.
+
+    Returns
+    -------
+    times : ndarray (n,)
+        Of the signal, s.
+    dff : ndarray (n,)
+        As a fraction.
+    paired : ndarray (n,) or None
+        That of the reference; None without any valid sample of it.
+
+    Raises
+    ------
+    MalformedFileError
+        See `preprocess_recording`.
+    """
     name = str(signal.name or "signal")
     times, values = as_arrays(signal)
     times = check_times(times, name)
-    dff = _relative_change(times, check_values(values, times, name), settings, name)
-    fit = IsosbesticFit(np.nan, np.nan, np.nan, np.nan)
-    correction = SIGNAL_ONLY
-    if reference is not None and np.isfinite(reference.to_numpy(dtype=float)).any():
-        paired = _reference_change(times, reference, settings, name)
-        fit = regress_isosbestic(dff, paired)
-        if not np.isfinite(fit.slope):
-            raise MalformedFileError(
-                f"{name}: {int(np.isfinite(dff + paired).sum())} samples have a reference; "
-                "at least 3 that vary are needed"
-            )
-        dff = dff - (fit.slope * paired + fit.intercept)
-        correction = ISOSBESTIC
+    baseline = baseline or _lowpass_of(settings)
+    dff = _relative_change(times, check_values(values, times, name), baseline, name)
+    if reference is None or not np.isfinite(reference.to_numpy(dtype=float)).any():
+        return times, dff, None
+    what = f"{name}, reference"
+    reference_times, values = as_arrays(reference)
+    reference_times = check_times(reference_times, what)
+    values = check_values(values, reference_times, what)
+    change = _relative_change(reference_times, values, baseline, what)
+    return times, dff, pair_by_time(times, reference_times, change, settings.max_gap_s)
 
+
+def finish_recording(
+    times: np.ndarray,
+    dff: np.ndarray,
+    settings: SignalSettings,
+    *,
+    name: str = "signal",
+    correction: str = SIGNAL_ONLY,
+    fit: IsosbesticFit | None = None,
+    edge_s: float | None = None,
+) -> xr.Dataset:
+    """Resample and z-score a corrected signal: the last steps of every correction.
+
+    Parameters
+    ----------
+    times, dff : ndarray (n,)
+        Times (s) and corrected dF/F of the samples, missing ones NaN.
+    settings : SignalSettings
+    name : str
+        Of the recording, for messages.
+    correction : str
+    fit : IsosbesticFit, optional
+        Of the reference.
+    edge_s : float, optional
+        What is marked at either end, s; `SignalSettings.filter_edge_s` by default.
+
+    Returns
+    -------
+    Dataset
+        See `preprocess_recording`.
+
+    Raises
+    ------
+    MalformedFileError
+        If fewer than 2 samples are valid, or they are constant.
+    """
+    import xarray as xr
+
+    fit = fit or IsosbesticFit(np.nan, np.nan, np.nan, np.nan)
     corrected = resample_signal(
         pd.Series(dff, index=times, name=name), settings.fs, max_gap_s=settings.max_gap_s
     )
     span = times[np.isfinite(dff)]
     time, dff = as_arrays(corrected)
     mean, sd = moments(dff, name)
-    edge = settings.filter_edge_s
-    dataset = xr.Dataset(
+    edge = settings.filter_edge_s if edge_s is None else edge_s
+    return xr.Dataset(
         {
             "signal": (
                 "time",
@@ -176,7 +260,6 @@ def preprocess_recording(
             "parameters": json.dumps(settings.model_dump()),
         },
     )
-    return dataset
 
 
 def moments(dff: np.ndarray, name: str) -> tuple[float, float]:
@@ -257,26 +340,17 @@ def restrict_to_task(
     return restricted
 
 
+def _lowpass_of(settings: SignalSettings) -> Baseline:
+    return partial(lowpass_baseline, order=settings.lowpass_order, cutoff_hz=settings.lowpass_hz)
+
+
 def _relative_change(
-    times: np.ndarray, values: np.ndarray, settings: SignalSettings, name: str
+    times: np.ndarray, values: np.ndarray, baseline: Baseline, name: str
 ) -> np.ndarray:
-    baseline = lowpass_baseline(
-        times, values, order=settings.lowpass_order, cutoff_hz=settings.lowpass_hz
-    )
-    lowest = float(np.nanmin(baseline))
+    slow = baseline(times, values)
+    lowest = float(np.nanmin(slow))
     if lowest <= 0:
         raise MalformedFileError(
             f"{name}: the baseline falls to {lowest:.6g}; it must stay above 0 to divide by it"
         )
-    return (values - baseline) / baseline
-
-
-def _reference_change(
-    times: np.ndarray, reference: pd.Series, settings: SignalSettings, name: str
-) -> np.ndarray:
-    what = f"{name}, reference"
-    reference_times, values = as_arrays(reference)
-    reference_times = check_times(reference_times, what)
-    values = check_values(values, reference_times, what)
-    change = _relative_change(reference_times, values, settings, what)
-    return pair_by_time(times, reference_times, change, settings.max_gap_s)
+    return (values - slow) / slow

@@ -16,6 +16,9 @@ from iblnm.signal.checks import check_times, sampling_interval
 from iblnm.signal.metrics import BandSignal, Metric, RawFrames
 from iblnm.signal.windows import StackedWindows, stack_windows, window_starts
 
+METHOD_VERSION = 1
+
+
 # A larger share of frames without LED is a pattern of the excitation, not a loss.
 _MAX_GAP_SHARE = 0.1
 _REGULAR_TIMING = 0.1

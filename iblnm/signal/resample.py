@@ -13,6 +13,9 @@ from iblnm.signal.checks import (
     sampling_interval,
 )
 
+METHOD_VERSION = 1
+
+
 # Pass band as a share of the new half rate, stop band attenuation, and the excess of the
 # rate over the target below which the clock is merely inaccurate.
 _PASS_SHARE = 0.8

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+METHOD_VERSION = 1
 MIN_EVENTS = 10
 # quartz clocks differ by less than a tenth of that
 MAX_DRIFT_PPM = 1000.0

@@ -17,6 +17,7 @@ from iblnm.signal.continuity import touched
 if TYPE_CHECKING:
     import xarray as xr
 
+METHOD_VERSION = 2
 _MIN_SAMPLES = 2
 
 
@@ -124,7 +125,9 @@ def trial_wheel_velocity(
         end and is NaN after it; a missing start or end, or an end before the start, gives a
         row of NaN; so do the parts outside the wheel recording. Attributes ``fs``,
         ``t0_event``, ``t1_event``, ``units``, ``max_trial_s``, ``n_capped``, the number of
-        trials that were cut, and ``n_reset``, the number of trials with a reset.
+        trials that were cut, ``n_reset``, the number of trials with a reset, ``n_timed``, the
+        number of trials with both events in order, and ``n_incomplete``, those of them of
+        whose trace a part is missing.
 
     Raises
     ------
@@ -140,6 +143,7 @@ def trial_wheel_velocity(
     start = trials[t0_event].to_numpy(dtype=float, na_value=np.nan)
     duration = trials[t1_event].to_numpy(dtype=float, na_value=np.nan) - start
     usable = np.isfinite(duration) & (duration >= 0)
+    n_timed = int(usable.sum())
     is_reset = np.zeros(len(trials), dtype=bool)
     if resets is not None:
         is_reset = usable & touched(start, start + duration + 1 / fs, resets)
@@ -158,6 +162,7 @@ def trial_wheel_velocity(
     values[inside] = np.interp(
         start[trial_of] + sample_of / fs, t, velocity, left=np.nan, right=np.nan
     )
+    is_complete = usable & (np.isfinite(values).sum(axis=1) == n_samples)
     return xr.DataArray(
         values,
         dims=("trial", "time"),
@@ -174,6 +179,8 @@ def trial_wheel_velocity(
             "max_trial_s": float(max_trial_s),
             "n_capped": int(capped.sum()),
             "n_reset": int(is_reset.sum()),
+            "n_timed": n_timed,
+            "n_incomplete": n_timed - int(is_complete.sum()),
         },
     )
 

@@ -217,6 +217,13 @@ def _save_preprocessed(file: h5py.File, data: Mapping[str, xr.Dataset]) -> list[
     return groups
 
 
+def signal_attributes(file: h5py.File) -> dict[str, dict[str, Any]]:
+    """Attributes of the preprocessed signals by recording."""
+    return {
+        name: read_attrs(group) for name, group in _regions(file, "preprocessed", None).items()
+    }
+
+
 def _load_preprocessed(
     file: h5py.File, regions: Iterable[str] | None = None
 ) -> dict[str, xr.Dataset]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import h5py
 
 GROUPS = tuple(_SAVE_HANDLERS)
+_NUMBERS = count()
 _IN_MEMORY = {"driver": "core", "backing_store": False, "block_size": 4 << 20}
 _MAX_BLOAT = 1.5
 _BLOAT_FREE_BYTES = 1_000_000
@@ -149,6 +151,12 @@ def read_recordings(path: Path | str) -> dict[str, dict[str, Any]]:
         return _read_recordings(file)
 
 
+def read_signal_attributes(path: Path | str) -> dict[str, dict[str, Any]]:
+    """Attributes of the preprocessed signals by recording, without the signals."""
+    with _open(path) as file:
+        return _groups.signal_attributes(file)
+
+
 def read_provenance(path: Path | str, key: str) -> Provenance | None:
     """Provenance stored with a group; None if there is none."""
     with _open(path) as file:
@@ -243,7 +251,8 @@ def _load_intact(path: Path) -> h5py.File | None:
 def _new_in_memory() -> h5py.File:
     import h5py
 
-    return h5py.File("new session file", "w", **_IN_MEMORY)
+    # HDF5 takes two open files of one name for the same
+    return h5py.File(f"new session file {next(_NUMBERS)}", "w", **_IN_MEMORY)
 
 
 def _image_of(file: h5py.File) -> bytes:

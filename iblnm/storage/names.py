@@ -9,6 +9,7 @@ from iblnm.errors import InvalidNameError
 
 _EID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[34][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_OUTSIDE = re.compile(r"[\\:\x00-\x1f]")
 
 
 def validate_eid(text: Any) -> str:
@@ -40,6 +41,31 @@ def validate_eid(text: Any) -> str:
             f"{text!r} is no session identifier; a UUID of version 3 or 4 is expected"
         )
     return canonical
+
+
+def validate_relative_path(text: str, *, eid: str | None = None) -> str:
+    """Return a path unchanged if it leads to something within the folder that it begins at.
+
+    Parameters
+    ----------
+    text : str
+    eid : str, optional
+        Session to name in an error.
+
+    Raises
+    ------
+    InvalidNameError
+        If it is absolute, goes up, or holds a backslash, a colon or a control character.
+
+    Examples
+    --------
+    >>> validate_relative_path("alf/task_00/#2024-05-31#/_ibl_trials.table.pqt")
+    'alf/task_00/#2024-05-31#/_ibl_trials.table.pqt'
+    """
+    parts = text.split("/")
+    if {"", ".", ".."} & set(parts) or _OUTSIDE.search(text):
+        raise InvalidNameError(f"{text!r} is no path in a session", eid=eid)
+    return text
 
 
 def is_eid(text: Any) -> bool:

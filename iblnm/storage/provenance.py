@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from typing import Any
+
+from iblnm.storage.digest import canonical_text, text_digest
 
 PACKAGES = ("iblnm", "ibl-photometry", "ibllib", "ONE-api")
 
@@ -50,6 +53,12 @@ class Provenance:
         Everything that was chosen; JSON types.
     inputs : list of dict
         One per input dataset, with ``name``, ``revision``, ``size`` [bytes] and ``hash``.
+    made_with : dict
+        Settings and method versions that the numbers depend on; see `iblnm.pipeline.versions`.
+    made_from : dict
+        Digests of what the output rests on; see `iblnm.pipeline.staleness`.
+    digest : str
+        Of the output itself; see `iblnm.storage.digest`.
 
     Examples
     --------
@@ -61,6 +70,14 @@ class Provenance:
     software: dict[str, str | None] = field(default_factory=software_versions)
     parameters: dict[str, Any] = field(default_factory=dict)
     inputs: list[dict[str, Any]] = field(default_factory=list)
+    made_with: dict[str, Any] = field(default_factory=dict)
+    made_from: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
+
+    @property
+    def code_version(self) -> str:
+        """Digest of `made_with`; empty where that is not known."""
+        return text_digest(self.made_with) if self.made_with else ""
 
     def to_json(self) -> str:
         """The provenance as JSON text with sorted keys."""
@@ -69,16 +86,22 @@ class Provenance:
             "parameters": self.parameters,
             "inputs": self.inputs,
         }
-        return json.dumps(content, sort_keys=True, default=_plain)
+        if self.made_with:
+            content |= {
+                "code_version": self.code_version,
+                "made_with": self.made_with,
+                "made_from": self.made_from,
+            }
+        if self.digest:
+            content["digest"] = self.digest
+        return canonical_text(content)
 
     @classmethod
     def from_json(cls, text: str) -> Provenance:
         """Read what `to_json` wrote."""
-        return cls(**json.loads(text))
+        return cls.from_content(json.loads(text))
 
-
-def _plain(value: Any) -> Any:
-    for method in ("model_dump", "tolist"):
-        if hasattr(value, method):
-            return getattr(value, method)()
-    return str(value)
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> Provenance:
+        """From the object that the text stands for."""
+        return cls(**{name: content[name] for name in content if name != "code_version"})

@@ -41,9 +41,9 @@ class Search:
         Gain in log-likelihood of an undamped step below which a start has converged.
     """
 
-    n_bias: int = 21
-    n_threshold: int = 5
-    n_starts: int = 6
+    n_bias: int = 41
+    n_threshold: int = 9
+    n_starts: int = 12
     n_lapse_steps: int = 8
     min_lapse: float = 0.002
     max_steps: int = 100

@@ -21,6 +21,7 @@ from iblnm.constants import UNBIASED
 from iblnm.errors import MalformedFileError
 from iblnm.task.contrasts import compute_trial_contrasts, require_columns
 
+METHOD_VERSION = 1
 BIASED_PROBABILITIES = (0.2, 0.8)
 # debiasing repeats a side after errors; a run as long as a block happens, most are short
 _SHARE_IN_BLOCKS = 0.5

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.constants import MAX_UNUSABLE_TRIAL_SHARE
-from iblnm.errors import MalformedFileError, MissingColumnError
+from iblnm.errors import DataError, MalformedFileError, MissingColumnError
 
 _MAX_ROWS_NAMED = 10
 _CHOICE_SIDES = {-1.0: "right", 0.0: "none", 1.0: "left"}
@@ -18,7 +18,15 @@ _HEMISPHERE_SIGNS = {"l": 1.0, "r": -1.0, "left": 1.0, "right": -1.0}
 
 
 def require_columns(trials: pd.DataFrame, names: tuple[str, ...]) -> None:
-    """Raise `MissingColumnError` naming the columns that a trials table lacks."""
+    """Raise `MissingColumnError` naming the columns that a trials table lacks.
+
+    Raises
+    ------
+    DataError
+        If there is no table, as before the trials of a session are loaded.
+    """
+    if trials is None:
+        raise DataError("there is no table of trials (None); load_trials() or load_h5() reads it")
     missing = [name for name in names if name not in trials]
     if missing:
         raise MissingColumnError(

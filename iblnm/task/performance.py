@@ -19,6 +19,7 @@ from iblnm.task.psychometric import (
     fit_psychometric,
 )
 
+METHOD_VERSION = 1
 STAGES = ("training", "biased", "ephys")
 EASY_CONTRAST = 50.0
 _FIT_COLUMNS = (*PARAMETERS, "r_squared", "n_trials", "at_bound")

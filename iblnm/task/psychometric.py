@@ -10,6 +10,7 @@ import pandas as pd
 
 from iblnm.task.contrasts import compute_trial_contrasts, require_columns
 
+METHOD_VERSION = 2
 PARAMETERS = ("bias", "threshold", "lapse_left", "lapse_right")
 START = (0.0, 40.0, 0.1, 0.1)
 LOWER = (-50.0, 10.0, 0.0, 0.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from iblnm.errors import DataError
+from iblnm.errors import DataError, MissingFileError
 from iblnm.pipeline.error_log import LOG_COLUMNS, unique_entries
 from iblnm.pipeline.rules import umbrella_types
 from iblnm.pipeline.rules.values import is_null
@@ -40,7 +40,7 @@ def collect_session_errors(
         One row per session, with ``eid``; or the eids alone.
     log_sources : DataFrame or path, or several of them
         Error logs; a folder stands for the errors in its session files, a file that does not
-        exist is an empty log.
+        exist is an empty log, with a warning.
 
     Returns
     -------
@@ -66,7 +66,10 @@ def _read_log(source: Source) -> pd.DataFrame | None:
     path = Path(source)
     if path.is_dir():
         return collect_errors(path)
-    return pd.read_parquet(path) if path.exists() else None
+    if path.exists():
+        return pd.read_parquet(path)
+    warnings.warn(f"{path} does not exist: its errors block nothing", stacklevel=4)
+    return None
 
 
 def collect_qc(h5_dir: Path | str) -> pd.DataFrame:
@@ -81,6 +84,11 @@ def collect_qc(h5_dir: Path | str) -> pd.DataFrame:
     -------
     DataFrame
         One row per session, region and band; empty if no file has any.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such folder.
     """
     parts = []
     for eid, table in _stored(h5_dir, "photometry/qc"):
@@ -143,6 +151,8 @@ def collect_catalog(h5_dir: Path | str) -> pd.DataFrame:
 def _stored(h5_dir: Path | str, group: str) -> Iterable[tuple[str, pd.DataFrame]]:
     from iblnm.storage.h5 import read_groups
 
+    if not Path(h5_dir).is_dir():
+        raise MissingFileError(f"there is no folder {h5_dir}")
     for path in sorted(Path(h5_dir).glob("*.h5")):
         try:
             for found in read_groups(path, [group]).values():

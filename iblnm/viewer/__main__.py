@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 
 
 def main() -> None:
@@ -22,6 +24,8 @@ def main() -> None:
     parser.add_argument("-p", "--port", type=int, help="default: that of IBLNM_VIEWER_URL, 3001")
     parser.add_argument("--with-parent", action="store_true", help="end with the starting process")
     arguments = parser.parse_args()
+    # uvicorn sends the signal again when it is done; what was started is then ended in order
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     settings = get_settings()
     port = port_of(settings.viewer_url) if arguments.port is None else arguments.port
     serve(settings, port=port, with_parent=arguments.with_parent)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -42,8 +44,7 @@ class Builder:
         if self._end is not None:
             self._end.cancel()
         if self._pool is None:
-            spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, mp_context=spawn)
+            self._pool = start_pool()
         self._waiting += 1
         try:
             return await loop.run_in_executor(self._pool, build_blocks, self._settings, eid)
@@ -60,6 +61,24 @@ class Builder:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
+
+
+def start_pool() -> ProcessPoolExecutor:
+    """One process that ends with this one, however this one ends."""
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, mp_context=spawn, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    # a signal may end the server before it could end its pool, whose process would then wait
+    # for ever
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        parent.join()
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def build_blocks(settings: Settings, eid: str) -> tuple[str, dict[str, bytes]]:

@@ -7,6 +7,7 @@ files change; one that does not exist yet is empty.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -50,10 +51,11 @@ class Catalog:
         dict
             ``eid`` and ``start``, lists; ``subject``, ``lab`` and ``type``, pairs of names and
             of positions in them (−1 for none); ``target``, names and lists of positions;
-            ``label``, verdicts; ``n_fail`` and ``n_warn``, counts of checks; ``checks``, names
-            by asset.
+            ``n_fail``, ``n_warn`` and ``n_pass``, counts of checks; ``n_broken``, assets that
+            could not be made; ``checks``, names by asset.
         """
-        return self._once("listing", (self._sessions_path(), self._matrix), self._listing)
+        files = (self._sessions_path(), self._matrix, self._errors)
+        return self._once("listing", files, self._listing)
 
     def outcomes(self, check: str) -> str:
         """Outcome of one check, a letter per session in the order of `listing`; - for none."""
@@ -69,11 +71,10 @@ class Catalog:
         """What is known of one session beside its data: checks, failures, labels, analyses."""
         eid = validate_eid(eid)
         checks = self._columns(self._matrix, ("eid", *_MATRIX_COLUMNS), ("eid", eid))
-        errors = self._settings.metadata_dir / "errors.pqt"
         columns = ("eid", "asset", "severity", "error_type", "error_message")
         failures = [
             {**row, "error_message": str(row["error_message"] or "")[:_MAX_MESSAGE]}
-            for row in self._columns(errors, columns, ("eid", eid))
+            for row in self._columns(self._errors, columns, ("eid", eid))
             if row["severity"] == "FAILURE"
         ]
         return {
@@ -107,7 +108,7 @@ class Catalog:
 
     def _analysis(self, folder: Path, eid: str) -> dict[str, Any] | None:
         tables = {
-            path.stem: self._once(f"eids of {path}", (path,), lambda path=path: _eids(path))
+            path.stem: self._once(f"eids of {path}", (path,), lambda path=path: table_eids(path))
             for path in sorted(folder.glob("*.pqt"))
         }
         holding = [name for name, eids in tables.items() if eids is not None and eid in eids]
@@ -135,6 +136,10 @@ class Catalog:
     def _matrix(self) -> Path:
         return self._settings.metadata_dir / "qc_matrix.pqt"
 
+    @property
+    def _errors(self) -> Path:
+        return self._settings.metadata_dir / "errors.pqt"
+
     def _sessions_path(self) -> Path:
         table = self._settings.metadata_dir / "sessions.pqt"
         return table if table.exists() else self._settings.metadata_dir / "sessions"
@@ -151,6 +156,11 @@ class Catalog:
         rows = self._session_rows()
         rows.sort(key=lambda row: (str(row.get("start_time") or ""), row["eid"]))
         counts, checks = self._counts()
+        broken = Counter(
+            row["eid"]
+            for row in _read(self._errors, ("eid", "severity"))
+            if row["severity"] == "FAILURE"
+        )
         targets = [[t for t in row.get("target_NM") or [] if t] for row in rows]
         names = sorted({target for entry in targets for target in entry})
         of = {name: i for i, name in enumerate(names)}
@@ -163,6 +173,8 @@ class Catalog:
             "target": [names, [sorted({of[t] for t in entry}) for entry in targets]],
             "n_fail": [counts.get((row["eid"], "fail"), 0) for row in rows],
             "n_warn": [counts.get((row["eid"], "warn"), 0) for row in rows],
+            "n_pass": [counts.get((row["eid"], "pass"), 0) for row in rows],
+            "n_broken": [broken[row["eid"]] for row in rows],
             "checks": checks,
         }
 
@@ -233,7 +245,7 @@ def _parts(batch: pa.RecordBatch, name: str, value: str) -> Iterator[pa.RecordBa
         start += length
 
 
-def _eids(path: Path) -> frozenset[str] | None:
+def table_eids(path: Path) -> frozenset[str] | None:
     """Sessions with a row in a table; None if it has no column of them."""
     try:
         if "eid" not in pq.read_schema(path).names:

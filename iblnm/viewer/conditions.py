@@ -95,7 +95,6 @@ def condition_means(
         group, time), and ``n``, array (event, group) of trials that have the event.
     """
     from iblnm.signal.perievent import mask_subsequent_events, subtract_baseline
-    from iblnm.vis.panels import mean_and_sem
 
     rows = responses["trial"].to_numpy()
     shown = []
@@ -103,24 +102,48 @@ def condition_means(
         for variant in (base, mask_subsequent_events(base, trials)):
             shown.append(variant.transpose("event", "trial", "time").to_numpy())
     values = np.stack(shown, axis=1)
-    n_events, n_variants, _, n_times = values.shape
-    result = {}
+    belongs = np.concatenate(
+        [grouping.members[rows] == np.arange(len(grouping.labels))[:, None] for grouping in groups]
+    ).astype(float)
+    mean, sem = grouped_mean_and_sem(values, belongs)
+    has_event = np.isfinite(values[:, 0]).any(axis=-1).astype(float)
+    count = np.rint(has_event @ belongs.T).astype(int)
+    variants = (len(values), 2, 2)
+    result, first = {}, 0
     for grouping in groups:
-        shape = (n_events, n_variants, len(grouping.labels), n_times)
-        mean, sem = np.full(shape, np.nan), np.full(shape, np.nan)
-        count = np.zeros((n_events, len(grouping.labels)), dtype=int)
-        for i in range(len(grouping.labels)):
-            chosen = values[:, :, grouping.members[rows] == i]
-            count[:, i] = np.isfinite(chosen[:, 0]).any(axis=-1).sum(axis=-1)
-            if chosen.shape[2]:
-                mean[:, :, i], sem[:, :, i] = mean_and_sem(np.moveaxis(chosen, 2, 0))
-        split = (n_events, 2, 2, *shape[2:])
+        own = slice(first, first := first + len(grouping.labels))
         result[grouping.name] = {
-            "mean": mean.reshape(split),
-            "sem": sem.reshape(split),
-            "n": count,
+            "mean": mean[:, :, own].reshape(*variants, *mean[:, :, own].shape[2:]),
+            "sem": sem[:, :, own].reshape(*variants, *sem[:, :, own].shape[2:]),
+            "n": count[:, own],
         }
     return result
+
+
+def grouped_mean_and_sem(values: np.ndarray, belongs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`iblnm.vis.panels.mean_and_sem` of many overlapping groups of trials, by sums.
+
+    Parameters
+    ----------
+    values : ndarray (..., trial, time)
+        NaN are missing samples.
+    belongs : ndarray (group, trial)
+        1 where a trial is in a group, else 0.
+
+    Returns
+    -------
+    mean, sem : ndarray (..., group, time)
+        NaN where no value is; ``sem`` NaN where there is only one.
+    """
+    valid = np.isfinite(values)
+    # about their mean, sums of squares lose no digits
+    center = values[valid].mean() if valid.any() else 0.0
+    about = np.where(valid, values - center, 0.0)
+    n = belongs @ valid.astype(float)
+    some, several = np.where(n > 0, n, np.nan), np.where(n > 1, n, np.nan)
+    mean = (belongs @ about) / some
+    variance = (belongs @ np.square(about) - some * mean**2) / (several - 1)
+    return mean + center, np.sqrt(np.maximum(variance, 0.0) / several)
 
 
 def _sides(trials: pd.DataFrame, hemisphere: str | None) -> Grouping:

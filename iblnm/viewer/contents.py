@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iblnm.config import Settings
-from iblnm.errors import DataError
+from iblnm.errors import DataError, TransientError
 from iblnm.pipeline.checking import evaluate_values
-from iblnm.pipeline.graph import all_stages, checked_stages, find_stage, guards
+from iblnm.pipeline.graph import all_stages, checked_stages, find_stage, guards, is_stage
 from iblnm.pipeline.rules import RULES, Outcome
 from iblnm.pipeline.rules.dataset import MODALITIES
 from iblnm.pipeline.rules.values import get, get_list, listed_categories
@@ -19,6 +20,8 @@ from iblnm.storage.store import SessionStore
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from iblnm.pipeline.outcomes import Attempt
 
 # modality that an asset is made from
 _NEEDS = {
@@ -50,6 +53,8 @@ class Contents:
         Why the file of an asset cannot be read.
     checks : list of Outcome
         Rules that were evaluated on these values.
+    attempts : dict of str to Attempt
+        How the latest run of each asset ended.
     bands : dict of str to DataFrame, optional
         Raw bands; those that the asset ``photometry`` refers to by default.
     """
@@ -60,6 +65,7 @@ class Contents:
     stored: dict[str, Any] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     checks: list[Outcome] = field(default_factory=list)
+    attempts: dict[str, Attempt] = field(default_factory=dict)
     bands: dict[str, pd.DataFrame] | None = None
 
     def need(self, asset: str) -> Any:
@@ -126,12 +132,17 @@ class Contents:
         """The reason in words, for a person who looks for the asset."""
         if asset in self.problems:
             return self.problems[asset]
+        if not is_stage(asset):
+            return f"The stages that this root runs make no {asset}."
         modality = _NEEDS.get(asset)
         datasets = self.row.get("datasets")
         if modality and datasets is not None and len(datasets):
             listed = listed_categories({"datasets": datasets}, self.settings)
             if not listed & {*MODALITIES[modality]}:
                 return f"The archive lists no {modality} for this session, extracted or raw."
+        told = self._attempted(asset)
+        if told:
+            return told
         stopping = guards(asset)
         for outcome in self.checks:
             is_guard = RULES[outcome.rule].asset in stopping
@@ -140,7 +151,27 @@ class Contents:
         for name in find_stage(asset).inputs:
             if self.stored.get(name) is None:
                 return f"It is made from {name}. {self.why_missing(name)}"
-        return f"{asset} was not made yet for this session."
+        if asset in self.attempts:
+            return f"The asset {asset} is no longer in its file; run the session again."
+        return f"The asset {asset} was not made yet for this session: run iblnm batch --missing."
+
+    def _attempted(self, asset: str) -> str:
+        """What the latest run that tried to make the asset tells; empty if none did."""
+        attempt = self.attempts.get(asset)
+        if attempt is None:
+            return ""
+        message = self.told_by(attempt)
+        if attempt.state == "blocked":
+            return f"Stopped by the check {attempt.error_type}: {message}"
+        if attempt.state == "failed":
+            return f"The latest run of {asset} failed: {attempt.error_type}: {message}"
+        if attempt.state == "no data":
+            return f"The latest run of {asset} found no data: {message}"
+        return ""
+
+    def told_by(self, attempt: Attempt) -> str:
+        """Message of an attempt; that it is about this session goes without saying."""
+        return re.sub(rf"^session {re.escape(self.eid)}(: |, )", "", attempt.message or "")
 
 
 def read_contents(store: SessionStore, eid: str, settings: Settings) -> Contents:
@@ -160,8 +191,9 @@ def read_contents(store: SessionStore, eid: str, settings: Settings) -> Contents
         try:
             contents.stored[stage.name] = store.load(stage.name, eid)
         except DataError as error:
-            contents.problems[stage.name] = f"Its file cannot be read: {error.message}"
+            contents.problems[stage.name] = _of_root(f"{stage.folder}/{eid}.pqt", error)
     _read_session_file(contents, store.h5_path(eid))
+    contents.attempts = _read_attempts(settings, eid)
     row = contents.stored.get("session")
     if row is not None and len(row):
         contents.row = row.iloc[0].to_dict()
@@ -177,7 +209,7 @@ def _read_session_file(contents: Contents, path: Path) -> None:
     try:
         groups = read_groups(path, stages) if path.exists() else {}
     except DataError as error:
-        problem = f"Its file cannot be read: {error.message}"
+        problem = _of_root(path.relative_to(contents.settings.root).as_posix(), error)
         contents.problems |= dict.fromkeys(stages.values(), problem)
         return
     for group, name in stages.items():
@@ -207,6 +239,19 @@ def _at(values: Sequence[Any], i: int) -> Any:
     return values[i] if i < len(values) else None
 
 
+def _read_attempts(settings: Settings, eid: str) -> dict[str, Attempt]:
+    from iblnm.pipeline.outcomes import open_outcomes
+
+    try:
+        return open_outcomes(settings).attempts_of(eid)
+    except (DataError, TransientError):  # without it less is said of what is missing
+        return {}
+
+
+def _of_root(place: str, error: DataError) -> str:
+    return f"The file {place} cannot be read ({error.message}); run the session again."
+
+
 def _of_archive(error: DataError) -> str:
     from iblnm.errors import MissingFileError
 
@@ -216,4 +261,4 @@ def _of_archive(error: DataError) -> str:
             f"The archive's file is not there: {error.path}. {root} does not exist; "
             "if the archive lies on another disk, mount it."
         )
-    return f"The archive's file cannot be read: {error}"
+    return f"The archive's file {error.path or ''} cannot be read: {error.message}"

@@ -17,6 +17,7 @@ import numpy as np
 from iblnm.config import Settings
 from iblnm.constants import TRIAL_EVENTS
 from iblnm.errors import DataError
+from iblnm.pipeline.graph import all_stages
 from iblnm.pipeline.rules import RULES
 from iblnm.storage.store import SessionStore
 from iblnm.viewer.contents import (
@@ -27,7 +28,6 @@ from iblnm.viewer.contents import (
     title,
 )
 from iblnm.viewer.panel import Axis, Panel
-from iblnm.viewer.panels import PANELS
 from iblnm.viewer.stamp import stamp_of
 from iblnm.viewer.wire import Packer, compress, plain
 
@@ -70,7 +70,6 @@ def build_document(
     *,
     provenance: Mapping[str, Any] | None = None,
     stamp: str = "",
-    panels: Iterable[Panel] = PANELS,
 ) -> Document:
     """Put together what the pages of a session show.
 
@@ -80,10 +79,10 @@ def build_document(
     provenance : mapping, optional
         By asset: software, parameters, inputs.
     stamp : str
-    panels : iterable of Panel
     """
     axis = time_axis(contents)
-    panels = tuple(panels)
+    declared = {panel: stage for stage in all_stages() for panel in stage.panels}
+    panels = tuple(declared)
     blocks = {}
     for i, recording in enumerate(contents.recordings):
         packer = Packer()
@@ -103,8 +102,12 @@ def build_document(
         },
         "recordings": contents.recordings,
         "order": [
-            {"name": p.name, "stage": p.stage, "title": p.title, "kind": p.kind, "scope": p.scope}
-            for p in panels
+            {
+                **{key: getattr(p, key) for key in ("name", "title", "kind", "scope")},
+                "stage": stage.name,
+                "group": stage.group,
+            }
+            for p, stage in declared.items()
         ],
         "style": _style(contents.settings, contents.recordings),
         "events": _events(contents, packer),
@@ -116,6 +119,11 @@ def build_document(
             if contents.stored.get(asset) is None
         },
         "checks": _checks(contents),
+        "failures": [
+            {"asset": name, "error_type": a.error_type, "error_message": contents.told_by(a)}
+            for name, a in contents.attempts.items()
+            if a.state == "failed"
+        ],
         "provenance": provenance or {},
         "source": _source(contents),
     }
@@ -182,7 +190,8 @@ def _events(contents: Contents, packer: Packer) -> dict[str, Any]:
     return {
         name: {
             "label": EVENT_LABELS[name],
-            "times": packer.array(np.sort(trials[name].dropna().to_numpy(dtype=float)), "f8"),
+            # to half a millisecond after two hours
+            "times": packer.array(np.sort(trials[name].dropna().to_numpy(dtype=float))),
             "n_missing": int(trials[name].isna().sum()),
         }
         for name in TRIAL_EVENTS
@@ -228,6 +237,7 @@ def _checks(contents: Contents) -> list[dict[str, Any]]:
             "unit": RULES[outcome.rule].unit,
             "message": outcome.message,
             "text": RULES[outcome.rule].description,
+            "remedy": "" if outcome.passed is not False else RULES[outcome.rule].remedy,
         }
         for outcome in contents.checks
     ]
@@ -278,7 +288,6 @@ def _source(contents: Contents) -> dict[str, Any]:
 
 
 def _provenance(settings: Settings, eid: str) -> dict[str, Any]:
-    from iblnm.pipeline.graph import all_stages
     from iblnm.storage.h5 import list_groups, read_provenance
 
     path = settings.sessions_h5_dir / f"{eid}.h5"

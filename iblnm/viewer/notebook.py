@@ -55,8 +55,13 @@ class PhotometrySessionViewer:
         from iblnm.viewer.document import build_document
 
         document = build_document(contents_of(self.ps))
-        viewer = self.ps.settings.viewer_url
-        return render_report(document.eid, document.stamp, document.blocks, viewer_url=viewer)
+        return render_report(
+            document.eid,
+            document.stamp,
+            document.blocks,
+            viewer_url=self.ps.settings.viewer_url,
+            is_stored=False,
+        )
 
     def save(self, path: Path | str) -> Path:
         """Write the page; returns its path."""
@@ -123,8 +128,9 @@ class PhotometrySessionViewer:
     def _repr_html_(self) -> str:
         page = html.escape(self.html, quote=True)
         return (
-            f'<iframe srcdoc="{page}" sandbox="allow-scripts allow-popups" '
-            f'style="width:100%;height:{self.height}px;border:1px solid #d9dee2"></iframe>'
+            f'<iframe srcdoc="{page}" sandbox="allow-scripts" style="display:block;'
+            f'box-sizing:border-box;width:100%;height:{self.height}px;border:1px solid #d9dee2">'
+            "</iframe>"
         )
 
 

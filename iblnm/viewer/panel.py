@@ -1,10 +1,11 @@
 """What a panel of the session page is: how a stage shows its data.
 
-A stage of the pipeline shows itself by a `Panel`; the pages, the live one and the report,
-follow from the tuple `iblnm.viewer.panels.PANELS`. `build` returns what the panel's drawing
-function in ``page/`` takes, as JSON with arrays (`Packer.array`), or raises `NotThereError`: the
-page then shows the reason in the panel's place. Drawing functions are registered in the
-page's scripts by `kind`; ``table`` (columns and rows) needs no script of its own.
+A stage of the pipeline declares its panels (`iblnm.pipeline.stage.Stage.panels`); the pages,
+the live one and the report, follow from the stages, in their order. `build` returns what the
+panel's drawing function in ``page/`` takes, as JSON with arrays (`Packer.array`), or raises
+`NotThereError`: the page then shows the reason in the panel's place. Panels of the whole session
+stand together by the group of their stage. Drawing functions are registered in the page's
+scripts by `kind`; ``table`` (columns and rows) needs no script of its own.
 """
 
 from __future__ import annotations
@@ -47,8 +48,6 @@ class Panel:
     ----------
     name : str
         Also the id of its place in the page.
-    stage : str
-        Asset whose data it shows.
     title : str
     kind : str
         Drawing function: ``raw``, ``preprocessed``, ``responses``, ``psychometric``,
@@ -61,7 +60,6 @@ class Panel:
     """
 
     name: str
-    stage: str
     title: str
     kind: str
     scope: Literal["session", "fiber"]

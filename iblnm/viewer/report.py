@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from collections.abc import Mapping
 from html import escape
@@ -12,7 +11,9 @@ from pathlib import Path
 
 from iblnm.storage.atomic import write_whole
 from iblnm.storage.names import validate_eid
+from iblnm.vis.embedding import digest_for_policy
 
+METHOD_VERSION = 6
 DRAWING = (
     "wire.js",
     "dom.js",
@@ -39,7 +40,9 @@ def reported_sessions(root: Path) -> list[str]:
     return sorted(path.stem for path in (root / REPORTS).glob("*.html"))
 
 
-def render_report(eid: str, stamp: str, blocks: Mapping[str, bytes], *, viewer_url: str) -> str:
+def render_report(
+    eid: str, stamp: str, blocks: Mapping[str, bytes], *, viewer_url: str, is_stored: bool = True
+) -> str:
     """The page as text.
 
     Parameters
@@ -49,6 +52,8 @@ def render_report(eid: str, stamp: str, blocks: Mapping[str, bytes], *, viewer_u
         Of a `Document`.
     viewer_url : str
         Address of the live viewer, for a link.
+    is_stored : bool
+        Whether the page will lie under the root, from where it links to its neighbors.
 
     Returns
     -------
@@ -64,10 +69,11 @@ def render_report(eid: str, stamp: str, blocks: Mapping[str, bytes], *, viewer_u
         for name, block in blocks.items()
     )
     values = {
-        "script hash": _hash(script),
-        "style hash": _hash(style),
+        "script hash": digest_for_policy(script),
+        "style hash": digest_for_policy(style),
         "stamp": stamp,
         "eid": validate_eid(eid),
+        "stored": "1" if is_stored else "",
         "viewer": escape(f"{viewer_url}/sessions/{eid}", quote=True),
         "style": style,
         "script": script,
@@ -109,7 +115,3 @@ def page_script(names: tuple[str, ...]) -> str:
 def page_part(name: str) -> str:
     """A file of the page."""
     return (files("iblnm.viewer") / "page" / name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -34,7 +34,7 @@ from iblnm.viewer.catalog import Catalog, as_json
 from iblnm.viewer.report import DRAWING, LIVE, page_part, page_script, report_path
 from iblnm.viewer.security import Guard
 from iblnm.viewer.sessions import OpenSessions
-from iblnm.viewer.traces import pack_traces, read_traces
+from iblnm.viewer.traces import pack_traces, read_what_there_is
 
 _MAX_BINS = 4_000
 # parameters of mallopt(3): large arrays are mapped, the heap is trimmed, threads share it
@@ -221,13 +221,15 @@ class _Viewer:
         sources = await self._open.sources(eid, request.path_params["fiber"])
         if sources is None:
             raise HTTPException(404)
-        packer, content = await run_in_threadpool(
-            lambda: pack_traces(read_traces(sources, start, stop), start, stop, n_bins)
-        )
+
+        def read() -> bytes:
+            traces, problem = read_what_there_is(sources, start, stop)
+            packer, content = pack_traces(traces, start, stop, n_bins)
+            return packer.pack({**content, "problem": problem})
+
+        block = await run_in_threadpool(read)
         headers = {"content-encoding": "identity"}
-        return Response(
-            packer.pack(content), media_type="application/octet-stream", headers=headers
-        )
+        return Response(block, media_type="application/octet-stream", headers=headers)
 
     async def report(self, request: Request) -> Response:
         path = report_path(self._settings.root, self._known(request))

@@ -9,8 +9,7 @@ from typing import Any
 
 from iblnm import __version__
 from iblnm.storage.names import validate_eid
-
-_FORMAT = 2
+from iblnm.viewer.report import METHOD_VERSION
 
 
 def stamp_of(root: Path, eid: str) -> str:
@@ -19,7 +18,7 @@ def stamp_of(root: Path, eid: str) -> str:
     paths = [root / "data/sessions" / f"{eid}.h5"]
     folders = ("metadata/sessions", "data/photometry", "data/performance")
     paths += [root / folder / f"{eid}.pqt" for folder in folders]
-    facts: list[Any] = [_FORMAT, __version__]
+    facts: list[Any] = [METHOD_VERSION, __version__]
     for path in paths:
         try:
             stat = path.stat()

@@ -7,13 +7,14 @@ server. What needs them (bleaching trends, fits) comes from the session's docume
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from iblnm.errors import DataError
 from iblnm.viewer.envelope import envelope
 from iblnm.viewer.wire import Packer
 
@@ -96,6 +97,28 @@ def read_traces(sources: Sources, start: float, stop: float) -> dict[str, Trace]
     if sources.group:
         traces["z"] = _preprocessed(sources, start, stop)
     return traces
+
+
+def read_what_there_is(
+    sources: Sources, start: float, stop: float
+) -> tuple[dict[str, Trace], str]:
+    """`read_traces` of the files that can be read, and what is wrong with the others.
+
+    Raises
+    ------
+    DataError
+        If nothing can be read.
+    """
+    found: dict[str, Trace] = {}
+    problems: list[DataError] = []
+    for part in (replace(sources, group=""), replace(sources, signal={})):
+        try:
+            found |= read_traces(part, start, stop)
+        except DataError as error:
+            problems.append(error)
+    if problems and not found:
+        raise problems[0]
+    return found, "; ".join(map(str, problems))
 
 
 def pack_traces(

@@ -11,6 +11,7 @@ import pandas as pd
 from iblnm.analysis import registry
 from iblnm.analysis.account import why_empty
 from iblnm.analysis.declaration import CATALOG_FILES
+from iblnm.analysis.staleness import figure_origin
 from iblnm.config import Settings
 from iblnm.vis.panels import has_data, no_data_figure, reason_of
 from iblnm.vis.style import save_figure
@@ -141,7 +142,10 @@ def save_cohort_figures(folder: str, settings: Settings) -> SavedFigures:
         figure = draw_figure(name, settings)
         stem = settings.figures_dir / folder / name
         types, dpi = settings.figures.file_types, settings.figures.dpi
-        saved[name] = (figure, save_figure(figure, stem, dpi=dpi, types=types))
+        there = tuple(file for file in placed.files if (settings.root / file).exists())
+        origin = figure_origin(settings, there)
+        paths = save_figure(figure, stem, dpi=dpi, types=types, origin=origin)
+        saved[name] = (figure, paths)
     return saved
 
 

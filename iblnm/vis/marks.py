@@ -141,9 +141,12 @@ def draw_estimates(
     estimate = table[value].to_numpy(dtype=float, na_value=np.nan)
     low, high = intervals(table, value)
     good = _flag(table, "converged", missing=True)
-    p = _numbers(table, "p_corrected")
+    p = numbers(table, "p_corrected")
     # of a table without p nothing is claimed; an unknown p of one that has them is not small
     sure = good & (p < settings.figures.alpha if "p_corrected" in table else True)
+    if "p_corrected" in table:
+        # an estimate whose interval holds zero is never shown as sure
+        sure &= ~((low <= 0) & (high >= 0))
     positions = np.asarray(positions, dtype=float)
     marks = [
         (good & sure, {"color": style["color"], "marker": style["marker"]}, "sure"),
@@ -173,12 +176,13 @@ def intervals(table: pd.DataFrame, value: str) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper ends: ``ci_low`` and ``ci_high``, else ±1.96 ``se``, else NaN."""
     estimate = table[value].to_numpy(dtype=float, na_value=np.nan)
     if "ci_low" in table and "ci_high" in table:
-        return _numbers(table, "ci_low"), _numbers(table, "ci_high")
-    half = 1.959964 * _numbers(table, "se")
+        return numbers(table, "ci_low"), numbers(table, "ci_high")
+    half = 1.959964 * numbers(table, "se")
     return estimate - half, estimate + half
 
 
-def _numbers(table: pd.DataFrame, name: str) -> np.ndarray:
+def numbers(table: pd.DataFrame, name: str) -> np.ndarray:
+    """A column as numbers; NaN where it is missing, or all of it."""
     if name not in table:
         return np.full(len(table), np.nan)
     return table[name].to_numpy(dtype=float, na_value=np.nan)

@@ -25,6 +25,7 @@ EVENT_LABELS = {
 }
 OUTCOME_LABELS = {1: "correct", -1: "incorrect"}
 RESPONSE_LABEL = "Response (z)"
+_UNIT_LABELS = {"z": "z", "dff": "dF/F"}
 CONTRAST_LABEL = "Contrast (%)"
 SMALL = 7
 _LETTERS_PER_INCH = 13
@@ -39,6 +40,16 @@ _UNITS = {
     "recordings": ("recording", "recordings"),
     "trials": ("trial", "trials"),
 }
+
+
+def unit_label(settings: Settings) -> str:
+    """Name of the unit of the responses in the cohort analyses, see ``cohort.unit``."""
+    return _UNIT_LABELS[settings.cohort.unit]
+
+
+def response_label(settings: Settings) -> str:
+    """Label of an axis of responses of the cohort analyses."""
+    return f"Response ({unit_label(settings)})"
 
 
 class NoDataError(ValueError):

@@ -7,9 +7,6 @@ thousand sessions stay well under 2 MB.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 import math
 import re
 from collections import Counter
@@ -29,16 +26,16 @@ from iblnm.pipeline.matrix import session_standings
 from iblnm.pipeline.qc_summary import passing_sessions
 from iblnm.pipeline.rules import Rule
 from iblnm.pipeline.rules.values import get, get_list
+from iblnm.pipeline.staleness import Stale
+from iblnm.reference.rules import rule_address
 from iblnm.storage.atomic import write_whole
+from iblnm.vis.embedding import digest_for_policy, embedded_json
 from iblnm.vis.style import target_color
 
 OUTCOME_CODES = {"pass": "p", "warn": "w", "fail": "f", "not evaluated": "e", "not run": "n"}
 _SCRIPTS = ("data.js", "filters.js", "table.js", "panel.js", "main.js")
 _SIGNIFICANT_DIGITS = 5
 _MESSAGE_CHARACTERS = 500
-_SAFE_IN_SCRIPT = str.maketrans(
-    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-)
 _ADDRESS = re.compile(r'\{"dagster":"[^"]*",')
 
 
@@ -51,6 +48,7 @@ def build_dashboard(
     errors: pd.DataFrame | None = None,
     reports: Collection[str] = (),
     runs: Mapping[tuple[str, str], str] | None = None,
+    stale: Iterable[Stale] = (),
     settings: Settings,
     built_at: datetime | None = None,
 ) -> str:
@@ -75,6 +73,8 @@ def build_dashboard(
         Sessions that have a report, ``../sessions/{eid}.html`` from the page.
     runs : mapping of (eid, check) to str, optional
         Runs of Dagster that evaluated the checks, for links.
+    stale : iterable of Stale
+        Outputs that are out of date, see `iblnm.pipeline.staleness.find_stale`.
     settings : Settings
         Colors of the targets, and the address of the viewer for links.
     built_at : datetime, optional
@@ -93,7 +93,7 @@ def build_dashboard(
     """
     address = _web_address(dagster_url)
     built_at = built_at or datetime.now(UTC)
-    checks = _checks(matrix, rules)
+    checks = _checks(matrix, rules, settings)
     failures = _failures(errors)
     eids = _eids(matrix, sessions, failures)
     reports = set(reports)
@@ -109,17 +109,17 @@ def build_dashboard(
         "checks": checks,
         "sessions": listed | _standings(eids, matrix, {failure[0] for failure in failures}),
         "failures": _positions(failures, eids),
+        "stale": _stale(stale, eids),
         **_cells(matrix, eids, [check["name"] for check in checks], checks),
     }
-    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return _fill_template(text.translate(_SAFE_IN_SCRIPT))
+    return _fill_template(embedded_json(payload))
 
 
 def readdress(path: Path, dagster_url: str) -> None:
     """Let the links of a page that is there lead to Dagster at another address."""
     if not path.exists():
         return
-    address = json.dumps(_web_address(dagster_url)).translate(_SAFE_IN_SCRIPT)
+    address = embedded_json(_web_address(dagster_url))
     page = path.read_text(encoding="utf-8")
     changed = _ADDRESS.sub(lambda _: f'{{"dagster":{address},', page, count=1)
     if changed != page:
@@ -158,11 +158,10 @@ def _fill_template(data: str) -> str:
         return (files("iblnm.vis") / "page" / name).read_text(encoding="utf-8")
 
     script = "".join(['"use strict";(() => {\n', *(part(name) for name in _SCRIPTS), "})();"])
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = part("page.html")
     # data last: nothing in them can then stand for another part
     for name, value in {
-        "script hash": digest,
+        "script hash": digest_for_policy(script),
         "style": part("style.css"),
         "script": script,
         "data": data,
@@ -171,7 +170,9 @@ def _fill_template(data: str) -> str:
     return page
 
 
-def _checks(matrix: pd.DataFrame, rules: Mapping[str, Rule] | Iterable[Rule]) -> list[dict]:
+def _checks(
+    matrix: pd.DataFrame, rules: Mapping[str, Rule] | Iterable[Rule], settings: Settings
+) -> list[dict]:
     found = matrix.drop_duplicates("check").set_index("check")
     entries = list(rules.values() if isinstance(rules, Mapping) else rules)
     checks = [
@@ -181,6 +182,8 @@ def _checks(matrix: pd.DataFrame, rules: Mapping[str, Rule] | Iterable[Rule]) ->
             "severity": rule.severity,
             "unit": rule.unit,
             "text": rule.description,
+            "remedy": rule.remedy,
+            "page": rule_address(settings, rule.name),
             "cohort": rule.level == "cohort",
         }
         for rule in entries
@@ -194,6 +197,8 @@ def _checks(matrix: pd.DataFrame, rules: Mapping[str, Rule] | Iterable[Rule]) ->
             "severity": row["severity"],
             "unit": "",
             "text": "",
+            "remedy": "",
+            "page": "",
             "cohort": False,
         }
         for name, row in found.iterrows()
@@ -229,6 +234,23 @@ def _failures(errors: pd.DataFrame | None) -> list[tuple[str, ...]]:
 def _positions(failures: Sequence[tuple[str, ...]], eids: Sequence[str]) -> list[list]:
     position = {eid: i for i, eid in enumerate(eids)}
     return [[position[eid], *told] for eid, *told in failures]
+
+
+def _stale(found: Iterable[Stale], eids: Sequence[str]) -> dict[str, list]:
+    """Session, asset and reason as numbers; each asset and reason is written once."""
+    position = {eid: i for i, eid in enumerate(eids)}
+    assets: dict[str, int] = {}
+    reasons: dict[str, int] = {}
+    rows = [
+        [
+            position[item.eid],
+            assets.setdefault(item.asset, len(assets)),
+            reasons.setdefault(item.why, len(reasons)),
+        ]
+        for item in found
+        if item.eid in position
+    ]
+    return {"assets": list(assets), "reasons": list(reasons), "rows": rows}
 
 
 def _sessions(eids: Sequence[str], sessions: pd.DataFrame, matrix: pd.DataFrame) -> dict:

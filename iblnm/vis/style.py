@@ -30,6 +30,8 @@ _FILE_METADATA = {
     "pdf": {"CreationDate": None},
     "png": {"Software": None},
 }
+# name of a description in the metadata of a file
+_DESCRIPTION = {"svg": "Description", "pdf": "Subject", "png": "Description"}
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -69,7 +71,12 @@ def ordered_targets(targets: Iterable[str], settings: Settings) -> list[str]:
 
 
 def save_figure(
-    figure: Figure, stem: Path | str, *, dpi: int = 150, types: Sequence[str] = FILE_TYPES
+    figure: Figure,
+    stem: Path | str,
+    *,
+    dpi: int = 150,
+    types: Sequence[str] = FILE_TYPES,
+    origin: str = "",
 ) -> list[Path]:
     """Write a figure, whole or not at all.
 
@@ -81,6 +88,8 @@ def save_figure(
     dpi : int
         Of bitmaps.
     types : sequence of str
+    origin : str
+        From what it was drawn, for the description in the file; nothing of it is drawn.
 
     Returns
     -------
@@ -88,20 +97,49 @@ def save_figure(
         One file per type.
     """
     paths = []
+    _settle_layout(figure)
     for kind in types:
         path = Path(f"{stem}.{kind}")
         with write_whole(path) as temporary:
-            Path(temporary).write_bytes(_drawn(figure, kind, dpi))
+            Path(temporary).write_bytes(_drawn(figure, kind, dpi, origin))
         paths.append(path)
     return paths
 
 
-def _drawn(figure: Figure, kind: str, dpi: float) -> bytes:
+def _settle_layout(figure: Figure) -> None:
+    """Lay the figure out once: each drawing would do it again, which takes most of its time."""
+    from matplotlib import rc_context
+
+    if figure.get_layout_engine() is not None:
+        _take_literally(figure)
+        with rc_context(_DRAWING):
+            figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
+def _take_literally(figure: Figure) -> None:
+    """Draw texts as they are: dollar signs in a name are no formula, which may not be one at all.
+
+    Formulas are only the numbers beside logarithmic axes, which matplotlib writes itself.
+    """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        words = text.get_text()
+        if "$" in words and "\\mathdefault" not in words:
+            text.set_parse_math(False)
+
+
+def _drawn(figure: Figure, kind: str, dpi: float, origin: str = "") -> bytes:
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
+    metadata = dict(_FILE_METADATA.get(kind, {}))
+    if origin and kind in _DESCRIPTION:
+        metadata[_DESCRIPTION[kind]] = origin
+    _take_literally(figure)
     with rc_context(_DRAWING):
-        figure.savefig(buffer, format=kind, dpi=dpi, metadata=_FILE_METADATA.get(kind))
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata or None)
     return buffer.getvalue()
 
 

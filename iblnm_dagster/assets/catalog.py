@@ -7,7 +7,14 @@ from dagster_pandas import PandasColumn, create_dagster_pandas_dataframe_type
 from dagster_pandas.constraints import ColumnDTypeInSetConstraint
 
 from iblnm.config import Settings
-from iblnm.schemas import PERFORMANCE, QC_PHOTOMETRY, SESSIONS_TABLE, TRIAL_TIMING, VIDEO, Table
+from iblnm.schemas import (
+    PERFORMANCE,
+    QC_PHOTOMETRY,
+    SESSIONS_TABLE,
+    TRIAL_TIMING,
+    VIDEO_TABLE,
+    Table,
+)
 from iblnm.storage.store import SessionStore
 from iblnm_dagster.columns import column_schema
 
@@ -79,9 +86,11 @@ def trial_timing(store: ResourceParam[SessionStore]):
     return trial_timing_table(store)
 
 
-@catalog_asset(file="metadata/video.pqt", table=VIDEO, deps=["video_qc"])
+@catalog_asset(file="metadata/video.pqt", table=VIDEO_TABLE, deps=["video_qc"])
 def video(store: ResourceParam[SessionStore]):
-    return VIDEO.validate(store.collect("video_qc"))
+    from iblnm.pipeline.catalog import video_table
+
+    return video_table(store)
 
 
 ASSETS = [sessions, qc_photometry, performance_table, trial_timing, video]

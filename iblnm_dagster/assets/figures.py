@@ -4,6 +4,7 @@ import pandas as pd
 from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, ResourceParam, asset
 
 from iblnm.config import Settings
+from iblnm_dagster.migration import outcomes_of
 from iblnm_dagster.page_links import page_url, runs_of_problems
 
 
@@ -23,6 +24,7 @@ def qc_dashboard(
     settings: ResourceParam[Settings],
 ) -> MaterializeResult:
     from iblnm.pipeline.rules import RULES
+    from iblnm.pipeline.staleness import find_stale
     from iblnm.viewer.report import reported_sessions
     from iblnm.vis import build_dashboard, outcome_matrix_figure, save_dashboard, thumbnail
 
@@ -34,6 +36,7 @@ def qc_dashboard(
         errors=errors,
         reports=reported_sessions(settings.root),
         runs=runs_of_problems(context.instance, qc_matrix),
+        stale=find_stale(outcomes_of(context.instance, settings), settings, sessions=sessions),
         settings=settings,
     )
     path = save_dashboard(page, settings.figures_dir / "qc" / "dashboard.html")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -16,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iblnm.config import Settings
+from iblnm_dagster.running.deaths import MAX_DEATHS, MAX_IN_A_ROW, end_runs_of, set_aside
+from iblnm_dagster.running.processes import leave_terminal, start_worker
 from iblnm_dagster.running.worker import BROKEN, FAILED, SKIPPED, SessionOutcome, Worker
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-_MAX_DEATHS = 3
+_MAX_FAILED_STARTS = 3
 
 
 @dataclass
@@ -40,6 +40,10 @@ class BatchReport:
         Ended early, as the server could not be reached for several sessions in a row.
     not_begun : int
         Sessions left out for either reason.
+    held : dict
+        Sessions that were left to another process, and which.
+    set_aside : list of str
+        Sessions whose worker died twice.
     peak_worker_mib : float
         Largest resident memory of a worker.
     """
@@ -50,6 +54,8 @@ class BatchReport:
     interrupted: bool = False
     unreachable: bool = False
     not_begun: int = 0
+    held: dict[str, str] = field(default_factory=dict)
+    set_aside: list[str] = field(default_factory=list)
     peak_worker_mib: float = 0.0
 
     @property
@@ -80,15 +86,19 @@ def run_batch(
     check: str | None = None,
     checks: bool = True,
     checks_only: bool = False,
+    stale: bool = False,
+    renewed: Collection[str] = (),
     progress: bool = True,
     limit_s: float | None = None,
     on_outcome: Callable[[SessionOutcome], None] | None = None,
+    on_tick: Callable[[], None] | None = None,
 ) -> BatchReport:
     """Run sessions in worker processes and wait for all of them.
 
-    Ctrl-C lets every worker finish its session and starts no more. A worker that dies
-    (killed, out of memory) costs the session in its hands, not the batch. It ends early if the
-    server cannot be reached for `RemoteSettings.max_unreachable_sessions` in a row.
+    Ctrl-C, or SIGTERM, lets every worker finish its session and starts no more. A worker that dies
+    (killed, out of memory) puts the session in its hands last in line; if its second dies too,
+    that session is set aside, and all others go on. It ends early if the server cannot be
+    reached for `RemoteSettings.max_unreachable_sessions` in a row.
 
     Parameters
     ----------
@@ -97,14 +107,16 @@ def run_batch(
         Sessions, all known to the instance.
     workers : int
         Processes.
-    assets, check, checks, checks_only
+    assets, check, checks, checks_only, stale, renewed
         As for `Worker`.
     progress : bool
         Whether to show a progress bar, and what broke or failed as it happens.
     limit_s : float, optional
         No session is begun after that.
     on_outcome : callable, optional
-        Called in this process with each outcome that a worker lived to tell of.
+        Called in this process with the outcome of each session.
+    on_tick : callable, optional
+        Called in this process about twice a second.
     """
     report = BatchReport()
     if not eids:
@@ -112,23 +124,25 @@ def run_batch(
     from tqdm import tqdm
 
     started = time.perf_counter()
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
     waiting = deque(eids)
-    context = multiprocessing.get_context("spawn")
     options = {
         "assets": assets,
         "check": check,
         "checks": checks,
         "checks_only": checks_only,
+        "stale": stale,
+        "renewed": renewed,
     }
-    slots = [_start(context, settings, options) for _ in range(min(workers, len(eids)))]
-    deaths = unreachable = 0
+    slots = [_start(settings, options) for _ in range(min(workers, len(eids)))]
+    deaths = _Deaths(settings)
+    unreachable = 0
     interrupts = _Interrupts()
     bar = tqdm(total=len(eids), unit="session", disable=not progress, smoothing=0.1)
     first: float | None = None
     with interrupts, bar:
         while slots:
+            if on_tick is not None:
+                on_tick()
             if interrupts.seen and waiting:
                 report.interrupted = True
                 report.not_begun += len(waiting)
@@ -139,17 +153,24 @@ def run_batch(
             for slot in _ready(slots):
                 message = _receive(slot)
                 if message is None:
-                    deaths += 1
                     slots.remove(slot)
-                    if slot.eid is not None:
-                        report.outcomes.append(_died(slot))
-                        _tell(bar, report.outcomes[-1])
-                    if waiting and deaths < _MAX_DEATHS:
-                        slots.append(_start(context, settings, options))
+                    if slot.eid is not None and not deaths.is_last(slot):
+                        bar.write(f"{slot.eid}: its worker died; it is tried again at the end")
+                        waiting.append(slot.eid)
+                    elif slot.eid is not None:
+                        report.set_aside.append(slot.eid)
+                        outcome = _died(slot)
+                        report.outcomes.append(outcome)
+                        if on_outcome is not None:
+                            on_outcome(outcome)
+                        _tell(bar, outcome)
+                    if waiting and deaths.may_go_on(slot):
+                        slots.append(_start(settings, options))
                     continue
                 outcome, memory = message
                 report.peak_worker_mib = max(report.peak_worker_mib, memory)
                 if outcome is not None:
+                    deaths.in_a_row = 0
                     report.outcomes.append(outcome)
                     if on_outcome is not None:
                         on_outcome(outcome)
@@ -183,23 +204,12 @@ def _tell(bar: tqdm, outcome: SessionOutcome) -> None:
             bar.write(f"{outcome.status}: {outcome.eid}: {problem}", file=sys.stderr)
 
 
-def _start(context, settings: Settings, options: dict) -> _Slot:
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, settings, options), daemon=True)
-    # what the terminal sends to the group is for this process alone, also while a worker starts
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        process.start()
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    theirs.close()
-    return _Slot(process, ours)
+def _start(settings: Settings, options: dict) -> _Slot:
+    return _Slot(*start_worker(_work, settings, options))
 
 
 def _work(connection: Connection, settings: Settings, options: dict) -> None:
-    # Dagster handles Ctrl-C itself during a run, so a worker must not be in the terminal's group
-    if hasattr(os, "setsid"):
-        os.setsid()
+    leave_terminal()
     from iblnm_dagster.instance import open_instance
 
     with open_instance(settings) as instance:
@@ -241,25 +251,56 @@ def _receive(slot: _Slot) -> tuple[SessionOutcome | None, float] | None:
 
 
 def _died(slot: _Slot) -> SessionOutcome:
-    return SessionOutcome(
-        slot.eid or "",
-        BROKEN,
-        problems=[f"its worker died (exit code {slot.process.exitcode})"],
-    )
+    problem = f"its worker died (exit code {slot.process.exitcode}), as one before: set aside"
+    return SessionOutcome(slot.eid or "", BROKEN, problems=[problem])
+
+
+class _Deaths:
+    """Counts the workers that died, by the session that they had in hand."""
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._of: Counter[str] = Counter()
+        self._failed_starts = 0
+        self.in_a_row = 0
+
+    def is_last(self, slot: _Slot) -> bool:
+        """Whether the session of a worker that died is set aside; its run is ended."""
+        from iblnm_dagster.instance import open_instance
+
+        eid, how = slot.eid or "", f"exit code {slot.process.exitcode}"
+        self._of[eid] += 1
+        with open_instance(self._settings) as instance:
+            again = self._of[eid] < MAX_DEATHS
+            runs = end_runs_of(instance, eid, slot.process.pid, how, again=again)
+            if again:
+                return False
+            set_aside(instance, self._settings, eid, runs[0] if runs else None, how)
+        return True
+
+    def may_go_on(self, slot: _Slot) -> bool:
+        """Whether another worker is started in place of one that died."""
+        self.in_a_row += 1
+        self._failed_starts += slot.eid is None
+        return self._failed_starts < _MAX_FAILED_STARTS and self.in_a_row < MAX_IN_A_ROW
 
 
 class _Interrupts:
-    """Counts Ctrl-C instead of raising, while in use."""
+    """Counts Ctrl-C, and what a cluster sends at the end of its time, instead of raising."""
 
     def __init__(self) -> None:
         self.seen = 0
 
     def __enter__(self) -> _Interrupts:
-        self._previous = signal.signal(signal.SIGINT, self._count)
+        self._previous = [
+            (number, signal.signal(number, self._count))
+            for number in (signal.SIGINT, signal.SIGTERM)
+        ]
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._previous)
+        for number, previous in self._previous:
+            signal.signal(number, previous)
 
     def _count(self, *_: object) -> None:
         self.seen += 1

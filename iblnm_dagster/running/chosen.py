@@ -4,6 +4,7 @@ from dagster import Config, OpExecutionContext, ResourceParam, job, op
 from pydantic import Field
 
 from iblnm.config import Settings
+from iblnm_dagster.jobs import LONGEST_RUN_S, RUNTIME_TAG
 
 CHOSEN_JOB = "process_chosen"
 
@@ -46,7 +47,7 @@ def run_chosen(
 
 @job(
     name=CHOSEN_JOB,
-    tags={"dagster/max_runtime": "7200"},
+    tags={RUNTIME_TAG: str(LONGEST_RUN_S)},
     description="Sessions of an animal or of some days, or those that failed: choose them in the "
     "configuration (Launchpad).",
 )

@@ -42,7 +42,8 @@ def run_page(settings: Settings, arguments: Sequence[str]) -> None:
     os.environ.setdefault("IBLNM_ROOT", str(settings.root))
     # else Dagster keeps its files in a folder that it removes, and says so
     os.environ["DAGSTER_HOME"] = str(settings.root.resolve())
-    dagster = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1"]
+    services = "iblnm_dagster.workarounds.dev_services"
+    dagster = [sys.executable, "-m", services, "-h", "127.0.0.1"]
     command = [*dagster, "-m", "iblnm_dagster.definitions", *arguments]
     if port_argument(arguments) is None:
         command += ["-p", str(port)]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 OUR_MODULE = "iblnm_dagster.definitions"
 ENDING_S = 3.0
 _PACKAGES = ("iblnm", "iblnm_dagster")
+_POSTGRES = "iblnm_dagster.workarounds.postgres_storage"  # an extra may lack
 _NOT_FOR_RUNS = (
     "iblnm.demo",
     "iblnm.gui",
@@ -20,8 +21,9 @@ _NOT_FOR_RUNS = (
     "iblnm_dagster.cli",
     "iblnm_dagster.running.fork_server",
     "iblnm_dagster.running.page",
+    _POSTGRES,
 )
-_FOR_ANY_RUN = ("iblnm_dagster.running.forked_run", "iblnm_dagster.workarounds.sqlite_storage")
+_FOR_ANY_RUN = ("iblnm_dagster.running.forked_run", "iblnm_dagster.workarounds.root_storage")
 # what functions of ours import when they run
 _DEPENDENCIES = (
     "h5py",
@@ -75,5 +77,8 @@ def _import_ours() -> None:
         for found in pkgutil.walk_packages(package.__path__, f"{root}."):
             if not found.name.startswith(_NOT_FOR_RUNS):
                 importlib.import_module(found.name)
-    for name in _DEPENDENCIES:
+    from iblnm.config import get_settings
+
+    storage = (_POSTGRES,) if get_settings().pg_url_file is not None else ()
+    for name in (*_DEPENDENCIES, *storage):
         importlib.import_module(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG, RUN_KEY_TAG
 
 from iblnm.archive.sync_state import Waiting
 from iblnm_dagster.jobs import SESSION_JOB
-from iblnm_dagster.selection import UNFINISHED, process_is_alive
+from iblnm_dagster.selection import UNFINISHED
 
 _ONE_BY_ONE = 50
 _ENDED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
@@ -55,12 +54,6 @@ def sort_waiting(instance: DagsterInstance, waiting: Sequence[Waiting]) -> Sorte
         else:
             found.open.append(item)
     return found
-
-
-def owner_is_alive(owner: str) -> bool:
-    """Whether the process that claimed a session still exists; unknown of other machines."""
-    host, _, pid = owner.rpartition(":")
-    return host != socket.gethostname() or process_is_alive(int(pid))
 
 
 def _runs_by_session(

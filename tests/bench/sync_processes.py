@@ -68,8 +68,9 @@ def work_for_ever(seed: int) -> None:
     import iblnm_dagster.running.batch
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.jobs import SESSION_JOB
+    from iblnm_dagster.owners import worker_tag
     from iblnm_dagster.running.catch_up import CATCH_UP_JOB, work_off
-    from iblnm_dagster.selection import WORKER_TAG, worker_tag
+    from iblnm_dagster.selection import WORKER_TAG
 
     settings = get_settings()
     with open_instance(settings) as instance:
@@ -128,9 +129,10 @@ class _Work:
         from dagster import DagsterRun, RunsFilter
 
         from iblnm_dagster.jobs import SESSION_JOB
+        from iblnm_dagster.owners import worker_tag
         from iblnm_dagster.running.batch import BatchReport
         from iblnm_dagster.running.worker import SKIPPED, SessionOutcome
-        from iblnm_dagster.selection import UNFINISHED, WORKER_TAG, worker_tag
+        from iblnm_dagster.selection import UNFINISHED, WORKER_TAG
 
         report = BatchReport()
         for eid in eids:

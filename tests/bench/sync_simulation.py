@@ -121,6 +121,7 @@ def simulate(
             **ENVIRONMENT,
             "IBLNM_ROOT": str(folder),
             "IBLNM_ONE_CACHE_DIR": str(folder / "one"),
+            "IBLNM_SYNC__LOOK_ANEW_S": str(look_anew_s(n_sessions)),
         }
         server.faults.at_random(FAULT_RATE, FAULTS, seed=seed, match="/sessions|/datasets")
         settings = Settings(root=folder)
@@ -147,7 +148,8 @@ def simulate(
             ended = time.time()
             environment["SIMULATION_CALM"] = "1"
             processes["tick"].kill()
-            _wait_until_quiet(settings, instance, ended, processes)
+            rest_s = max(10.0, 2 * look_anew_s(n_sessions))
+            _wait_until_quiet(settings, instance, ended + rest_s, processes)
             for process in processes.values():
                 process.stop()
             faults = sum(request.fault is not None for request in server.requests)
@@ -160,7 +162,12 @@ def _n_run(settings: Settings) -> int:
     return counts["known"] - counts["unseen"] - counts["waiting"]
 
 
-def _wait_until_quiet(settings, instance, ended: float, processes: dict) -> None:
+def look_anew_s(n_sessions: int) -> float:
+    """In what time each session has its turn: what has no stamp is seen by that alone."""
+    return max(5.0, n_sessions / 25)
+
+
+def _wait_until_quiet(settings, instance, listed_after: float, processes: dict) -> None:
     from dagster import RunsFilter
 
     from iblnm_dagster.selection import UNFINISHED
@@ -172,14 +179,15 @@ def _wait_until_quiet(settings, instance, ended: float, processes: dict) -> None
             process.revive()
         counts = state.counts()
         if (
-            state.fact("listed_at", 0.0) > ended + 10.0
+            state.fact("listed_at", 0.0) > listed_after
             and not counts["waiting"]
             and not counts["unseen"]
             and not instance.get_runs(RunsFilter(statuses=UNFINISHED), limit=1)
         ):
             return
         time.sleep(0.25)
-    raise TimeoutError(f"not at rest: {counts}, listed {state.fact('listed_at', 0.0) - ended}")
+    listed_s = state.fact("listed_at", 0.0) - listed_after
+    raise TimeoutError(f"not at rest: {counts}, listed {listed_s}")
 
 
 def _judge(settings, instance, traffic: Traffic, kills: int, faults: int, requests: int) -> Result:

@@ -75,6 +75,8 @@ class Traffic:
             "late dataset": 1,
             "field": 2,
             "back again": 1,
+            "quality without a stamp": 1,
+            "stamp of a clock ahead": 1,
             "delete": 1,
         }
         kind = draw.choices(list(kinds), list(kinds.values()))[0]
@@ -96,6 +98,14 @@ class Traffic:
             with self.model.lock:
                 self._before[eid] = self.model.sessions[eid].fields["qc"]
                 self.model.update_session(eid, qc=draw.choice(["PASS", "FAIL", "WARNING"]))
+        elif kind == "quality without a stamp":
+            with self.model.lock:
+                dataset = draw.choice(self.model.sessions[eid].datasets)
+                dataset.qc = "PASS" if dataset.qc == "CRITICAL" else "CRITICAL"
+        elif kind == "stamp of a clock ahead":
+            self._add_dataset(eid, now + timedelta(days=1))
+            with self.model.lock:
+                self.model.sessions[eid].stamp = now + timedelta(days=1)
         elif kind == "back again":
             self.model.update_session(eid, qc=self._before.get(eid, "NOT_SET"))
         else:

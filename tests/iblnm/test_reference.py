@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -9,8 +10,10 @@ from click.testing import CliRunner
 
 from iblnm.config import Settings, Thresholds
 from iblnm.pipeline.groups import running_rules
+from iblnm.pipeline.rules import RULES
 from iblnm.pipeline.stages import STAGES
-from iblnm.reference import reference_pages
+from iblnm.reference import reference_pages, rule_address, rule_pages, without_sentence
+from iblnm.reference.sentences import attribute_sentences, settings_of
 from iblnm.schemas import PERFORMANCE
 from iblnm.signal.metrics import metrics
 
@@ -38,7 +41,7 @@ def test_everything_declared_is_named_once(pages):
 def test_limits_are_those_under_the_settings(pages):
     (line,) = (line for line in pages["rules"].splitlines() if "`insufficient_trials`" in line)
     assert "| trials | BLOCK | 123 trials |" in line
-    assert line.endswith("responses, performance, wheel_velocity |")
+    assert "responses, performance, wheel_velocity" in line.rsplit("| ", 1)[1]
 
 
 def test_columns_have_type_unit_and_range(pages):
@@ -67,3 +70,31 @@ def test_the_command_prints_or_writes_the_pages(tmp_path, monkeypatch, pages):
     assert done.exit_code == 0
     written = {path.stem: path.read_text() for path in (tmp_path / "made").iterdir()}
     assert written == pages
+
+
+def test_rules_columns_metrics_and_settings_have_their_sentence(monkeypatch):
+    assert without_sentence() == []
+    silent = dataclasses.replace(RULES["choice_sign"], remedy="")
+    monkeypatch.setitem(RULES, "choice_sign", silent)
+    assert without_sentence() == ["remedy of rule choice_sign"]
+
+
+def test_every_setting_is_there_with_its_default(pages):
+    listed = re.findall(r"^\| `([\w.]+)` \|", pages["settings"], re.MULTILINE)
+    assert sorted(listed) == sorted(name for name, _, _ in settings_of())
+    (line,) = (x for x in pages["settings"].splitlines() if "`signal.lowpass_hz`" in x)
+    assert line.endswith("| `0.01` |")
+    assert attribute_sentences(Thresholds)["min_trials"] in pages["settings"]
+
+
+def test_the_page_of_a_rule_says_limit_consequence_and_remedy():
+    pages = rule_pages(SETTINGS)
+    assert {"insufficient_trials", "spikes_clusters_mismatch"} <= set(pages)
+    page = pages["insufficient_trials"]
+    assert "**Limit** 123 trials" in page
+    assert "**Blocks** `responses`, `performance`, `wheel_velocity`" in page
+    assert RULES["insufficient_trials"].remedy in page
+    own = SETTINGS.model_copy(update={"documentation_url": "http://lab.example/docs/"})
+    assert rule_address(own, "choice_sign") == (
+        "http://lab.example/docs/reference/rules/choice_sign.html"
+    )

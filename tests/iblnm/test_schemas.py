@@ -15,6 +15,7 @@ def _video(**values):
     return pd.DataFrame([{"eid": EID, "subject": "M1", **values}])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
 def test_every_table_is_valid_without_rows_and_describes_every_column(table):
     assert list(table.validate(table.empty()).columns) == table.names

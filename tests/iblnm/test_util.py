@@ -94,8 +94,10 @@ def test_catalog_and_errors_of_session_files(tmp_path):
     with pytest.warns(UserWarning, match="left out"):
         errors = collect_errors(tmp_path)
     assert errors["error_type"].tolist() == ["InvalidSessionType"] * 2
-    assert collect_catalog(tmp_path / "none").empty
-    assert list(collect_errors(tmp_path / "none")) == LOG_COLUMNS
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert collect_catalog(empty).empty
+    assert list(collect_errors(empty)) == LOG_COLUMNS
 
 
 # sessions -----------------------------------------------------------------------------------
@@ -162,6 +164,7 @@ def test_quality_of_session_files_is_collected(tmp_path):
     collected = collect_qc(tmp_path)
     assert list(collected) == ["eid", "brain_region", "band", "ar_score"]
     assert collected["eid"].tolist() == ["a", "b"]
+    (tmp_path / "nothing").mkdir()
     assert len(collect_qc(tmp_path / "nothing")) == 0
 
 
@@ -348,3 +351,13 @@ def test_contrast_coding_values():
     assert np.isnan(rank(50.0))
     with pytest.raises(ValueError, match="cubic"):
         get_contrast_coding("cubic")
+
+
+def test_a_log_that_does_not_exist_is_told_and_a_folder_that_does_not_is_an_error(tmp_path):
+    sessions = pd.DataFrame({"eid": ["a"]})
+    with pytest.warns(UserWarning, match=r"task_log.pqt does not exist: its errors block nothing"):
+        found = collect_session_errors(sessions, tmp_path / "task_log.pqt")
+    assert found["logged_errors"].tolist() == [[]]
+    for collect in (collect_qc, collect_catalog, collect_errors):
+        with pytest.raises(ValueError, match="there is no folder"):
+            collect(tmp_path / "nothing")

@@ -28,14 +28,14 @@ class Processed:
 
 @pytest.fixture(scope="session")
 def faulty(tmp_path_factory) -> Iterator[Processed]:
-    """The smallest archive with every planted fault (75 sessions), processed."""
+    """The smallest archive with every planted fault (78 sessions), processed."""
     from iblnm.demo import build_archive
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.partitions import add_sessions
     from iblnm_dagster.running.batch import run_batch
 
     folder = tmp_path_factory.mktemp("faulty")
-    truth = build_archive(folder / "alf", n_subjects=10, sessions_per_subject=4, duration_s=1350.0)
+    truth = build_archive(folder / "alf", n_subjects=10, sessions_per_subject=4, duration_s=1400.0)
     settings = Settings(root=folder / "root", one_cache_dir=folder / "alf")
     with open_instance(settings) as instance:
         eids = add_sessions(instance, [session["eid"] for session in truth["sessions"]])

@@ -5,15 +5,21 @@ from __future__ import annotations
 import dagster as dg
 import pandas as pd
 import pytest
-from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey
+from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey, MetadataValue
 
+from iblnm.analysis import registry
 from iblnm.config import Settings
 from iblnm.pipeline.groups import running_rules
+from iblnm.reference import rule_address
 from iblnm.schemas import QC_MATRIX
 from iblnm.validation import RULES
 from iblnm_dagster.build import build_defs
 from iblnm_dagster.checks import pass_share
 from iblnm_dagster.partitions import SESSION_PARTITIONS
+
+OF_ANALYSES = {
+    (check.name, declared.name) for declared in registry.ANALYSES for check in declared.checks
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,28 +31,34 @@ def specs():
 def test_every_rule_is_a_check_of_its_asset(specs):
     declared = {(key.name, key.asset_key.to_user_string()) for key in specs}
     assert declared == {(rule.name, rule.asset) for rule in running_rules()} | {
-        ("pass_share", "qc_summary")
+        ("pass_share", "qc_summary"),
+        *OF_ANALYSES,
     }
 
 
 def test_blocking_severity_unit_and_words_are_those_of_the_rule(specs):
     for key, spec in specs.items():
-        if key.name == "pass_share":
+        if (key.name, key.asset_key.to_user_string()) in OF_ANALYSES | {
+            ("pass_share", "qc_summary")
+        }:
             continue
         rule = RULES[key.name]
         assert spec.blocking == (rule.severity == "BLOCK")
-        assert spec.description == rule.description
+        assert spec.description == f"{rule.description} If not: {rule.remedy}"
         assert spec.metadata == {
             "severity": rule.severity,
             "unit": rule.unit,
             "level": rule.level,
+            "documentation": MetadataValue.url(rule_address(Settings(_env_file=None), rule.name)),
         }
         expected = None if rule.level == "cohort" else SESSION_PARTITIONS
         assert spec.partitions_def == expected
 
 
-def test_a_graph_without_checks_has_none():
-    assert not build_defs(Settings(), checks=False).resolve_asset_graph().asset_check_keys
+def test_a_graph_without_checks_has_those_alone_that_analyses_make_in_their_own_step():
+    graph = build_defs(Settings(), checks=False).resolve_asset_graph()
+    left = {(key.name, key.asset_key.to_user_string()) for key in graph.asset_check_keys}
+    assert left == OF_ANALYSES
 
 
 def evaluation(faulty, defect, check):

@@ -70,6 +70,7 @@ def test_sync_adds_sessions_once(run):
     assert run("sync").output.strip().endswith("0 new sessions")
 
 
+@pytest.mark.slow
 def test_another_archive_under_the_same_root_is_refused(run, tmp_path, monkeypatch):
     assert run("sync").exit_code == 0
     monkeypatch.setenv("IBLNM_ONE_CACHE_DIR", str(tmp_path / "elsewhere"))

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 import pytest
-from dagster import AssetKey, DagsterEventType
+from dagster import AssetCheckKey, AssetCheckSeverity, AssetKey, DagsterEventType
 
 from iblnm.analysis import registry
 from iblnm.config import Settings
@@ -81,6 +81,7 @@ def test_every_table_of_the_design_is_written_and_of_its_schema(analyzed):
         table = registry.tables()[metadata["table"]].validate(read_table(path))
         assert len(table) == made[name]["dagster/row_count"], name
     assert {
+        "response_kernels",
         "response_magnitudes",
         "trial_regressors",
         "response_matrix",
@@ -110,6 +111,24 @@ def test_counts_shrink_from_candidate_to_used_and_are_in_the_file_and_on_the_pag
     assert table["eid"].nunique() == counts["used"]["sessions"]
 
 
+def test_a_check_warns_where_few_trials_have_a_whole_window(analyzed, faulty):
+    settings, _ = analyzed
+    origin = read_provenance(settings.results_dir / "responses" / "responses.pqt")
+    share = {
+        (row["target_NM"], row["event"]): row["share"]
+        for row in origin.parameters["remaining_trials"]
+    }
+    (record,) = faulty.instance.event_log_storage.get_asset_check_execution_history(
+        AssetCheckKey(AssetKey("response_magnitudes"), "few_whole_windows"), limit=1
+    )
+    # the demo's movements take less than the window
+    assert min(share, key=share.get)[1] == "firstMovement_times"
+    assert not record.evaluation.passed
+    assert record.evaluation.severity == AssetCheckSeverity.WARN
+    assert record.evaluation.metadata["value"].value == min(share.values()) < 1 / 3
+    assert min(share[key] for key in share if key[1] != "firstMovement_times") > 1 / 3
+
+
 def test_only_sessions_without_a_blocking_failure_are_used(analyzed, faulty):
     settings, _ = analyzed
     matrix = faulty.table("qc_matrix")
@@ -137,8 +156,9 @@ def test_left_out_animals_are_decoded_as_the_planted_profiles_are(analyzed):
     settings, _ = analyzed
     accuracy = read_table(settings.results_dir / "responses" / "decoding_accuracy.pqt")
     overall = accuracy[accuracy["measure"] == "balanced_accuracy"].iloc[0]
-    assert overall["low"] <= 1.0 <= overall["high"]
-    assert overall["value"] > 0.8
+    # on the logit scale an interval holds 1 only where no recording is confused
+    assert overall["high"] > 0.95
+    assert overall["value"] > 0.9
 
 
 def test_folders_of_figures_are_drawn_with_a_preview(analyzed):
@@ -180,23 +200,23 @@ def test_an_analysis_whose_input_was_never_made_says_what_to_materialize(small_s
 def test_one_analysis_is_made_with_what_it_starts_from(faulty):
     told = []
     settings = made_cheap(faulty.settings)
-    result = analyse(settings, faulty.instance, ["response_matrix"], report=told.append)
-    assert result.success
+    assert analyse(settings, faulty.instance, ["response_matrix"], report=told.append)
     steps = [line.rsplit(maxsplit=2)[0] for line in told if line.startswith("[")]
     assert [step.strip() for step in steps] == [
-        "[1/2] response_magnitudes",
-        "[2/2] response_matrix",
+        "[1/3] response_kernels",
+        "[2/3] response_magnitudes",
+        "[3/3] response_matrix",
     ]
     # what the selection left is said once for both
     (at,) = [i for i, line in enumerate(told) if line.startswith("sessions of")]
-    assert told[at] == "sessions of response_magnitudes, response_matrix:"
+    assert told[at] == "sessions of response_kernels, response_magnitudes, response_matrix:"
     counts = [int(line.split()[1]) for line in told[at + 1 :] if line.startswith("  - ")]
     (left,) = [int(line.split()[1]) for line in told if line.startswith("  = ")]
     assert int(told[at + 1].split()[0]) - sum(counts) == left > 0
 
 
 def test_what_cannot_be_analyzed_is_refused(small_settings, instance, tmp_path):
-    with pytest.raises(IblnmError, match="no such analysis: respons; there are response_magn"):
+    with pytest.raises(IblnmError, match="no such analysis: respons; there are response_kern"):
         analyse(small_settings, instance, ["respons"])
     empty = small_settings.model_copy(update={"root": tmp_path / "other"})
     with open_instance(empty) as unused, pytest.raises(IblnmError, match="no sessions to analyse"):
@@ -209,7 +229,13 @@ def test_an_empty_catalog_gives_empty_tables_and_figures_that_say_so(small_setti
     settings = made_cheap(small_settings)
     defs = build_defs(settings)
     assert defs.resolve_job_def(CATALOG_JOB).execute_in_process(instance=instance).success
-    names = ["response_magnitudes", "trial_regressors", "movement_encoding", "response_lmm"]
+    names = [
+        "response_kernels",
+        "response_magnitudes",
+        "trial_regressors",
+        "movement_encoding",
+        "response_lmm",
+    ]
     result = defs.resolve_job_def(COHORT_JOB).execute_in_process(
         instance=instance,
         asset_selection=[AssetKey(n) for n in [*names, "movement_encoding_figures"]],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from dagster import AssetKey, materialize
 
 from iblnm.analysis import registry
@@ -26,6 +27,7 @@ def test_every_file_that_a_figure_needs_has_an_asset():
             assert main is None or registry.producer(file) == main, file
 
 
+@pytest.mark.slow
 def test_the_page_names_what_was_not_drawn_and_what_to_materialize(tmp_path):
     settings = Settings(root=tmp_path, figures={"file_types": ("png",), "dpi": 40})
     stages = SESSIONS_TO_STAGE.empty()

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from dagster import AssetKey
 
+from iblnm.analysis import registry
 from iblnm.config import Settings
 from iblnm.pipeline.graph import all_stages, checked_stages, stage_names
 from iblnm.pipeline.groups import running_rules
@@ -69,13 +70,30 @@ CATALOG_EDGES = {
     "labels": set(),
     "qc_matrix": {"sessions", "labels", *CHECKED} - {"session"},
     "qc_summary": {"qc_matrix", "sessions"},
-    "errors": {"qc_matrix", "responses", "wheel_velocity", "session_report"},
+    "errors": {"qc_matrix", "responses", "session_report"},
     "qc_dashboard": {"qc_matrix", "sessions", "errors"},
     "dataset_overview": {"qc_matrix", "sessions"},
 }
 COHORT_EDGES = {
-    "response_magnitudes": {"sessions", "errors", "performance_table", "trials", "responses"},
-    "mean_traces": {"sessions", "errors", "performance_table", "trials", "responses"},
+    "response_kernels": {"sessions", "errors", "performance_table", "trials", "preprocessed"},
+    "response_magnitudes": {
+        "sessions",
+        "errors",
+        "performance_table",
+        "trials",
+        "responses",
+        "preprocessed",
+        "response_kernels",
+    },
+    "waveform_inference": {"sessions", "errors", "performance_table", "trials", "preprocessed"},
+    "mean_traces": {
+        "sessions",
+        "errors",
+        "performance_table",
+        "trials",
+        "preprocessed",
+        "responses",
+    },
     "trial_regressors": {"sessions", "errors", "performance_table", "trials", "wheel_velocity"},
     "response_matrix": {"response_magnitudes"},
     "response_similarity": {"response_matrix"},
@@ -86,9 +104,12 @@ COHORT_EDGES = {
     "task_encoding": {"response_magnitudes", "performance_table"},
     "task_performance": {"sessions", "performance_table", "errors"},
     "qc_overview": {"sessions", "qc_photometry", "video"},
+    "correction_benchmark": {"sessions", "errors", "performance_table", "trials", "photometry"},
 }
 FIGURE_EDGES = {
     "responses_figures": {
+        "response_kernels",
+        "waveform_inference",
         "mean_traces",
         "response_matrix",
         "response_similarity",
@@ -100,6 +121,7 @@ FIGURE_EDGES = {
     "task_encoding_figures": {"task_encoding"},
     "task_performance_figures": {"task_performance", "response_magnitudes"},
     "qc_overview_figures": {"qc_overview"},
+    "corrections_figures": {"correction_benchmark"},
     "video_figures": {"video"},
 }
 
@@ -175,7 +197,13 @@ def test_every_rule_of_a_session_is_a_partitioned_check_of_its_asset(graph):
             assert spec.blocking is (rule.severity == "BLOCK")
         else:
             assert spec.partitions_def is None
-    assert [key.name for key in specs] == ["pass_share"]
+    of_analyses = {
+        (check.name, declared.name) for declared in registry.ANALYSES for check in declared.checks
+    }
+    assert {(key.name, key.asset_key.to_user_string()) for key in specs} == {
+        ("pass_share", "qc_summary"),
+        *of_analyses,
+    }
     assert set(checked_stages()) >= CHECKED
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,7 +54,10 @@ def _post(port: int, query: str, **variables) -> dict:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/graphql",
         data=json.dumps({"query": query, "variables": variables}).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={
+            "Content-Type": "application/json",
+            "Origin": f"http://127.0.0.1:{port}",
+        },
     )
     with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)["data"]
@@ -167,8 +171,21 @@ def test_runs_of_all_jobs_are_forks_and_end_with_the_page(dev):
     _wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in tree), GONE_S)
 
 
-def test_the_page_told_to_end_leaves_no_process(dev):
+def _daemons(pid: int) -> set[int]:
+    found = set()
+    for child in _tree(pid):
+        with suppress(OSError):
+            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+            found |= {child} if b"dagster._daemon" in words else set()
+    return found
+
+
+def test_the_page_has_a_daemon_again_and_told_to_end_leaves_no_process(dev):
     process = dev.process
+    (daemon,) = _wait_for(lambda: _daemons(process.pid), START_S)
+    os.kill(daemon, signal.SIGKILL)
+    _wait_for(lambda: _daemons(process.pid) - {daemon}, START_S)
+    assert process.poll() is None
     tree = _tree(process.pid)
     process.send_signal(signal.SIGINT)
     process.wait(GONE_S)

@@ -292,4 +292,5 @@ def test_the_page_keeps_its_history_in_the_root(iblnm, tmp_path, monkeypatch):
     assert code == 0
     assert said.startswith("page             http://127.0.0.1:3")
     root = tmp_path / "root"
-    assert seen == [(["-m", "dagster", "dev"], str(root), root)]
+    services = "iblnm_dagster.workarounds.dev_services"
+    assert seen == [(["-m", services, "-h"], str(root), root)]

@@ -58,7 +58,7 @@ def test_in_memory_it_stores_nothing(small_archive, tmp_path):
     instance = dg.DagsterInstance.ephemeral()
     add_sessions(instance, [eid])
     result = dg.materialize_to_memory(
-        build_session_assets(),
+        build_session_assets(settings),
         partition_key=eid,
         instance=instance,
         resources={name: resources[name] for name in ("settings", "archive", "store")},

@@ -385,7 +385,7 @@ def test_forks_do_not_wait_for_locks_of_threads(toy):
 
 @pytest.mark.slow
 def test_many_forks_do_not_wait_for_locks_of_threads(toy):
-    _launch_while_others_write(toy, 40)  # 200 of them have been tried
+    _launch_while_others_write(toy, 16)  # 200 of them have been tried
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])

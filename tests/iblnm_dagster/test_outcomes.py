@@ -146,8 +146,8 @@ def test_a_root_from_before_takes_its_outcomes_from_the_history(faulty, tmp_path
         for store in (migrated, known)
     ]
     pd.testing.assert_frame_equal(*failures)
-    written = migrated.path.stat().st_mtime_ns
-    assert outcomes_of(faulty.instance, old).path.stat().st_mtime_ns == written
+    written = migrated.place.stat().st_mtime_ns
+    assert outcomes_of(faulty.instance, old).place.stat().st_mtime_ns == written
 
 
 # tables made from it ------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from iblnm_dagster.jobs import CATALOG_JOB, COHORT_JOB, SESSION_JOB
 from iblnm_dagster.partitions import known_sessions
 from iblnm_dagster.running.batch import BatchReport
 from iblnm_dagster.running.catch_up import CATCH_UP_JOB, work_off
+from iblnm_dagster.running.nightly import NIGHTLY_JOB
 from iblnm_dagster.running.worker import PASSED, SessionOutcome, Worker
 from iblnm_dagster.schedules import cohort_request
 from iblnm_dagster.selection import WORKER_RUN_TAG, WORKER_TAG
@@ -80,9 +81,10 @@ def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, *kinds: str) -> No
 
 
 def _run(
-    instance: dg.DagsterInstance, job_name: str, end: str = "SUCCESS", **tags
+    instance: dg.DagsterInstance, job_name: str, end: str = "SUCCESS", asset: str = "", **tags
 ) -> dg.DagsterRun:
-    run = instance.add_run(dg.DagsterRun(job_name=job_name, tags=tags))
+    selection = frozenset({dg.AssetKey(asset)}) if asset else None
+    run = instance.add_run(dg.DagsterRun(job_name=job_name, tags=tags, asset_selection=selection))
     _report(instance, run, "START", end)
     return run
 
@@ -172,7 +174,7 @@ def test_the_demo_archive_is_not_built_by_a_tick(tmp_path, root):
 def test_a_batch_leaves_nothing_for_the_sensor(settings, root, watch, monkeypatch):
     ran = []
 
-    def run_batch(settings, eids, *, on_outcome, workers):
+    def run_batch(settings, eids, *, on_outcome, **_):
         ran.append(list(eids))
         # a tick while the batch is at work must not ask for the same sessions
         assert not _tick(watch, root).run_requests
@@ -267,7 +269,7 @@ def test_sessions_run_before_anything_was_known_of_them_are_no_backlog(few, root
     assert _tick(SessionWatch(few), root).cursor == "4 sessions, nothing new"
 
 
-def test_a_killed_run_that_caught_up_is_followed_by_another_after_a_pause(few, root):
+def test_a_killed_run_that_caught_up_is_followed_by_another(few, root):
     watch = SessionWatch(few)
     first = _launch(root, _tick(watch, root).run_requests[0])
     root.add_run_tags(first.run_id, {WORKER_TAG: f"{os.uname().nodename}:{DEAD_PID}"})
@@ -275,7 +277,15 @@ def test_a_killed_run_that_caught_up_is_followed_by_another_after_a_pause(few, r
     open_state(few).claim(known_sessions(root), f"{os.uname().nodename}:{DEAD_PID}")
     _tick(watch, root)
     assert root.get_run_by_id(first.run_id).status == dg.DagsterRunStatus.CANCELED
-    assert "did not succeed" in _tick(watch, root).skip_reason.skip_message
+    (request,) = _tick(watch, root).run_requests
+    assert request.run_key == f"{CATCH_UP_JOB}:after:{first.run_id}"
+
+
+def test_after_a_run_that_failed_to_catch_up_there_is_a_pause(few, root):
+    watch = SessionWatch(few)
+    first = _launch(root, _tick(watch, root).run_requests[0])
+    _report(root, first, "START", "FAILURE")
+    assert "failed, the next is asked for" in _tick(watch, root).skip_reason.skip_message
     sync = few.sync.model_copy(update={"catch_up_pause_s": 0.0})
     watch.settings = few.model_copy(update={"sync": sync})
     (request,) = _tick(watch, root).run_requests
@@ -389,6 +399,12 @@ def test_cohort_analyses_run_at_night_if_the_tables_changed(root):
     _run(root, COHORT_JOB)
     assert "have not changed" in ask().skip_message
     _run(root, CATALOG_JOB)
+    assert isinstance(ask(), dg.RunRequest)
+    _run(root, COHORT_JOB, asset="response_lmm")  # one of them alone
+    assert isinstance(ask(), dg.RunRequest)
+    _run(root, NIGHTLY_JOB)
+    assert "have not changed" in ask().skip_message
+    _run(root, CATALOG_JOB, asset="sessions")  # a part of the tables counts as much
     assert isinstance(ask(), dg.RunRequest)
 
 

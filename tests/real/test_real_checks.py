@@ -70,10 +70,10 @@ BROKEN = {
 PHOTOMETRY = {"photometry", "photometry_qc", "preprocessed"}
 # assets of which no check could run: the session has no such data
 ABSENT = {
-    CQ002: {"video_qc"},
-    FIP_40: {"video_qc"},
+    CQ002: {"video_qc", "wheel_velocity"},
+    FIP_40: {"video_qc", "wheel_velocity"},
     ZM_335: {"video_qc"} | PHOTOMETRY,
-    **{eid: {"video_qc", "trials", "performance"} for eid in RAW_ONLY},
+    **{eid: {"video_qc", "trials", "performance", "wheel_velocity"} for eid in RAW_ONLY},
 }
 _NO_REGION = {
     "hemisphere_mismatch",
@@ -105,6 +105,7 @@ NOT_EVALUATED = {
             "ambiguous_task",
             "trials_not_in_photometry_time",
             "imprecise_synchronization",  # with no trials
+            "mislabeled_bands",  # the names come from the LED states
         },
     ),
 }
@@ -114,6 +115,7 @@ PASSED = {
     (CQ002, "incomplete_event_times"): (0.996951, 0.9),
     (CQ002, "negative_reaction_time"): (0.006116, 0.05),
     (CQ002, "band_inversion"): (0, 0),
+    (CQ002, "mislabeled_bands"): (0, 0),
     (CQ002, "early_samples"): (0, 0),
     (CQ002, "few_unique_samples"): (0.124511, 0.05),
     (CQ002, "isosbestic_fit"): (0.0893, 0.5),
@@ -123,6 +125,7 @@ PASSED = {
     (FIP_40, "incomplete_event_times"): (0.964789, 0.9),
     (FIP_40, "negative_reaction_time"): (0.038321, 0.05),
     (FIP_40, "band_inversion"): (0, 0),
+    (ZM_335, "incomplete_wheel"): (0, 0.1),
     (FIP_40, "early_samples"): (0, 0),
     (ZM_335, "insufficient_trials"): (271, 90),
     (ZM_335, "choice_sign"): (0, 0),

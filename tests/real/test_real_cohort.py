@@ -51,8 +51,7 @@ def test_all_analyses_run_on_a_real_session_and_say_what_is_too_little(real_run)
     )
     names = [name for name in cohort_names() if not name.endswith("_figures")]
     with open_instance(settings) as instance:
-        result = analyse(settings, instance, names, report=lambda _: None)
-    assert result.success
+        assert analyse(settings, instance, names, report=lambda _: None)
     table = read_table(settings.results_dir / "responses" / "responses.pqt")
     counts = read_provenance(settings.results_dir / "responses" / "responses.pqt").parameters[
         "counts"

@@ -33,6 +33,7 @@ FLAGS = (
     "--no-default-browser-check",
     "--force-device-scale-factor=1",
     "--lang=en-US",
+    "--host-resolver-rules=MAP evil.example 127.0.0.1",
     "--window-size=1680,1050",
 )
 START_TIMEOUT_S = 120

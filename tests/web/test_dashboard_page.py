@@ -12,6 +12,7 @@ from iblnm.config import Settings
 from iblnm.pipeline.groups import running_rules
 from iblnm.pipeline.matrix import STANDINGS, session_standings
 from iblnm.pipeline.qc_summary import pass_share
+from iblnm.pipeline.staleness import Stale
 from iblnm.vis.qc_dashboard import build_dashboard, readdress, save_dashboard
 
 pytestmark = [pytest.mark.web, pytest.mark.slow]
@@ -21,6 +22,7 @@ SETTINGS = Settings(_env_file=None)
 By = pytest.importorskip("selenium.webdriver.common.by", reason="selenium is not installed").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 Select = pytest.importorskip("selenium.webdriver.support.ui").Select
+WebDriverWait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
 
 
 class Page:
@@ -52,6 +54,7 @@ class Page:
 
     @property
     def n_sessions(self):
+        WebDriverWait(self.browser, 30).until(lambda _: "sessions" in self.totals())
         return int(self.totals()["sessions"].split()[0])
 
     def eids(self):
@@ -95,7 +98,7 @@ class Page:
 
 @pytest.fixture(scope="module")
 def simulated():
-    return simulate_outcomes(150, seed=11)
+    return simulate_outcomes(150, seed=11, share_broken=0.03, share_not_run=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -409,6 +412,21 @@ def test_links_of_a_cell_lead_to_its_run_wherever_the_page_is(browser, simulated
     page = Page(browser, path, f"#open={other['eid']}~{other['check']}")
     first = page.all("#panel a")[0].get_attribute("href")
     assert first.endswith(f"/runs?q%5B0%5D=tag%3Adagster%2Fpartition%3D{other['eid']}")
+
+
+def test_what_is_out_of_date_is_counted_found_and_explained(browser, simulated, tmp_path):
+    matrix, sessions = simulated
+    eid = sessions["eid"].iloc[3]
+    stale = [Stale(eid, "preprocessed", "signal.lowpass_hz 0.01 → 0.02 <b>")]
+    html = build_dashboard(
+        matrix, sessions, RULES, dagster_url="http://127.0.0.1", stale=stale, settings=SETTINGS
+    )
+    page = Page(browser, save_dashboard(html, tmp_path / "dashboard.html"), f"#open={eid}~")
+    assert "out of date\n1 1 %" in page.css("#totals").text
+    assert (
+        "Out of date (1)\npreprocessed signal.lowpass_hz 0.01 → 0.02 <b>"
+        in page.css("#panel").text
+    )
 
 
 def test_an_address_with_unknown_names_shows_everything(browser, file):

@@ -7,15 +7,22 @@ from typing import Any
 
 import pandas as pd
 
+from iblnm.analysis.anova.contrasts import contrasts_over_animals, recording_effects
 from iblnm.analysis.anova.repeated import (
     missing_cells,
     repeated_measures_anova,
     subject_cell_means,
 )
-from iblnm.analysis.anova.tables import ANOVA_MISSING_CELLS, RESPONSE_ANOVA
+from iblnm.analysis.anova.tables import (
+    ANOVA_MISSING_CELLS,
+    CONTRASTS,
+    FACTORIAL,
+    RESPONSE_ANOVA,
+)
+from iblnm.analysis.derived import with_derived
 from iblnm.analysis.result import AnalysisResult, count_stages
 from iblnm.analysis.stats.corrections import correct_p
-from iblnm.analysis.trials import analyzed_trials
+from iblnm.analysis.trials import ContrastCoding, analyzed_trials
 from iblnm.config import Settings
 from iblnm.errors import DataError
 
@@ -34,6 +41,8 @@ def response_anova(
 ) -> AnalysisResult:
     """Repeated-measures analysis of variance of contrast, side and outcome per target.
 
+    With outcome, where mice lack cells of the full factorial, contrasts over mice instead.
+
     Parameters
     ----------
     response_magnitudes : DataFrame
@@ -41,7 +50,8 @@ def response_anova(
     settings : Settings
     response_col : str
     min_subjects, min_trials : int, optional
-        Complete mice per ANOVA, and trials per cell; of the settings by default.
+        Mice per ANOVA, and trials per cell (of contrasts: per outcome and recording); of the
+        settings by default.
     events : sequence of str, optional
         Those of the table by default.
 
@@ -53,15 +63,20 @@ def response_anova(
     Notes
     -----
     The outcome is a factor of responses to feedback only: before, there is none. A mouse
-    that lacks a cell of the full factorial is left out of that ANOVA, and named with the
-    cell in ``anova_missing_cells``. p is corrected (after Greenhouse & Geisser) over targets
-    and effects of one event.
+    that lacks a cell of the full factorial is named with the cell in ``anova_missing_cells``.
+    Before feedback it is left out of that ANOVA. With outcome most mice lack some, as they make
+    no errors at high contrast: unless all are complete, the effects are those of two stages
+    (``method`` contrasts), each mouse's regressions on contrast (one slope), side and outcome,
+    then t over mice. p is corrected (after Greenhouse & Geisser) over targets and effects of
+    one event.
     """
     chosen = settings.discrimination
     min_subjects = chosen.anova_min_subjects if min_subjects is None else min_subjects
     min_trials = chosen.anova_min_trials if min_trials is None else min_trials
     trials, selection = analyzed_trials(response_magnitudes, settings, response_col)
+    trials = with_derived(trials)
     trials = trials[trials["side"].notna() & trials["target_NM"].notna()]
+    coding = ContrastCoding("log", settings.analysis_contrasts)
     effects, lacking, used, notes = [], [], [], []
     for (target, event), part in trials.groupby(["target_NM", "event"], sort=True):
         if events is not None and event not in events:
@@ -74,20 +89,38 @@ def response_anova(
         lacking.append(absent.assign(target_NM=target, event=event))
         incomplete = {*absent["subject"], *empty}
         complete = cells[~cells["subject"].isin(incomplete)]
-        n = complete["subject"].nunique()
-        if n < min_subjects:
+        n, n_all = complete["subject"].nunique(), part["subject"].nunique()
+        own, method = part[part["subject"].isin(complete["subject"])], FACTORIAL
+        if _OUTCOME in within and n < n_all:
+            method = CONTRASTS
+            found = recording_effects(part, response_col, coding, min_trials=min_trials)
+            own = part[_pairs(part).isin(_pairs(found))]
+            n = found["subject"].nunique()
             notes.append(
-                f"{target}, {event}: {n} of {part['subject'].nunique()} mice have "
-                f"{min_trials} trials in every cell; {min_subjects} are needed."
+                f"{target}, {event}: {len(incomplete)} of {n_all} mice lack a combination of "
+                "contrast, side and outcome; in place of the full factorial there are contrasts "
+                f"of the effects of {n} mice"
+            )
+        if n < min_subjects:
+            needed = (
+                f"{min_trials} trials in every cell"
+                if method == FACTORIAL
+                else f"{min_trials} trials of each outcome in a recording that has all effects"
+            )
+            notes.append(
+                f"{target}, {event}: {n} of {n_all} mice have {needed}; {min_subjects} are needed."
             )
             continue
         try:
-            table = repeated_measures_anova(complete, response_col, "subject", within)
+            if method == FACTORIAL:
+                table = repeated_measures_anova(complete, response_col, "subject", within)
+            else:
+                table = contrasts_over_animals(found)
         except DataError as error:
             notes.append(f"{target}, {event}: {error}")
             continue
-        effects.append(table.assign(target_NM=target, event=event))
-        used.append(part[part["subject"].isin(complete["subject"])])
+        effects.append(table.assign(target_NM=target, event=event, method=method))
+        used.append(own)
     if trials.empty:
         notes.append("No trial is left by the selection; the tables are empty.")
     anova = _stack(effects, RESPONSE_ANOVA)
@@ -109,6 +142,11 @@ def response_anova(
         numbers={"effects": float(len(anova))},
         notes=notes,
     )
+
+
+def _pairs(table: pd.DataFrame) -> pd.Series:
+    pairs = zip(table["eid"], table["fiber_idx"], strict=True)
+    return pd.Series(list(pairs), index=table.index, dtype=object)
 
 
 def _stack(parts: list[pd.DataFrame], schema: Any) -> pd.DataFrame:

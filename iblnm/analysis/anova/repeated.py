@@ -9,6 +9,7 @@ import pandas as pd
 
 from iblnm.errors import IncompleteDesignError
 
+METHOD_VERSION = 1
 MIN_SUBJECTS = 2
 MIN_TRIALS = 10
 _NAMED = 5

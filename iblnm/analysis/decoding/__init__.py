@@ -12,6 +12,19 @@ ANALYSIS = Analysis(
     compute=target_decoding,
     folder="responses",
     tables=TABLES,
+    settings_read=(
+        "discrimination.coverage",
+        "discrimination.min_subjects",
+        "discrimination.n_bootstrap",
+        "discrimination.n_inner_folds",
+        "discrimination.n_permutations",
+        "discrimination.seed",
+        "discrimination.tolerance",
+    ),
+    methods=(
+        "analysis.decoding.decoder",
+        "analysis.decoding.inference",
+    ),
     figures=(
         Figure(
             "confusion",

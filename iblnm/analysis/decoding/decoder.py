@@ -24,6 +24,7 @@ from iblnm.analysis.decoding.folds import (
 from iblnm.analysis.stats.l1_logistic import L1Path, class_coefficients
 from iblnm.errors import DataError
 
+METHOD_VERSION = 1
 MIN_CLASSES = 2
 
 
@@ -227,6 +228,25 @@ def feature_contributions(
     return contribution_intervals(X, decoded, **resampling)
 
 
+def prediction_table(predicted: pd.Series, labels: Sequence[str]) -> pd.DataFrame:
+    """Levels of the index of the recordings, ``true`` and ``predicted`` target."""
+    levels = predicted.index.to_frame(index=False)
+    return levels.assign(true=np.asarray(labels), predicted=predicted.to_numpy())
+
+
+def contribution_table(contributions: pd.DataFrame) -> pd.DataFrame:
+    """Result of `feature_contributions` as ``feature``, ``full_accuracy``, ``reduced_accuracy``.
+
+    ``delta`` is their difference; all are balanced accuracies. The interval stays behind them.
+    """
+    names = {
+        "balanced_accuracy": "full_accuracy",
+        "balanced_accuracy_without": "reduced_accuracy",
+        "contribution": "delta",
+    }
+    return contributions.reset_index().rename(columns=names)
+
+
 def predictions_without_features(decoded: dict[str, Any]) -> np.ndarray:
     """Predicted class codes without each feature, at each fold's C.
 
@@ -273,18 +293,22 @@ class TargetNMDecoder:
 
     Attributes
     ----------
-    classes, predictions, accuracy, balanced_accuracy, per_class_accuracy, confusion, \
+    classes, accuracy, balanced_accuracy, per_class_accuracy, confusion, \
 confusion_counts, coefficients, intercepts, best_C_, fold_C, folds, convergence
         As in the result of `decode_targets`, after `fit`; None before.
+    predictions : DataFrame or None
+        See `prediction_table`.
+    best_C : float or None
+    n_valid : int or None
+        Recordings with a prediction.
     contributions : DataFrame or None
-        After `unique_contribution`, see `feature_contributions`.
+        After `unique_contribution`, see `contribution_table`.
     null : dict or None
         After `permutation_test`.
     """
 
     _RESULTS = (
         "classes",
-        "predictions",
         "accuracy",
         "balanced_accuracy",
         "per_class_accuracy",
@@ -317,16 +341,29 @@ confusion_counts, coefficients, intercepts, best_C_, fold_C, folds, convergence
             return None if result is None else result[name]
         raise AttributeError(f"TargetNMDecoder has no attribute {name!r}")
 
+    @property
+    def predictions(self) -> pd.DataFrame | None:
+        if self.result is None:
+            return None
+        return prediction_table(self.result["predictions"], self.labels)
+
+    @property
+    def best_C(self) -> float | None:
+        return None if self.result is None else self.result["best_C_"]
+
+    @property
+    def n_valid(self) -> int | None:
+        return None if self.result is None else int(self.result["predictions"].notna().sum())
+
     def __repr__(self) -> str:
         animals = f"{len(self.labels)} recordings of {len(set(self.subjects))} subjects"
         name = f"{type(self).__name__}, {len(set(self.labels))} targets, {animals}"
         if self.result is None:
             return f"<{name}: not fitted>"
         chance = 1 / len(self.classes)
-        n_predicted = int(self.predictions.notna().sum())
         parts = [
             f"balanced accuracy {self.balanced_accuracy:.3f} (chance {chance:.3f})",
-            f"accuracy {self.accuracy:.3f} of {n_predicted} predictions",
+            f"accuracy {self.accuracy:.3f} of {self.n_valid} predictions",
         ]
         if self.null is not None:
             parts.append(f"p {self.null['p']:.3g} of {self.null['n_permutations']} permutations")
@@ -340,12 +377,18 @@ confusion_counts, coefficients, intercepts, best_C_, fold_C, folds, convergence
         return self
 
     def unique_contribution(self) -> pd.DataFrame:
-        """Contribution of each feature, with intervals; fits first if that was not done."""
+        """Contribution of each feature, with intervals; fits first if that was not done.
+
+        Returns
+        -------
+        DataFrame
+            See `contribution_table`; also in ``contributions``.
+        """
         from iblnm.analysis.decoding.inference import contribution_intervals
 
         if self.result is None:
             self.fit()
-        self.contributions = contribution_intervals(self.X, self.result)
+        self.contributions = contribution_table(contribution_intervals(self.X, self.result))
         return self.contributions
 
     def permutation_test(self, n_permutations: int = 500, seed: int = 0) -> dict[str, Any]:

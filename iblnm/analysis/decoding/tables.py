@@ -11,7 +11,13 @@ _FIBER = Column("fiber_idx", "int", "Fiber of the session, from 0", nullable=Fal
 _LOW = Column("low", "float", "Lower end of the interval over resampled subjects")
 _HIGH = Column("high", "float", "Upper end of the interval over resampled subjects")
 _P = Column("p", "float", "p of the permutation test, one-sided", ge=0, le=1)
-_CORRECTED = Column("p_corrected", "float", "p corrected over its family", ge=0, le=1)
+_CORRECTED = Column(
+    "p_corrected",
+    "float",
+    "p of the balanced accuracy, the only test of the table: the same",
+    ge=0,
+    le=1,
+)
 _CORRECTION = Column("correction", "str", "Method and family of the correction")
 DECODING_PREDICTIONS = Table(
     "decoding_predictions",

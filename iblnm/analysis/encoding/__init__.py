@@ -1,6 +1,6 @@
 """Regressions per recording, their components and correlation with behavior."""
 
-from iblnm.analysis.declaration import Analysis, Figure
+from iblnm.analysis.declaration import TRIAL_SETTINGS, Analysis, Figure
 from iblnm.analysis.encoding.compute import task_encoding
 from iblnm.analysis.encoding.tables import TABLES
 
@@ -15,6 +15,15 @@ ANALYSIS = Analysis(
     compute=task_encoding,
     folder="task_encoding",
     tables=TABLES,
+    settings_read=(
+        *TRIAL_SETTINGS,
+        "encoding",
+    ),
+    methods=(
+        "analysis.encoding.glm",
+        "analysis.encoding.cohort_cca",
+        "analysis.stats.cca",
+    ),
     figures=(
         Figure("glm_coefficients", "figures:glm_coefficients_figure", ("glm_coefficients",)),
         *(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.analysis.stats.cca import DEFAULT_SEED, CCAResult, standardize_views
-from iblnm.errors import MalformedFileError
+from iblnm.errors import MalformedFileError, MissingColumnError
 
 CHUNK_DRAWS = 250
 
@@ -47,18 +47,18 @@ def align_cca_signs(
             f"reference {reference!r} is not a cohort; known are {', '.join(results)}"
         )
     anchor = results[reference]
-    largest = anchor.y_weights[0].abs().to_numpy().argmax()
-    if anchor.y_weights[0].iloc[largest] < 0:
+    first = anchor.y_weights["CC1"].to_numpy()
+    if first[np.abs(first).argmax()] < 0:
         anchor = anchor.flipped()
     aligned = {}
     for name, result in results.items():
-        similarity = compare_cca_weights(anchor, result)
+        similarity = weight_cosines(anchor, result)
         against = np.nansum([similarity["x"], similarity["y"]]) < 0
         aligned[name] = anchor if name == reference else result.flipped() if against else result
     return aligned
 
 
-def compare_cca_weights(a: CCAResult, b: CCAResult) -> dict[str, float]:
+def weight_cosines(a: CCAResult, b: CCAResult) -> dict[str, float]:
     """Cosine between the weights of the first variates of two results.
 
     Parameters
@@ -78,7 +78,7 @@ def compare_cca_weights(a: CCAResult, b: CCAResult) -> dict[str, float]:
     """
     cosines = {}
     for view in ("x", "y"):
-        first, second = (getattr(r, f"{view}_weights")[0] for r in (a, b))
+        first, second = (r.all_weights(view)["CC1"] for r in (a, b))
         if not first.index.equals(second.index):
             odd = sorted(set(first.index) ^ set(second.index)) or ["their order"]
             raise MalformedFileError(
@@ -94,7 +94,8 @@ def cross_project_cca(Xz: pd.DataFrame, Yz: pd.DataFrame, res: CCAResult) -> flo
     Parameters
     ----------
     Xz, Yz : DataFrame or ndarray
-        Features of the other cohort, standardized within it, columns as in `res`.
+        Features of the other cohort, standardized within it, columns as the weights of `res`
+        or as the features that it was fitted to.
     res : CCAResult
         Whose first weights are used.
 
@@ -103,10 +104,28 @@ def cross_project_cca(Xz: pd.DataFrame, Yz: pd.DataFrame, res: CCAResult) -> flo
     float
         −1 to 1; NaN without variance. Unlike the canonical correlation of `res` it is not
         inflated by the fit.
+
+    Raises
+    ------
+    MalformedFileError
+        If the features are not those of the weights.
     """
-    u = np.asarray(Xz, dtype=float) @ res.x_weights[0].to_numpy()
-    v = np.asarray(Yz, dtype=float) @ res.y_weights[0].to_numpy()
+    u, v = _scores_of(Xz, res, "x"), _scores_of(Yz, res, "y")
     return _cosine(u - u.mean(), v - v.mean())
+
+
+def _scores_of(z: pd.DataFrame | np.ndarray, res: CCAResult, view: str) -> np.ndarray:
+    weights = getattr(res, f"{view}_weights")["CC1"]
+    if isinstance(z, pd.DataFrame) and set(weights.index) <= set(z):
+        z = z[weights.index]
+    values = np.asarray(z, dtype=float)
+    if values.shape[1] != len(weights):
+        weights = res.all_weights(view)["CC1"]
+    if values.shape[1] != len(weights):
+        raise MalformedFileError(
+            f"{values.shape[1]} features of view {view} for {len(weights)} weights"
+        )
+    return values @ weights.to_numpy()
 
 
 def project_recordings(
@@ -135,12 +154,12 @@ def project_recordings(
     """
     if view not in ("x", "y"):
         raise ValueError(f"view {view!r} is unknown; known are 'x' and 'y'")
-    weights = getattr(result, f"{view}_weights")[component]
+    weights = getattr(result, f"{view}_weights").iloc[:, component]
     missing = [name for name in weights.index if name not in features]
     if missing:
-        raise MalformedFileError(f"features lack {', '.join(map(str, missing))}")
-    values = features[weights.index].astype(float) - getattr(result, f"{view}_mean")
-    return (values / getattr(result, f"{view}_scale")).dot(weights).rename("score")
+        raise MissingColumnError(f"features lack {', '.join(map(str, missing))}")
+    values = features[weights.index].astype(float) - getattr(result, f"{view}_mean")[weights.index]
+    return (values / getattr(result, f"{view}_scale")[weights.index]).dot(weights).rename("score")
 
 
 def pairwise_projections(
@@ -170,9 +189,9 @@ def pairwise_projections(
 
 
 def pairwise_weight_similarities(results: Mapping[str, CCAResult]) -> dict[str, pd.DataFrame]:
-    """`compare_cca_weights` of every pair of cohorts; a square table for each view."""
+    """`weight_cosines` of every pair of cohorts; a square table for each view."""
     names = list(results)
-    pairs = {(a, b): compare_cca_weights(results[a], results[b]) for a in names for b in names}
+    pairs = {(a, b): weight_cosines(results[a], results[b]) for a in names for b in names}
     return {
         view: pd.DataFrame(
             [[pairs[a, b][view] for b in names] for a in names], index=names, columns=names

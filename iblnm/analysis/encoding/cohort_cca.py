@@ -16,11 +16,14 @@ from iblnm.analysis.stats.corrections import correct_p
 from iblnm.analysis.stats.sparse_cca import (
     NO_PENALTY,
     PENALTIES,
-    fit_sparse_cca,
+    fit_penalized_cca,
     held_out_correlation,
 )
 
+METHOD_VERSION = 2
 MIN_RECORDINGS = 10
+MIN_RECORDINGS_PER_FEATURE = 3
+MIN_SUBJECTS = 6
 N_PERMUTATIONS = 1000
 SEED = 42
 CORRECTION = "holm"
@@ -95,7 +98,7 @@ def fit_cohort_ccas(
         Features by recording, index (eid, target_NM, fiber_idx); those in both and complete
         are used.
     n_permutations, seed, alpha, l1_ratio, unit_norm
-        See `fit_cca` and `fit_sparse_cca`.
+        See `fit_cca` and `fit_penalized_cca`.
     min_recordings : int
         Complete recordings that a target needs.
     sparse : bool
@@ -132,7 +135,7 @@ def fit_cohort_ccas(
         fit = partial(fit_cca, n_components=1)
         if sparse:
             fit = partial(
-                fit_sparse_cca,
+                fit_penalized_cca,
                 alpha=alpha,
                 l1_ratio=l1_ratio,
                 unit_norm=unit_norm,
@@ -176,7 +179,8 @@ def cohort_cca_table(
     Returns
     -------
     DataFrame
-        Columns `RESULT_COLUMNS`; a target that was not fitted has a note and no numbers.
+        Columns `RESULT_COLUMNS`; a target that was not fitted has a note and no numbers, one
+        that `too_few_for_inference` has no p and no interval, its correlation only describes.
     """
     rows: list[dict[str, Any]] = []
     for target, n_complete in cohort.n_complete.items():
@@ -187,10 +191,14 @@ def cohort_cca_table(
             x, y = cohort.data[target]
             units = pd.Series(x.index.get_level_values("eid")).map(subjects).to_numpy()
             low = high = np.nan
-            if n_bootstrap and result.penalty is None:
+            if n_bootstrap and result.alpha is None:
                 low, high = bootstrap_correlation(
                     x, y, units, n_draws=n_bootstrap, confidence=confidence, seed=result.seed
                 )
+            few = too_few_for_inference(x, y, units)
+            if few:
+                low = high = np.nan
+                row["note"] = "; ".join(filter(None, (row["note"], few)))
             null = result.null_correlations
             row |= {
                 "correlation": result.correlation,
@@ -200,12 +208,14 @@ def cohort_cca_table(
                     x,
                     y,
                     units,
-                    alpha=NO_PENALTY if result.penalty is None else result.penalty,
+                    alpha=NO_PENALTY if result.alpha is None else result.alpha,
                     l1_ratio=result.l1_ratio or 0.0,
                     seed=result.seed,
                 ),
-                "p": result.p_value,
-                "p_within_subject": cohort.p_within_subject.get(target, np.nan),
+                "p": np.nan if few else result.p_value,
+                "p_within_subject": (
+                    np.nan if few else cohort.p_within_subject.get(target, np.nan)
+                ),
                 "null_median": np.nan if null is None else float(np.median(null)),
                 "null_q95": np.nan if null is None else float(np.quantile(null, 0.95)),
                 "n_sessions": result.n_sessions,
@@ -213,11 +223,37 @@ def cohort_cca_table(
                 "n_subjects": len(pd.unique(units)),
                 "n_permutations": result.n_permutations,
                 "seed": result.seed,
-                "penalty": result.penalty,
+                "penalty": result.alpha,
                 "l1_ratio": result.l1_ratio,
             }
         rows.append(row)
     return correct_both(pd.DataFrame(rows, columns=list(RESULT_COLUMNS)), correction=correction)
+
+
+def too_few_for_inference(x: pd.DataFrame, y: pd.DataFrame, units: np.ndarray) -> str:
+    """Why a canonical correlation is descriptive only, or nothing.
+
+    Parameters
+    ----------
+    x, y : DataFrame
+        Features of the recordings of a target.
+    units : ndarray
+        Their animals.
+
+    Returns
+    -------
+    str
+        With fewer than three recordings per feature of both views, or fewer than six animals,
+        the first correlation is near 1 and few permutations differ.
+    """
+    needed = MIN_RECORDINGS_PER_FEATURE * (x.shape[1] + y.shape[1])
+    n_subjects = len(pd.unique(units))
+    short = []
+    if len(x) < needed:
+        short.append(f"{len(x)} recordings, {needed} are needed")
+    if n_subjects < MIN_SUBJECTS:
+        short.append(f"{n_subjects} animals, {MIN_SUBJECTS} are needed")
+    return f"descriptive only: {'; '.join(short)}" if short else ""
 
 
 def correct_both(
@@ -236,14 +272,14 @@ def cohort_cca_weights(results: Mapping[str, CCAResult]) -> pd.DataFrame:
                 "target_NM": target,
                 "view": name,
                 "feature": weights.index,
-                "weight": weights[0].to_numpy(),
-                "loading": loadings[0].to_numpy(),
+                "weight": weights["CC1"].to_numpy(),
+                "loading": loadings["CC1"].to_numpy(),
             }
         )
         for target, result in results.items()
         for name, weights, loadings in (
-            ("encoding", result.x_weights, result.x_loadings),
-            ("behavior", result.y_weights, result.y_loadings),
+            ("encoding", result.all_weights("x"), result.x_loadings),
+            ("behavior", result.all_weights("y"), result.y_loadings),
         )
     ]
     columns = ["target_NM", "view", "feature", "weight", "loading"]
@@ -253,7 +289,10 @@ def cohort_cca_weights(results: Mapping[str, CCAResult]) -> pd.DataFrame:
 def cohort_cca_scores(results: Mapping[str, CCAResult]) -> pd.DataFrame:
     """Scores of recordings: eid, target_NM, fiber_idx, encoding_score, behaviour_score."""
     parts = [
-        pd.DataFrame({"encoding_score": result.x_scores[0], "behaviour_score": result.y_scores[0]})
+        pd.DataFrame(
+            {"encoding_score": result.x_scores[:, 0], "behaviour_score": result.y_scores[:, 0]},
+            index=result.index,
+        )
         for result in results.values()
     ]
     if parts:

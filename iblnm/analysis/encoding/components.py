@@ -8,9 +8,9 @@ import pandas as pd
 
 from iblnm.analysis.encoding.decomposition import (
     GLMPCAResult,
+    component_tests,
     ica_glm_coefficients,
     pca_glm_coefficients,
-    pca_score_stats,
 )
 from iblnm.config import Settings
 from iblnm.errors import DataError
@@ -75,19 +75,19 @@ def _decompose(
 
 
 def _tables_of(result: GLMPCAResult, correction: str) -> dict[str, pd.DataFrame]:
-    scores = result.scores.melt(var_name="component", value_name="score", ignore_index=False)
-    owners = pd.Series(result.subjects.to_numpy(), index=result.scores.index)
+    scores = result.score_table.melt(var_name="component", value_name="score", ignore_index=False)
+    owners = pd.Series(result.subjects.to_numpy(), index=result.index)
     scores["subject"] = owners.reindex(scores.index).to_numpy()
     loadings = result.mixing.rename_axis("term").reset_index()
     loadings = loadings.melt("term", var_name="component", value_name="loading")
-    unmixing = result.components.T.rename_axis("term").reset_index()
+    unmixing = result.weight_table.T.rename_axis("term").reset_index()
     unmixing = unmixing.melt("term", var_name="component", value_name="weight")
     loadings = loadings.merge(unmixing, on=["term", "component"])
-    ratio = loadings["component"].map(result.explained_variance_ratio)
+    ratio = loadings["component"].map(result.variance_ratio)
     return {
         "glm_component_scores": scores.reset_index(),
         "glm_component_loadings": loadings.assign(
             explained_variance_ratio=ratio, n_recordings=len(result.scores)
         ),
-        "glm_component_tests": pca_score_stats(result, correction),
+        "glm_component_tests": component_tests(result, correction),
     }

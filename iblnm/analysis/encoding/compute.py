@@ -31,7 +31,7 @@ from iblnm.analysis.encoding.tables import (
 )
 from iblnm.analysis.result import AnalysisResult, count_units
 from iblnm.analysis.stats.corrections import correct_p
-from iblnm.analysis.trials import analyzed_trials
+from iblnm.analysis.trials import analyzed_trials, code_trials
 from iblnm.config import Settings
 
 VARIANTS = {"plain": False, "elastic_net": True}
@@ -101,7 +101,7 @@ def task_encoding(
     conformed["cca_results"] = CCA_RESULTS.conform(results)
     return AnalysisResult(
         tables=conformed,
-        counts=_counts(magnitudes, selected, glm),
+        counts=_counts(magnitudes, selected, glm, settings),
         parameters={
             **encoding.model_dump(),
             "contrasts": list(settings.analysis_contrasts),
@@ -227,13 +227,20 @@ def _stack(parts: list[pd.DataFrame], schema: Any) -> pd.DataFrame:
 
 
 def _counts(
-    magnitudes: pd.DataFrame, selected: pd.DataFrame, glm: pd.DataFrame
+    magnitudes: pd.DataFrame, selected: pd.DataFrame, glm: pd.DataFrame, settings: Settings
 ) -> dict[str, dict[str, int]]:
-    fitted = glm[glm["note"].isna()][["eid", "fiber_idx"]].drop_duplicates()
+    keys = ["eid", "fiber_idx", "event"]
+    fitted = glm[glm["note"].isna()][keys].drop_duplicates()
+    usable, _ = code_trials(
+        selected,
+        "response_early",
+        settings.encoding.contrast_coding,
+        contrasts=settings.analysis_contrasts,
+    )
     return {
         "candidate": count_units(magnitudes),
         "eligible": count_units(selected),
-        "used": count_units(selected.merge(fitted, on=["eid", "fiber_idx"])),
+        "used": count_units(usable.merge(fitted, on=keys)),
     }
 
 

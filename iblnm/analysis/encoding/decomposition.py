@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ STAT_COLUMNS = (
     "p",
     "p_corrected",
     "correction",
+    "note",
 )
 
 
@@ -40,14 +42,14 @@ class GLMPCAResult:
 
     Parameters
     ----------
-    scores : DataFrame, shape (n_recordings, n_components)
-        Standardized coefficients times the transpose of `components`; index as given.
-    components : DataFrame, shape (n_components, n_features)
+    score_table : DataFrame, shape (n_recordings, n_components)
+        Standardized coefficients times the transpose of the weights; index as given.
+    weight_table : DataFrame, shape (n_components, n_features)
         Weights: for PCA orthonormal loadings, for ICA the unmixing matrix.
     mixing : DataFrame, shape (n_features, n_components)
-        ``scores @ mixing.T`` is the part of the standardized coefficients that the
+        ``score_table @ mixing.T`` is the part of the standardized coefficients that the
         components explain.
-    explained_variance_ratio : Series, shape (n_components,)
+    variance_ratio : Series, shape (n_components,)
         Share of the (weighted) variance of the standardized coefficients; the shares add up
         to that of all components together, at most 1.
     mean, scale : Series, shape (n_features,)
@@ -62,10 +64,10 @@ class GLMPCAResult:
         Whether ICA converged; True for PCA.
     """
 
-    scores: pd.DataFrame
-    components: pd.DataFrame
+    score_table: pd.DataFrame
+    weight_table: pd.DataFrame
     mixing: pd.DataFrame
-    explained_variance_ratio: pd.Series
+    variance_ratio: pd.Series
     mean: pd.Series
     scale: pd.Series
     targets: pd.Series | None
@@ -73,6 +75,36 @@ class GLMPCAResult:
     method: str
     weights: pd.Series
     converged: bool = True
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Values of `score_table`."""
+        return self.score_table.to_numpy()
+
+    @property
+    def components(self) -> np.ndarray:
+        """Values of `weight_table`."""
+        return self.weight_table.to_numpy()
+
+    @property
+    def explained_variance_ratio(self) -> np.ndarray:
+        """Values of `variance_ratio`."""
+        return self.variance_ratio.to_numpy()
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Coefficients, in the order of the columns of `components`."""
+        return [str(name) for name in self.weight_table.columns]
+
+    @property
+    def index(self) -> pd.Index:
+        """Recordings, in the order of the rows of `scores`."""
+        return self.score_table.index
+
+    @property
+    def target_labels(self) -> np.ndarray | None:
+        """Target of each recording, None where it was not given."""
+        return None if self.targets is None else self.targets.to_numpy()
 
 
 def pca_glm_coefficients(
@@ -168,7 +200,7 @@ def ica_glm_coefficients(
     )
 
 
-def pca_score_stats(res: GLMPCAResult, correction: str = CORRECTION) -> pd.DataFrame:
+def component_tests(res: GLMPCAResult, correction: str = CORRECTION) -> pd.DataFrame:
     """Do the targets differ in their scores? Tests on the means of subjects.
 
     Parameters
@@ -184,9 +216,10 @@ def pca_score_stats(res: GLMPCAResult, correction: str = CORRECTION) -> pd.DataF
         ``component``, ``test`` ('kruskal_wallis' over all targets, 'mann_whitney' of two),
         ``group_a``, ``group_b``, ``n_a``, ``n_b`` (subjects; of all groups in ``n_a`` for
         Kruskal–Wallis), ``df``, ``statistic``, ``effect_size`` (epsilon squared,
-        rank-biserial correlation), ``p``, ``p_corrected``, ``correction``. The families of
-        the correction are the Kruskal–Wallis tests of all components, and the pairs of all
-        components.
+        rank-biserial correlation), ``p``, ``p_corrected``, ``correction``, ``note``. The
+        families of the correction are the Kruskal–Wallis tests of all components, and the
+        pairs of all components. Pairs that cannot reject are not tested, see
+        `iblnm.analysis.stats.comparisons.mann_whitney_pairs`.
 
     Raises
     ------
@@ -207,24 +240,25 @@ def pca_score_stats(res: GLMPCAResult, correction: str = CORRECTION) -> pd.DataF
         if values is None:
             raise DataError(f"the components have no {name}; give it to the decomposition")
     rows = []
-    for component in res.scores:
+    for component in res.score_table:
         table = pd.DataFrame(
             {
                 TARGET: res.targets.to_numpy(),
                 SUBJECT: res.subjects.to_numpy(),
-                "score": res.scores[component].to_numpy(),
+                "score": res.score_table[component].to_numpy(),
             }
         )
         overall = kruskal_wallis(table, TARGET, "score", unit_col=SUBJECT)
         row = {name: overall[name] for name in ("df", "statistic", "effect_size", "p")}
         rows.append(row | {"component": component, "test": "kruskal_wallis", "n_a": overall["n"]})
-        for pair in mann_whitney_pairs(overall["groups"]).to_dict("records"):
+        pairs = mann_whitney_pairs(overall["groups"], only_possible=True)
+        for pair in pairs.to_dict("records"):
             rows.append(pair | {"component": component, "test": "mann_whitney"})
     stats = pd.DataFrame(rows, columns=list(STAT_COLUMNS))
     stats["p_corrected"], stats["correction"] = np.nan, correction
     for _, family in stats[stats["p"].notna()].groupby("test"):
         stats.loc[family.index, "p_corrected"] = multipletests(family["p"], method=correction)[1]
-    return stats
+    return stats.astype({"note": object})
 
 
 def _standardized(
@@ -236,10 +270,23 @@ def _standardized(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     features = coefs.drop(columns=[name for name in coefs.columns if str(name) in INTERCEPTS])
     kept = features.notna().all(axis=1).to_numpy()
+    unknown = _is_unknown(coefs, targets, TARGET) | _is_unknown(coefs, subjects, SUBJECT)
+    if (kept & unknown).any():
+        warnings.warn(
+            f"{int((kept & unknown).sum())} of {int(kept.sum())} recordings have no {TARGET} or "
+            f"no {SUBJECT} and are left out, the first is {coefs.index[kept & unknown][0]}",
+            stacklevel=3,
+        )
+    kept &= ~unknown
     features = features[kept].astype(float)
     target = _of_rows(coefs, targets, TARGET, kept)
     subject = _of_rows(coefs, subjects, SUBJECT, kept)
     limit = min(len(features) - 1, features.shape[1])
+    if limit < 1:
+        raise DataError(
+            f"{len(features)} recordings have all coefficients of the regression; components "
+            "need at least 2"
+        )
     if not 1 <= n_components <= limit:
         raise DataError(
             f"{n_components} components of {len(features)} recordings and {features.shape[1]} "
@@ -278,10 +325,15 @@ def _of_rows(
         given = coefs.index.get_level_values(name)
     if len(given) != len(coefs):
         raise DataError(f"{len(given)} values of {name} for {len(coefs)} recordings")
-    series = pd.Series(np.asarray(given, dtype=object)[kept], index=coefs.index[kept], name=name)
-    if series.isna().any():
-        raise DataError(f"recording {series.index[series.isna().argmax()]} has no {name}")
-    return series
+    return pd.Series(np.asarray(given, dtype=object)[kept], index=coefs.index[kept], name=name)
+
+
+def _is_unknown(coefs: pd.DataFrame, given: Sequence[str] | None, name: str) -> np.ndarray:
+    if given is None:
+        if name not in coefs.index.names:
+            return np.zeros(len(coefs), dtype=bool)
+        given = coefs.index.get_level_values(name)
+    return pd.isna(np.asarray(given, dtype=object)) if len(given) == len(coefs) else np.False_
 
 
 def _principal_axes(
@@ -315,12 +367,10 @@ def _result(
     names = pd.Index([f"{prefix}{i + 1}" for i in range(len(weights))], name="component")
     total = float(data["weights"] @ (z**2).sum(axis=1))
     return GLMPCAResult(
-        scores=pd.DataFrame(z @ weights.T, index=data["index"], columns=names),
-        components=pd.DataFrame(weights, index=names, columns=data["columns"]),
+        score_table=pd.DataFrame(z @ weights.T, index=data["index"], columns=names),
+        weight_table=pd.DataFrame(weights, index=names, columns=data["columns"]),
         mixing=pd.DataFrame(mixing, index=data["columns"], columns=names),
-        explained_variance_ratio=pd.Series(
-            variance / total, index=names, name="explained_variance_ratio"
-        ),
+        variance_ratio=pd.Series(variance / total, index=names, name="explained_variance_ratio"),
         mean=data["mean"],
         scale=data["scale"],
         targets=data["targets"],

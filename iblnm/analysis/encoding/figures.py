@@ -19,6 +19,7 @@ from iblnm.vis.panels import (
     or_no_data,
     panel_grid,
     panel_title,
+    unit_label,
     zero_line,
 )
 from iblnm.vis.style import INK, ordered_targets, target_style
@@ -101,7 +102,9 @@ def glm_coefficients_figure(
             if i == 0:
                 panel_title(ax, term.replace(":", " × "))
         at = EVENT_LABELS.get(event, event)
-        axes[i, 0].set_ylabel(f"At {at}\nCoefficient (z per coded unit)", fontsize=8)
+        axes[i, 0].set_ylabel(
+            f"At {at}\nCoefficient ({unit_label(settings)} per coded unit)", fontsize=8
+        )
     used = table.drop_duplicates(["eid", "fiber_idx", "event"])
     trials = used.groupby(["eid", "event"])["n_trials"].max().groupby("eid").max().sum()
     numbers = {**(counts or {}), "trials": int(trials)}

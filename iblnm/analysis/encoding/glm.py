@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from iblnm.analysis.derived import with_derived
 from iblnm.analysis.trials import ContrastCoding, code_factors
 from iblnm.constants import TASK_CONTRASTS
 from iblnm.task.contrasts import require_columns
 
+METHOD_VERSION = 1
 TERMS = (
     "intercept",
     "contrast",
@@ -153,6 +155,7 @@ def fit_recording_glms(
     from scipy import stats
 
     require_columns(events, ("event",))
+    events = with_derived(events)
     columns = [*RECORDING, "contrast", "side", "feedbackType", response_col]
     require_columns(events, tuple(columns))
     chosen = events.loc[(events["event"] == event_name).to_numpy(dtype=bool), columns]

@@ -10,8 +10,8 @@ import pandas as pd
 
 from iblnm.analysis.lmm.marginal import (
     FACTORS,
-    compute_contrast_slopes,
     compute_interaction_effects,
+    contrast_slopes,
     marginal_means,
 )
 from iblnm.analysis.lmm.model import LMMResult, fit_best_random_effects
@@ -21,7 +21,7 @@ from iblnm.analysis.lmm.tables import (
 )
 from iblnm.analysis.result import AnalysisResult, conformed, count_stages
 from iblnm.analysis.stats.corrections import correct_p
-from iblnm.analysis.trials import analyzed_trials
+from iblnm.analysis.trials import analyzed_trials, code_trials
 from iblnm.config import Settings
 from iblnm.errors import DataError
 
@@ -74,13 +74,14 @@ def fit_responses(
                 contrasts=settings.analysis_contrasts,
                 loglik_tolerance=models.loglik_tolerance,
                 se_tolerance=models.se_tolerance,
+                fibers=models.fibers,
             )
         except DataError as error:
             notes.append(f"{target}, {event}: {error}")
     return fits, notes
 
 
-def coefficient_table(fits: Fits, method: str) -> pd.DataFrame:
+def coefficient_table(fits: Fits, method: str, min_subjects_for_p: int = 0) -> pd.DataFrame:
     """Fixed effects of all fits, corrected within event, the intercepts apart.
 
     Parameters
@@ -88,6 +89,8 @@ def coefficient_table(fits: Fits, method: str) -> pd.DataFrame:
     fits : dict of (target, event) to LMMResult
     method : str
         Of correction.
+    min_subjects_for_p : int
+        Fits of fewer animals have no p.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def coefficient_table(fits: Fits, method: str) -> pd.DataFrame:
         own = fit.coefficients.assign(target_NM=target, event=event, **_quality(fit))
         if not fit.is_converged:
             own[_ESTIMATES] = float("nan")
-        rows.append(own)
+        rows.append(without_p(own, fit, min_subjects_for_p))
     if not rows:
         return LMM_COEFFICIENTS.empty()
     table = pd.concat(rows, ignore_index=True)
@@ -137,19 +140,27 @@ def response_lmm(response_magnitudes: pd.DataFrame, settings: Settings) -> Analy
     ]
     good = {key: fit for key, fit in fits.items() if fit.is_converged}
     tables = {
-        "lmm_coefficients": coefficient_table(fits, models.correction),
+        "lmm_coefficients": coefficient_table(fits, models.correction, models.min_subjects_for_p),
         "lmm_fits": pd.DataFrame([_fit_row(*key, fit) for key, fit in fits.items()]),
         "marginal_means": _stack(
             [(key, marginal_means(fit, f)) for key, fit in good.items() for f in _in(fit)]
         ),
         "contrast_slopes": _corrected(
-            [(key, compute_contrast_slopes(fit)) for key, fit in good.items()],
+            [
+                (key, without_p(contrast_slopes(fit), fit, models.min_subjects_for_p))
+                for key, fit in good.items()
+            ],
             ["event", "factor"],
             models.correction,
         ),
         "interaction_effects": _corrected(
             [
-                (key, compute_interaction_effects(fit, y, x))
+                (
+                    key,
+                    without_p(
+                        compute_interaction_effects(fit, y, x), fit, models.min_subjects_for_p
+                    ),
+                )
                 for key, fit in good.items()
                 for y, x in permutations(_in(fit), 2)
             ],
@@ -157,7 +168,23 @@ def response_lmm(response_magnitudes: pd.DataFrame, settings: Settings) -> Analy
             models.correction,
         ),
     }
-    used = trials[_keys(trials).isin(list(good))]
+    few = [
+        " at ".join(key) for key, fit in good.items() if fit.n_subjects < models.min_subjects_for_p
+    ]
+    if few:
+        notes.append(f"no p with fewer than {models.min_subjects_for_p} animals: {', '.join(few)}")
+    averaged = [f"{' at '.join(key)}: {f.n_averaged}" for key, f in good.items() if f.n_averaged]
+    if averaged:
+        notes.append(
+            "recordings that share trials with another fiber of their session, so that both were "
+            f"averaged: {'; '.join(averaged)}"
+        )
+    used, _ = code_trials(
+        trials[_keys(trials).isin(list(good))],
+        "response_early",
+        models.contrast_coding,
+        contrasts=settings.analysis_contrasts,
+    )
     singular = [" at ".join(key) for key, fit in good.items() if fit.is_singular]
     if singular:
         notes.append(
@@ -181,6 +208,14 @@ def response_lmm(response_magnitudes: pd.DataFrame, settings: Settings) -> Analy
     )
 
 
+def without_p(table: pd.DataFrame, fit: LMMResult, min_subjects: int) -> pd.DataFrame:
+    """A table of a fit, without its p where the fit has fewer animals than a p needs."""
+    if fit.n_subjects >= min_subjects:
+        return table
+    known = [name for name in ("p", "p_wald") if name in table]
+    return table.assign(**dict.fromkeys(known, float("nan")))
+
+
 def _quality(fit: LMMResult) -> dict[str, Any]:
     return {
         "converged": fit.is_converged,
@@ -191,6 +226,7 @@ def _quality(fit: LMMResult) -> dict[str, Any]:
         "n_trials": fit.n_trials,
         "n_sessions": fit.n_sessions,
         "n_recordings": fit.n_recordings,
+        "n_averaged": fit.n_averaged,
         "n_subjects": fit.n_subjects,
     }
 
@@ -212,6 +248,7 @@ def _fit_row(target: str, event: str, fit: LMMResult) -> dict[str, Any]:
         "slope_variance": variances.get("contrast"),
         "log_likelihood": fit.log_likelihood,
         "n_dropped": fit.n_dropped,
+        "fiber_correlation": fit.fiber_correlation,
         "note": fit.note or None,
     }
 

@@ -8,6 +8,9 @@ import pandas as pd
 from iblnm.constants import STIMULUS_EVENT
 from iblnm.errors import DataError
 
+METHOD_VERSION = 1
+UNCORRELATED = "||"
+"""At the end of random effects: they are uncorrelated, as lme4 writes it."""
 OUTCOME_TERMS = ("reward", "feedbackType", "outcome", "correct")
 
 
@@ -33,6 +36,33 @@ def right_hand_side(formula: str | None, coded: pd.DataFrame) -> str:
             f"formula {formula!r} has {', '.join(outcome)} at {STIMULUS_EVENT}, before any outcome"
         )
     return right
+
+
+def random_part(re_formula: str, right: str) -> tuple[str, bool]:
+    """Random effects that a model can have, and whether they are uncorrelated.
+
+    Parameters
+    ----------
+    re_formula : str
+        Factors joined by ``+``; ending in ``||`` without correlations.
+    right : str
+        Fixed effects; factors that are not among them are left out.
+
+    Examples
+    --------
+    >>> random_part("contrast + side + reward ||", "contrast * side")
+    ('contrast + side', True)
+    >>> random_part("1", "contrast * side")
+    ('1', False)
+    """
+    from patsy import ModelDesc
+
+    if not re_formula.rstrip().endswith(UNCORRELATED):
+        return re_formula, False
+    named = [name.strip() for name in re_formula.replace(UNCORRELATED, "").split("+")]
+    terms = ModelDesc.from_formula(right).rhs_termlist
+    known = {factor.name() for term in terms for factor in term.factors} | {"1", "0"}
+    return " + ".join(name for name in named if name in known) or "1", True
 
 
 def design_matrices(

@@ -19,7 +19,6 @@ from iblnm.vis.marks import (
 )
 from iblnm.vis.panels import (
     EVENT_LABELS,
-    RESPONSE_LABEL,
     SMALL,
     give_title,
     label_outer,
@@ -27,7 +26,9 @@ from iblnm.vis.panels import (
     or_no_data,
     panel_grid,
     panel_title,
+    response_label,
     target_legend,
+    unit_label,
     wrapped_grid,
     zero_line,
 )
@@ -106,7 +107,7 @@ def lmm_coefficients_figure(
     labels = [term.replace(":", " × ") for term in terms]
     axes[0, 0].set_yticks(range(len(terms)), labels, fontsize=8)
     axes[0, 0].set_ylim(len(terms) - 0.5, -0.5)
-    label_outer(figure, "Coefficient (z per unit of the coded factor)")
+    label_outer(figure, f"Coefficient ({unit_label(settings)} per unit of the coded factor)")
     target_legend(figure, targets, settings, loc="outside right center")
     title = "Coefficients of the mixed models of single trials"
     give_title(figure, title, counts=fit_counts(known, counts), note=symbols_note(table, settings))
@@ -172,7 +173,7 @@ def marginal_means_figure(
             if i == len(events) - 1:
                 ax.set_xlabel(FACTOR_LABELS[factor], fontsize=8)
         at = EVENT_LABELS.get(event, event)
-        axes[i, 0].set_ylabel(f"At {at}\n{RESPONSE_LABEL}", fontsize=8)
+        axes[i, 0].set_ylabel(f"At {at}\n{response_label(settings)}", fontsize=8)
     target_legend(figure, targets, settings)
     note = "means midway between the levels of the other factors; bars: 95 % intervals"
     if beyond:
@@ -235,7 +236,7 @@ def contrast_slopes_figure(
         ax.set_xticks(range(len(levels)), levels, fontsize=SMALL)
         ax.set_xlim(-0.5, len(levels) - 0.5)
         panel_title(ax, f"At {EVENT_LABELS.get(event, event)}")
-    label_outer(figure, "Trials", "Slope (z per coded contrast)")
+    label_outer(figure, "Trials", f"Slope ({unit_label(settings)} per coded contrast)")
     target_legend(figure, targets, settings)
     title = "Slopes of the response on contrast"
     give_title(figure, title, counts=fit_counts(table, counts), note=symbols_note(table, settings))

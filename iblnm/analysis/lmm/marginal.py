@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 
@@ -80,7 +82,7 @@ def compute_marginal_means(lmm: LMMResult, factor: str) -> pd.DataFrame:
     return table.astype({"level": float}) if factor == "contrast" else table
 
 
-def compute_contrast_slopes(lmm: LMMResult) -> pd.DataFrame:
+def contrast_slopes(lmm: LMMResult) -> pd.DataFrame:
     """Slope of the response on contrast, and at each outcome and side.
 
     Parameters
@@ -120,6 +122,73 @@ def compute_contrast_slopes(lmm: LMMResult) -> pd.DataFrame:
     )
 
 
+def compute_contrast_slopes(lmm: LMMResult) -> pd.DataFrame:
+    """Slope of the response on contrast at each outcome, of all subjects and of each.
+
+    Parameters
+    ----------
+    lmm : LMMResult
+
+    Returns
+    -------
+    DataFrame
+        ``reward`` ('incorrect', 'correct'; None without outcome in the model), ``slope``,
+        ``ci_lower``, ``ci_upper``, ``type``, ``subject``. Rows of type 'population' are those
+        of `contrast_slopes`, with its further columns. Where slopes are random there are rows
+        of type 'subject': the population's slope plus the predicted deviation of the subject,
+        without an interval.
+
+    Raises
+    ------
+    ValueError
+        If contrast is not in the model.
+    """
+    table = contrast_slopes(lmm)
+    wanted = "reward" if (table["factor"] == "reward").any() else "all"
+    population = table[table["factor"] == wanted].drop(columns="factor").reset_index(drop=True)
+    levels = population.pop("level").astype(object)
+    population.insert(0, "reward", levels if wanted == "reward" else None)
+    known = ["reward", "slope", "ci_lower", "ci_upper", "type", "subject"]
+    population = population.assign(type="population", subject=None)
+    population = population[[*known, *(name for name in population if name not in known)]]
+    if "contrast" not in lmm.subject_effects:
+        return population
+    rows = [
+        {"reward": at.reward, "slope": at.slope + own, "type": "subject", "subject": subject}
+        for subject, own in lmm.subject_effects["contrast"].items()
+        for at in population.itertuples()
+    ]
+    own = pd.DataFrame(rows).astype({"reward": object})
+    return pd.concat([population, own], ignore_index=True)[list(population)]
+
+
+def predictions(lmm: LMMResult) -> pd.DataFrame:
+    """Response that the fixed effects predict at every combination of levels.
+
+    Returns
+    -------
+    DataFrame
+        ``contrast`` [%], ``side``, ``reward`` (None where it is not in the model),
+        ``predicted``, ``ci_lower``, ``ci_upper`` (95 %), ``se``, ``df``.
+    """
+    named = {name for term in lmm.terms for name in term.split(":")}
+    levels = {name: factor_levels(lmm, name) for name in FACTORS if name in named}
+    grid = list(product(*(of.items() for of in levels.values())))
+    weights = [
+        lmm.weights_at(**{name: value for name, (_, value) in zip(levels, at, strict=True)})
+        for at in grid
+    ]
+    found = lmm.combine(np.array(weights))
+    columns: dict[str, object] = dict.fromkeys(FACTORS)
+    for i, name in enumerate(levels):
+        columns[name] = [at[i][0] for at in grid]
+    table = pd.DataFrame(columns, index=range(len(grid)))
+    if "contrast" in levels:
+        table["contrast"] = table["contrast"].astype(float)
+    more = {"predicted": found["estimate"], **_known_limits(found)}
+    return table.assign(**more, se=found["se"], df=found["df"])
+
+
 def compute_interaction_effects(lmm: LMMResult, y_factor: str, x_factor: str) -> pd.DataFrame:
     """Effect of one factor at each level of another, the third at 0.
 
@@ -136,7 +205,8 @@ def compute_interaction_effects(lmm: LMMResult, y_factor: str, x_factor: str) ->
     -------
     DataFrame
         ``y_factor``, ``x_factor``, ``level`` and ``coded`` of x, ``effect``, ``se``, ``df``,
-        ``z``, ``p``, ``p_wald``, ``ci_low``, ``ci_high``.
+        ``z``, ``p``, ``p_wald``, ``ci_low``, ``ci_high``; and ``x_level`` (a number for
+        contrast) and ``p_interaction``, the p of the product of both factors, in every row.
 
     Raises
     ------
@@ -159,8 +229,16 @@ def compute_interaction_effects(lmm: LMMResult, y_factor: str, x_factor: str) ->
             "effect": found["estimate"],
             **{name: found[name] for name in _INFERENCE},
             **_known_limits(found),
+            "x_level": [float(at) for at in levels] if x_factor == "contrast" else list(levels),
+            "p_interaction": _p_of_product(lmm, y_factor, x_factor),
         }
     )
+
+
+def _p_of_product(lmm: LMMResult, *factors: str) -> float:
+    own = [set(term.split(":")) == set(factors) for term in lmm.terms]
+    p = lmm.coefficients["p"][own]
+    return float(p.iloc[0]) if len(p) else np.nan
 
 
 def _known_limits(found: pd.DataFrame) -> dict[str, pd.Series]:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from iblnm.analysis.lmm.design import design_matrices, right_hand_side
+from iblnm.analysis.lmm.design import design_matrices, random_part, right_hand_side
+from iblnm.analysis.lmm.fibers import JoinedTrials, join_fibers
 from iblnm.analysis.stats.mixedlm import fit_mixed
 from iblnm.analysis.stats.products import Products, satterthwaite, variance_of_variance
 from iblnm.analysis.trials import code_trials
 from iblnm.constants import TASK_CONTRASTS
 from iblnm.errors import DataError
 
+if TYPE_CHECKING:
+    from iblnm.analysis.lmm.likelihood import FitSummary
+
 _LEVEL = 0.95
+_NO_VARIANCE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class LMMResult:
         Analyzed contrasts [%], on whose mean code contrast is centered.
     cov_random : DataFrame
         Covariance of the random effects.
-    random_effects : DataFrame
+    subject_effects : DataFrame
         Best linear unbiased predictions, one row per subject.
     residual_variance : float
     log_likelihood : float
@@ -58,9 +63,16 @@ class LMMResult:
         Difference of the two maximizations: absolute in the log-likelihood, largest relative
         one of the standard errors.
     n_trials, n_sessions, n_recordings, n_subjects, n_dropped : int
-        Used; trials without response, contrast or side are dropped.
+        Used; trials of several fibers count once. Trials without response, contrast or side
+        are dropped.
+    n_averaged : int
+        Recordings that were averaged with another one of their session.
+    fiber_correlation : float
+        Of the noise of two fibers in a trial; NaN where no trial has two.
     note : str
         What differs from what was asked, for example why slopes were left out.
+    products : Products or None
+        Cross-products of the trials, from which `result` has the maximum likelihood.
     """
 
     coefficients: pd.DataFrame
@@ -72,7 +84,7 @@ class LMMResult:
     contrasts: tuple[float, ...]
     contrast_levels: tuple[float, ...]
     cov_random: pd.DataFrame
-    random_effects: pd.DataFrame
+    subject_effects: pd.DataFrame
     residual_variance: float
     log_likelihood: float
     method: str
@@ -87,10 +99,13 @@ class LMMResult:
     n_recordings: int
     n_subjects: int
     n_dropped: int
+    n_averaged: int = 0
+    fiber_correlation: float = float("nan")
     note: str = ""
     cov_fixed: np.ndarray = field(repr=False, default_factory=lambda: np.empty((0, 0)))
     cov_jacobian: np.ndarray = field(repr=False, default_factory=lambda: np.empty((0, 0, 0)))
     cov_parameters: np.ndarray = field(repr=False, default_factory=lambda: np.empty((0, 0)))
+    products: Products | None = field(repr=False, default=None)
 
     @property
     def terms(self) -> list[str]:
@@ -101,6 +116,42 @@ class LMMResult:
     def params(self) -> pd.Series:
         """Estimates by term."""
         return self.coefficients.set_index("term")["estimate"]
+
+    @property
+    def summary_df(self) -> pd.DataFrame:
+        """Fixed effects by term, with the column names of statsmodels; p of z as there."""
+        table = self.coefficients.set_index("term")
+        names = {"estimate": "Coef.", "se": "Std.Err.", "z": "z", "p_wald": "P>|z|"}
+        return table[list(names)].rename(columns=names)
+
+    @property
+    def random_effects(self) -> dict[str, pd.Series]:
+        """Predicted effects of each subject."""
+        return {str(subject): row for subject, row in self.subject_effects.iterrows()}
+
+    @property
+    def variance_explained(self) -> dict[str, float]:
+        """R² by fixed (``marginal``), and by fixed and random effects (``conditional``)."""
+        return {"marginal": self.r2_marginal, "conditional": self.r2_conditional}
+
+    @property
+    def contrast_col(self) -> str:
+        """Name of contrast in the terms, whatever its coding."""
+        return "contrast"
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """Predicted response at every combination of levels, see `marginal.predictions`."""
+        from iblnm.analysis.lmm.marginal import predictions
+
+        return predictions(self)
+
+    @property
+    def result(self) -> FitSummary:
+        """Estimates and information criteria, see `iblnm.analysis.lmm.likelihood`."""
+        from iblnm.analysis.lmm.likelihood import fit_summary
+
+        return fit_summary(self)
 
     @property
     def emm_reward(self) -> pd.DataFrame | None:
@@ -119,7 +170,7 @@ class LMMResult:
 
     @property
     def contrast_slopes(self) -> pd.DataFrame | None:
-        """Slopes on contrast, None without contrast in the model."""
+        """Slopes of outcomes and subjects, None without contrast in the model."""
         from iblnm.analysis.lmm.marginal import compute_contrast_slopes
 
         return compute_contrast_slopes(self) if self._has("contrast") else None
@@ -237,6 +288,7 @@ def fit_mixed_model(
     reml: bool = True,
     loglik_tolerance: float = 0.01,
     se_tolerance: float = 0.01,
+    fibers: str = "averaged",
 ) -> LMMResult:
     """Fit response ~ contrast · side · reward with random effects of the subject.
 
@@ -250,7 +302,9 @@ def fit_mixed_model(
         Patsy formula in ``contrast``, ``side`` and ``reward``, with or without left-hand side;
         by default ``contrast * side * reward``, at stimOn_times ``contrast * side``.
     re_formula : str
-        Random effects: ``1``, or ``contrast`` for intercept and slope.
+        Random effects: ``1``, ``contrast`` for intercept and slope, or with ``||`` at the end
+        factors without correlations, those of them that the model has:
+        ``contrast + side + reward ||``.
     contrast_coding : {'log', 'linear', 'rank'}
         ln(c + 1), percent, or rank among `contrasts`, centered.
     contrasts : sequence of float
@@ -260,6 +314,9 @@ def fit_mixed_model(
     loglik_tolerance, se_tolerance : float
         How far two maximizations may differ: absolute in the log-likelihood, relative in the
         standard errors.
+    fibers : {'averaged', 'independent'}
+        Whether fibers that recorded the same trial are averaged, see
+        `iblnm.analysis.lmm.fibers.join_fibers`, or each counts as a trial of its own.
 
     Returns
     -------
@@ -268,8 +325,8 @@ def fit_mixed_model(
     Raises
     ------
     DataError
-        If fewer than two subjects are left, or the trials do not determine the effects, for
-        example because there are no errors.
+        If fewer than two subjects are left, the response has no variance, or the trials do not
+        determine the effects, for example because there are no errors.
     ValueError
         If the formula has an outcome at stimOn_times.
 
@@ -280,7 +337,8 @@ def fit_mixed_model(
     """
     coded, center = code_trials(df, response_col, contrast_coding, contrasts=contrasts)
     right = right_hand_side(formula, coded)
-    x, z, x_names, z_names = design_matrices(coded, right, re_formula)
+    slopes, is_diagonal = random_part(re_formula, right)
+    x, z, x_names, z_names = design_matrices(coded, right, slopes)
     names, subject = np.unique(coded["subject"].to_numpy(dtype=object), return_inverse=True)
     if len(names) < 2:
         raise DataError(f"{len(names)} subjects with usable trials; at least 2 are needed")
@@ -291,14 +349,22 @@ def fit_mixed_model(
             "combination of its factors must occur"
         )
     y = coded["response"].to_numpy()
+    left = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    if np.sqrt(np.mean(left**2)) <= _NO_VARIANCE * max(np.abs(y).max(), np.finfo(float).tiny):
+        raise DataError(f"{response_col} has no variance beyond {right!r} in {len(y)} trials")
+    if fibers == "averaged":
+        rows = join_fibers(coded, x, z, y, subject)
+    else:
+        rows = JoinedTrials.apart(x, z, y, subject)
     products, fit = fit_mixed(
-        x,
-        z,
-        y,
-        subject,
+        rows.x,
+        rows.z,
+        rows.y,
+        rows.subject,
         reml=reml,
         loglik_tolerance=loglik_tolerance,
         se_tolerance=se_tolerance,
+        is_diagonal=is_diagonal,
     )
     found = products.solve(fit.factor)
     variance = found.rss / products.degrees(reml)
@@ -306,7 +372,9 @@ def fit_mixed_model(
     fixed = float(np.var(x @ found.beta))
     random = float(np.einsum("ni,ij,nj->", z, cov_random, z) / len(z))
     total = fixed + random + variance
-    jacobian, cov_parameters = variance_of_variance(products, fit.factor, variance, reml)
+    jacobian, cov_parameters = variance_of_variance(
+        products, fit.factor, variance, reml, is_diagonal=is_diagonal
+    )
     result = LMMResult(
         coefficients=pd.DataFrame({"term": x_names, "estimate": found.beta}),
         formula=right,
@@ -317,7 +385,7 @@ def fit_mixed_model(
         contrasts=tuple(float(c) for c in np.unique(coded["percent"])),
         contrast_levels=tuple(float(c) for c in contrasts),
         cov_random=pd.DataFrame(cov_random, z_names, z_names),
-        random_effects=_predictions(products, fit.factor, found.beta, names, z_names),
+        subject_effects=_predictions(products, fit.factor, found.beta, names, z_names),
         residual_variance=float(variance),
         log_likelihood=-products.deviance(fit.factor, reml) / 2,
         method="REML" if reml else "ML",
@@ -327,14 +395,17 @@ def fit_mixed_model(
         is_singular=fit.is_singular,
         loglik_gap=fit.loglik_gap,
         se_gap=fit.se_gap,
-        n_trials=len(x),
+        n_trials=rows.n_trials,
         n_sessions=_n_distinct(coded, ["eid"]),
         n_recordings=_n_distinct(coded, ["eid", "fiber_idx"]),
         n_subjects=len(names),
         n_dropped=len(df) - len(coded),
+        n_averaged=rows.n_averaged,
+        fiber_correlation=rows.correlation,
         cov_fixed=variance * found.cov_unscaled,
         cov_jacobian=jacobian,
         cov_parameters=cov_parameters,
+        products=products,
     )
     inference = result.combine(np.eye(len(x_names)))
     result.coefficients[inference.columns.tolist()] = inference
@@ -381,35 +452,6 @@ def fit_best_random_effects(
         return result
     note = f"not converged with random effects {', '.join(map(repr, failed))}"
     return replace(result, note=note)
-
-
-def likelihood_ratio_test(full: LMMResult, reduced: LMMResult) -> dict[str, float]:
-    """Compare two models of the same trials by their likelihoods.
-
-    Parameters
-    ----------
-    full, reduced : LMMResult
-        Fitted by ML (`fit_mixed_model` with ``reml=False``) to the same trials.
-
-    Returns
-    -------
-    dict
-        ``chi2``, ``df`` (difference in fixed effects), ``p``.
-
-    Raises
-    ------
-    ValueError
-        If a model was fitted by REML, or the models are of different trials or random effects.
-    """
-    from scipy.stats import chi2
-
-    if {full.method, reduced.method} != {"ML"}:
-        raise ValueError("REML likelihoods of different fixed effects do not compare; use ML")
-    if full.n_trials != reduced.n_trials or full.re_formula != reduced.re_formula:
-        raise ValueError("the models are of different trials or random effects")
-    df = len(full.terms) - len(reduced.terms)
-    statistic = max(0.0, 2 * (full.log_likelihood - reduced.log_likelihood))
-    return {"chi2": statistic, "df": float(df), "p": float(chi2.sf(statistic, df))}
 
 
 def _predictions(

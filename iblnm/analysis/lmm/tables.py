@@ -10,27 +10,38 @@ _CONVERGED = Column("converged", "bool", "Whether two maximizations agree", null
 _SINGULAR = Column("singular", "bool", "Covariance of the random effects not of full rank")
 _LOGLIK_GAP = Column("loglik_gap", "float", "Difference of their log-likelihoods", ge=0)
 _SE_GAP = Column("se_gap", "float", "Largest relative difference of their standard errors", ge=0)
-_N_TRIALS = Column("n_trials", "int", "Trials", ge=0)
+_N_TRIALS = Column("n_trials", "int", "Trials; one that several fibers recorded is one", ge=0)
 _N_SUBJECTS = Column("n_subjects", "int", "Subjects", ge=0)
 _COUNTS = (
     _N_TRIALS,
     Column("n_sessions", "int", "Sessions", ge=0),
     Column("n_recordings", "int", "Recordings", ge=0),
+    Column(
+        "n_averaged",
+        "int",
+        "Recordings that share trials with another fiber of their session; these are averaged",
+        ge=0,
+    ),
     _N_SUBJECTS,
 )
-_CORRECTED = (
-    Column("p_corrected", "float", "p, corrected within its family", ge=0, le=1),
-    Column("correction", "str", "Method and family of the correction"),
-)
 _INFERENCE = (
-    Column("se", "float", "Standard error", "z", ge=0),
+    Column("se", "float", "Standard error", "z or dF/F", ge=0),
     Column("df", "float", "Degrees of freedom by Satterthwaite", ge=1),
     Column("z", "float", "Estimate over its standard error"),
     Column("p", "float", "Two-sided, t with df", ge=0, le=1),
     Column("p_wald", "float", "Two-sided, normal", ge=0, le=1),
-    Column("ci_low", "float", "Lower end of the 95 % interval", "z"),
-    Column("ci_high", "float", "Upper end of the 95 % interval", "z"),
+    Column("ci_low", "float", "Lower end of the 95 % interval", "z or dF/F"),
+    Column("ci_high", "float", "Upper end of the 95 % interval", "z or dF/F"),
 )
+
+
+def _corrected(family: str) -> tuple[Column, Column]:
+    return (
+        Column("p_corrected", "float", f"p corrected over {family}", ge=0, le=1),
+        Column("correction", "str", "Method and family of the correction"),
+    )
+
+
 LMM_COEFFICIENTS = Table(
     "lmm_coefficients",
     "Fixed effects of the mixed models of responses; missing where a fit did not converge",
@@ -38,9 +49,9 @@ LMM_COEFFICIENTS = Table(
         _TARGET,
         _EVENT,
         Column("term", "str", "Fixed effect", nullable=False),
-        Column("estimate", "float", "Estimate (per unit of the coded factors)", "z"),
+        Column("estimate", "float", "Estimate (per unit of the coded factors)", "z or dF/F"),
         *_INFERENCE,
-        *_CORRECTED,
+        *_corrected("all targets and terms of an event, the intercepts apart"),
         _CONVERGED,
         _SINGULAR,
         _LOGLIK_GAP,
@@ -63,8 +74,19 @@ LMM_FITS = Table(
         Column("method", "str", "Likelihood", isin=("REML", "ML")),
         Column("r2_marginal", "float", "Variance explained by fixed effects", ge=0, le=1),
         Column("r2_conditional", "float", "By fixed and random effects", ge=0, le=1),
-        Column("residual_variance", "float", "Variance of the residuals", "z²", ge=0),
-        Column("intercept_variance", "float", "Variance of intercepts between subjects", "z²"),
+        Column(
+            "residual_variance",
+            "float",
+            "Variance of the residuals",
+            "squared unit of the response",
+            ge=0,
+        ),
+        Column(
+            "intercept_variance",
+            "float",
+            "Variance of intercepts between subjects",
+            "squared unit of the response",
+        ),
         Column("slope_variance", "float", "Variance of slopes of contrast between subjects"),
         Column("log_likelihood", "float", "Logarithm of the likelihood"),
         _CONVERGED,
@@ -73,6 +95,13 @@ LMM_FITS = Table(
         _SE_GAP,
         *_COUNTS,
         Column("n_dropped", "int", "Trials without side, contrast or outcome", ge=0),
+        Column(
+            "fiber_correlation",
+            "float",
+            "Correlation of two fibers' noise in a trial; missing where no trial has two",
+            ge=0,
+            le=1,
+        ),
         Column("note", "str", "What differs from what was asked"),
     ),
     key=("target_NM", "event"),
@@ -86,11 +115,11 @@ MARGINAL_MEANS = Table(
         Column("factor", "str", "Factor", nullable=False, isin=("contrast", "side", "reward")),
         Column("level", "str", "Level; contrasts in percent", nullable=False),
         Column("coded", "float", "Value of the level in the model"),
-        Column("mean", "float", "Mean response", "z"),
-        Column("se", "float", "Standard error", "z", ge=0),
+        Column("mean", "float", "Mean response", "z or dF/F"),
+        Column("se", "float", "Standard error", "z or dF/F", ge=0),
         Column("df", "float", "Degrees of freedom by Satterthwaite", ge=1),
-        Column("ci_low", "float", "Lower end of the 95 % interval", "z"),
-        Column("ci_high", "float", "Upper end of the 95 % interval", "z"),
+        Column("ci_low", "float", "Lower end of the 95 % interval", "z or dF/F"),
+        Column("ci_high", "float", "Upper end of the 95 % interval", "z or dF/F"),
     ),
     key=("target_NM", "event", "factor", "level"),
 )
@@ -102,9 +131,9 @@ CONTRAST_SLOPES = Table(
         _EVENT,
         Column("factor", "str", "all, reward or side", nullable=False),
         Column("level", "str", "Level of the factor", nullable=False),
-        Column("slope", "float", "Slope", "z per unit of coded contrast"),
+        Column("slope", "float", "Slope", "z or dF/F per unit of coded contrast"),
         *_INFERENCE,
-        *_CORRECTED,
+        *_corrected("all targets and levels of one factor at an event"),
     ),
     key=("target_NM", "event", "factor", "level"),
 )
@@ -118,9 +147,9 @@ INTERACTION_EFFECTS = Table(
         Column("x_factor", "str", "Factor at whose level", nullable=False),
         Column("level", "str", "Level; contrasts in percent", nullable=False),
         Column("coded", "float", "Value of the level in the model"),
-        Column("effect", "float", "contra − ipsi, correct − incorrect, or slope", "z"),
+        Column("effect", "float", "contra − ipsi, correct − incorrect, or slope", "z or dF/F"),
         *_INFERENCE,
-        *_CORRECTED,
+        *_corrected("all targets and levels of two factors at an event"),
     ),
     key=("target_NM", "event", "y_factor", "x_factor", "level"),
 )

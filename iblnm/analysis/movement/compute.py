@@ -19,7 +19,7 @@ from iblnm.analysis.movement.tables import (
 from iblnm.analysis.movement.wheel import fit_wheel_model
 from iblnm.analysis.result import AnalysisResult, conformed, count_stages
 from iblnm.analysis.stats.corrections import correct_p
-from iblnm.analysis.trials import analyzed_trials
+from iblnm.analysis.trials import analyzed_trials, code_trials
 from iblnm.config import Settings
 from iblnm.constants import STIMULUS_EVENT
 
@@ -74,6 +74,7 @@ def movement_encoding(
                     n_permutations=models.n_permutations,
                     seed=models.seed,
                     alpha=settings.figures.alpha,
+                    null=models.timing_null,
                     **needed,
                 )
             )
@@ -84,6 +85,8 @@ def movement_encoding(
                     timing,
                     models.min_subjects,
                     min_trials=models.min_movement_trials,
+                    n_shifts=models.n_permutations if models.timing_null == "shifts" else 0,
+                    seed=models.seed,
                 )
             )
     wheel = fit_wheel_models(trials, settings)
@@ -96,12 +99,20 @@ def movement_encoding(
         "wheel_models": wheel,
     }
     targets = tables["movement_encoding"].get("target_NM", pd.Series(dtype=object)).unique()
+    # models take trials whose contrast, side and outcome are known
+    usable, _ = code_trials(trials, "response_early")
+    coded, _ = code_trials(
+        trials,
+        "response_early",
+        models.contrast_coding,
+        contrasts=settings.analysis_contrasts,
+    )
     used_by = {
         "movement_encoding": trials_of_fits(
-            trials, tables["movement_encoding"], "timing_col", ["target_NM", "subject"]
+            coded, tables["movement_encoding"], "timing_col", ["target_NM", "subject"]
         ),
-        "movement_slopes": trials_of_fits(trials, tables["movement_slopes"], "timing_col"),
-        "wheel_models": trials_of_fits(trials, wheel, "dv", is_time=False),
+        "movement_slopes": trials_of_fits(usable, tables["movement_slopes"], "timing_col"),
+        "wheel_models": trials_of_fits(usable, wheel, "dv", is_time=False),
     }
     return AnalysisResult(
         tables=conformed(tables, TABLES),
@@ -172,7 +183,7 @@ def fit_wheel_models(
     Returns
     -------
     DataFrame
-        Schema `WHEEL_MODELS`; p corrected within each variable.
+        Schema `WHEEL_MODELS`; p over animals corrected within each variable.
     """
     models = settings.models
     found = []
@@ -187,12 +198,13 @@ def fit_wheel_models(
                 contrast=contrast,
                 min_subjects=models.min_subjects if min_subjects is None else min_subjects,
                 min_trials=models.min_movement_trials,
+                min_subjects_for_p=models.min_subjects_for_p,
             )
             if row is not None:
                 found.append(row)
     if not found:
         return WHEEL_MODELS.empty()
-    table = correct_p(pd.DataFrame(found), "lrt_pvalue", ["dv"], models.correction)
+    table = correct_p(pd.DataFrame(found), "animal_p", ["dv"], models.correction)
     return WHEEL_MODELS.conform(table)
 
 

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from iblnm.analysis.stats.intercept import fit_intercept, leave_one_out
+from iblnm.analysis.derived import with_derived
+from iblnm.analysis.movement.shifts import Shifts
+from iblnm.analysis.stats.intercept import InterceptFit, fit_intercept, leave_one_out
 from iblnm.analysis.stats.products import Products
 from iblnm.analysis.trials import code_trials
 from iblnm.constants import TASK_CONTRASTS
 from iblnm.errors import MissingColumnError
 
+METHOD_VERSION = 1
 FULL = np.array([0, 1, 2, 3])
 REDUCED = {"contrast": np.array([0, 2, 3]), "timing": np.array([0, 1, 2])}
 LOSO_COLUMNS = [
@@ -33,6 +36,7 @@ SLOPE_COLUMNS = [
     "timing_se",
     "timing_df",
     "timing_p",
+    "timing_p_model",
     "ci_low",
     "ci_high",
     "side_coef",
@@ -58,6 +62,9 @@ class MovementDesign:
     subject : ndarray of int, shape (n,)
         Codes into `names`.
     recording : ndarray of int, shape (n,)
+    session : ndarray of int, shape (n,)
+    trial : ndarray, shape (n,)
+        Place in time within the session.
     percent : ndarray, shape (n,)
         Contrast [%].
     names : ndarray of str, shape (K,)
@@ -67,6 +74,8 @@ class MovementDesign:
     y: np.ndarray
     subject: np.ndarray
     recording: np.ndarray
+    session: np.ndarray
+    trial: np.ndarray
     percent: np.ndarray
     names: np.ndarray
 
@@ -105,7 +114,9 @@ def movement_design(
     """
     if timing_col not in df:
         raise MissingColumnError(f"the table of trials has no column {timing_col}")
-    needed = {"subject", "contrast", "side", "eid", "fiber_idx", response_col, timing_col}
+    df = with_derived(df)
+    needed = {"subject", "contrast", "side", "eid", "fiber_idx", "trial"}
+    needed |= {response_col, timing_col}
     narrow = df[[name for name in df if name in needed]]
     coded, _ = code_trials(narrow, response_col, contrast_coding, contrasts=contrasts)
     time = coded[timing_col].to_numpy(dtype=float, na_value=np.nan)
@@ -116,6 +127,7 @@ def movement_design(
     coded = coded[n >= min_trials]
     names, subject = np.unique(coded["subject"].to_numpy(dtype=object), return_inverse=True)
     keys = [name for name in ("subject", "eid", "fiber_idx") if name in coded]
+    of_session = [name for name in ("subject", "eid") if name in coded]
     timing = coded["timing"].to_numpy()
     columns = [np.ones(len(coded)), coded["contrast"], coded["side"]]
     return MovementDesign(
@@ -123,6 +135,8 @@ def movement_design(
         y=coded["response"].to_numpy(),
         subject=subject,
         recording=coded.groupby(keys, sort=False).ngroup().to_numpy(),
+        session=coded.groupby(of_session, sort=False).ngroup().to_numpy(),
+        trial=coded["trial"].to_numpy(float) if "trial" in coded else np.arange(len(coded)),
         percent=coded["percent"].to_numpy(),
         names=names,
     )
@@ -209,6 +223,8 @@ def fit_timing_slopes(
     *,
     min_trials: int = 20,
     is_logarithm: bool = False,
+    n_shifts: int = 0,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Slope of the response on timing at each contrast, y ~ side + timing + (1 | subject).
 
@@ -220,21 +236,32 @@ def fit_timing_slopes(
         Contrasts with fewer subjects are left out.
     min_trials : int
         Contrasts with fewer trials are left out.
+    n_shifts : int
+        Circular shifts behind p and interval; 0 takes those of the model.
+    seed : int
+        Of the shifts.
 
     Returns
     -------
     DataFrame
         One row per contrast: ``contrast`` (%), ``timing_coef`` [units of the response per
-        factor of ten in time], ``timing_se``, ``timing_df``, ``timing_p``, ``ci_low``,
-        ``ci_high``, ``side_coef``, ``r2_marginal``, ``r2_conditional``,
-        ``intercept_variance``, ``n_trials``, ``n_subjects``, ``timing_col``, ``target_NM``.
+        factor of ten in time], ``timing_se``, ``timing_df``, ``timing_p``,
+        ``timing_p_model``, ``ci_low``, ``ci_high``, ``side_coef``, ``r2_marginal``,
+        ``r2_conditional``, ``intercept_variance``, ``n_trials``, ``n_subjects``,
+        ``timing_col``, ``target_NM``.
 
     Notes
     -----
-    REML; t with Satterthwaite's degrees of freedom. The model has no slope per subject: the
-    interval is that of these animals' common slope.
+    REML; ``timing_p_model`` by t with Satterthwaite's degrees of freedom. The model has no
+    slope per subject: the interval is that of these animals' common slope. Where response and
+    timing both drift over a session it is too narrow. With `n_shifts` the residuals of the
+    model without timing (with an intercept per subject) are shifted in time, all recordings of
+    a session together (see `iblnm.analysis.movement.shifts`): p is the share of shifts whose
+    slope is as large, the interval ends where that share is 5 %.
     """
     from scipy.stats import t
+
+    rng = np.random.default_rng(seed)
 
     design = movement_design(df, response_col, timing_col, min_trials=1, is_logarithm=is_logarithm)
     rows = []
@@ -248,13 +275,17 @@ def fit_timing_slopes(
             continue
         fit = fit_intercept(x, design.y[here], subject)
         half = t.ppf(0.975, fit.df[2]) * fit.se[2]
+        p_model = p = 2 * t.sf(abs(fit.beta[2] / fit.se[2]), fit.df[2])
+        if n_shifts:
+            p, half = _by_shifts(design, here, x, subject, fit, rng, n_shifts)
         rows.append(
             {
                 "contrast": contrast,
                 "timing_coef": fit.beta[2],
                 "timing_se": fit.se[2],
                 "timing_df": fit.df[2],
-                "timing_p": 2 * t.sf(abs(fit.beta[2] / fit.se[2]), fit.df[2]),
+                "timing_p": p,
+                "timing_p_model": p_model,
                 "ci_low": fit.beta[2] - half,
                 "ci_high": fit.beta[2] + half,
                 "side_coef": fit.beta[1],
@@ -268,6 +299,37 @@ def fit_timing_slopes(
             }
         )
     return pd.DataFrame(rows, columns=SLOPE_COLUMNS)
+
+
+def _by_shifts(
+    design: MovementDesign,
+    here: np.ndarray,
+    x: np.ndarray,
+    subject: np.ndarray,
+    fit: InterceptFit,
+    rng: np.random.Generator,
+    n_shifts: int,
+) -> tuple[float, float]:
+    """p of the slope on timing, the last column, and half its interval, by circular shifts."""
+    shifts = Shifts.of(subject, design.session[here], design.recording[here], design.trial[here])
+    x, y, subject = x[shifts.order], design.y[here][shifts.order], subject[shifts.order]
+    n = np.bincount(subject).astype(float)
+
+    def centered(values: np.ndarray, share: np.ndarray) -> np.ndarray:
+        means = np.zeros((len(n), values.shape[1]))
+        np.add.at(means, subject, values)
+        return values - share[subject, None] * (means / n[:, None])[subject]
+
+    within = centered(np.column_stack([x[:, 1:-1], y]), np.ones(len(n)))
+    beta = np.linalg.lstsq(within[:, :-1], within[:, -1], rcond=None)[0]
+    residual = within[:, -1] - within[:, :-1] @ beta
+    # the slope is linear in the responses once the variances are held
+    ratio = fit.intercept_variance / fit.residual_variance
+    share = 1 - 1 / np.sqrt(1 + ratio * n)
+    weights = centered(np.linalg.pinv(centered(x, share))[-1:].T, share)[:, 0]
+    null = np.abs([weights @ residual[shifts.draw(rng)] for _ in range(n_shifts)])
+    p = (1 + int((null >= abs(weights @ residual) * (1 - 1e-12)).sum())) / (1 + n_shifts)
+    return p, float(np.quantile(null, 0.95, method="higher"))
 
 
 def design_products(design: MovementDesign) -> Products:

@@ -21,6 +21,7 @@ from iblnm.vis.panels import (
     or_no_data,
     panel_grid,
     panel_title,
+    unit_label,
     zero_line,
 )
 from iblnm.vis.style import INK, NEUTRAL, ordered_targets, target_style
@@ -71,8 +72,9 @@ def movement_encoding_figure(
     -------
     Figure
         Points: held-out animals; bar: their mean; with `tests` a box up to where the means of
-        permuted data go, and a star where the p of that test is small after correction: a bar
-        within its box has none.
+        trials that are shifted in time go, and a star where the p of that test is small after
+        correction and the interval of the mean over animals excludes zero: a bar within its
+        box has none.
     """
     columns = [f"delta_r2_{name}" for name in PREDICTORS]
     table = need_rows(encoding, ("target_NM", "timing_col", "subject"), "movement encoding")
@@ -116,8 +118,8 @@ def movement_encoding_figure(
     note = "columns have scales of their own; points: held-out animals; bar: their mean"
     if tests is not None and len(tests) and "null_high" in tests:
         alpha = settings.figures.alpha
-        note += f"; box: means of permuted data, median to limit of p < {alpha:g}"
-        note += "; star: also after correction"
+        note += f"; box: means of trials shifted in time, median to limit of p < {alpha:g}"
+        note += "; star: also after correction, and 95 % interval over animals without zero"
     title = "What contrast and timing explain in animals that were held out"
     give_title(figure, title, counts={**animals, **(counts or {})}, note=note)
     return figure
@@ -140,7 +142,8 @@ def _draw_test(
     ends = 100 * np.array([row["null_median"], row["null_high"]], dtype=float)
     box = {"color": NEUTRAL, "alpha": 0.5, "linewidth": 0, "zorder": 0}
     ax.fill_between([position - 0.38, position + 0.38], *ends, label="_permuted", **box)
-    if pd.notna(row["p_corrected"]) and row["p_corrected"] < settings.figures.alpha:
+    holds_zero = row.get("ci_low", np.nan) <= 0 <= row.get("ci_high", np.nan)
+    if row["p_corrected"] < settings.figures.alpha and not holds_zero:
         at = (position, float(np.nanmax([top, *ends])))
         # the glyph of a star stands in the upper half of its line
         ax.annotate("*", at, (0, -1), textcoords="offset points", ha="center", va="bottom")
@@ -200,7 +203,9 @@ def movement_slopes_figure(
             )
             if i == 0:
                 panel_title(ax, target, target_style(target, settings)["color"])
-        axes[i, 0].set_ylabel(f"Slope on {timing_label(timing)}\n(z per decade)", fontsize=8)
+        axes[i, 0].set_ylabel(
+            f"Slope on {timing_label(timing)}\n({unit_label(settings)} per decade)", fontsize=8
+        )
     label_outer(figure, CONTRAST_LABEL)
     title = "Slopes of the response to the stimulus on timing"
     numbers = sum_over_contrasts(table, counts)

@@ -16,6 +16,7 @@ from iblnm.analysis.movement.cross_validation import (
     movement_design,
     one_target,
 )
+from iblnm.analysis.movement.shifts import Shifts
 from iblnm.analysis.stats.intercept import leave_one_out
 from iblnm.analysis.stats.products import Products
 from iblnm.constants import TASK_CONTRASTS
@@ -50,8 +51,9 @@ def movement_permutation_test(
     n_permutations: int = 1000,
     seed: int = 0,
     alpha: float = 0.05,
+    null: str = "shifts",
 ) -> pd.DataFrame:
-    """Test of the mean ΔR² over subjects, by permutation within recordings.
+    """Test of the mean ΔR² over subjects, by shifts or permutation within recordings.
 
     Parameters
     ----------
@@ -61,6 +63,9 @@ def movement_permutation_test(
     seed : int
     alpha : float
         Level of ``null_high``.
+    null : {'shifts', 'permutations'}
+        Circular shifts in time, shared by the recordings of a session, which keep what drifts
+        over it; or permutations of the trials of each recording, which do not.
 
     Returns
     -------
@@ -75,10 +80,11 @@ def movement_permutation_test(
     -----
     ΔR² of the subjects share their training sets and are negative on average without an
     effect, so a t-test over subjects has no nominal level. Here the residuals of the reduced
-    model (with an intercept per subject) are permuted among the trials of each recording and
-    added to its prediction (Freedman & Lane 1983, J Bus Econ Stat 1), everything is
-    predicted anew, and p = (1 + #{permuted ≥ observed}) / (1 + n). The variance ratio of each
-    fold stays that of the data: the permutation keeps every subject's mean.
+    model (with an intercept per subject) are shifted in time, or permuted among the trials of
+    each recording, and added to its prediction (Freedman & Lane 1983, J Bus Econ Stat 1),
+    everything is predicted anew, and p = (1 + #{drawn ≥ observed}) / (1 + n). The variance
+    ratio of each fold stays that of the data: both keep every subject's mean. With
+    permutations the p is too small where response and timing drift over a session.
     """
     from scipy.stats import t
 
@@ -100,7 +106,7 @@ def movement_permutation_test(
         folds = [_Folds(products, which) for which in (FULL, columns)]
         observed = _delta(folds, products.xy, products.yy)
         means = observed.mean()
-        null = _permuted_means(design, columns, folds, rng, n_permutations)
+        drawn = _permuted_means(design, columns, folds, rng, n_permutations, null)
         half = t.ppf(0.975, k - 1) * observed.std(ddof=1) / np.sqrt(k)
         rows.append(
             {
@@ -108,9 +114,9 @@ def movement_permutation_test(
                 "mean_delta_r2": means,
                 "ci_low": means - half,
                 "ci_high": means + half,
-                "p": (1 + (null >= means - _ROUND_OFF).sum()) / (1 + n_permutations),
-                "null_median": np.median(null) if len(null) else np.nan,
-                "null_high": significance_limit(null, alpha),
+                "p": (1 + (drawn >= means - _ROUND_OFF).sum()) / (1 + n_permutations),
+                "null_median": np.median(drawn) if len(drawn) else np.nan,
+                "null_high": significance_limit(drawn, alpha),
                 "n_subjects": k,
                 "n_trials": len(design.y),
                 "n_permutations": n_permutations,
@@ -182,8 +188,10 @@ def _permuted_means(
     folds: list[_Folds],
     rng: np.random.Generator,
     n_permutations: int,
+    null: str,
 ) -> np.ndarray:
-    order = np.lexsort((design.recording, design.subject))
+    shifts = Shifts.of(design.subject, design.session, design.recording, design.trial)
+    order = shifts.order
     x, y, subject = design.x[order], design.y[order], design.subject[order]
     recording = design.recording[order].astype(float)
     starts = np.flatnonzero(np.diff(subject, prepend=-1))
@@ -202,7 +210,8 @@ def _permuted_means(
     fitted = y - residual
     means = np.empty(n_permutations)
     for i in range(n_permutations):
-        shuffled = fitted + residual[np.argsort(rank + rng.random(len(y)))]
+        drawn = shifts.draw(rng) if null == "shifts" else np.argsort(rank + rng.random(len(y)))
+        shuffled = fitted + residual[drawn]
         xy = np.add.reduceat(x * shuffled[:, None], starts)
         yy = np.add.reduceat(shuffled**2, starts)
         means[i] = _delta(folds, xy, yy).mean()

@@ -8,10 +8,15 @@ _TARGET = Column("target_NM", "str", "Target and neuromodulator", nullable=False
 _TIMING = Column("timing_col", "str", "Time whose log₁₀ is the predictor", nullable=False)
 _N_TRIALS = Column("n_trials", "int", "Trials", ge=0)
 _N_SUBJECTS = Column("n_subjects", "int", "Subjects", ge=0)
-_CORRECTED = (
-    Column("p_corrected", "float", "p, corrected within its family", ge=0, le=1),
-    Column("correction", "str", "Method and family of the correction"),
-)
+
+
+def _corrected(family: str) -> tuple[Column, Column]:
+    return (
+        Column("p_corrected", "float", f"p corrected over {family}", ge=0, le=1),
+        Column("correction", "str", "Method and family of the correction"),
+    )
+
+
 MOVEMENT_ENCODING = Table(
     "movement_encoding",
     "Cross-validated R² of each held-out subject, and what contrast and timing add to it",
@@ -38,10 +43,16 @@ MOVEMENT_TESTS = Table(
         Column("mean_delta_r2", "float", "Mean over subjects"),
         Column("ci_low", "float", "Lower end of the 95 % interval over subjects"),
         Column("ci_high", "float", "Upper end of the 95 % interval over subjects"),
-        Column("p", "float", "One-sided, permutation within recordings", ge=0, le=1),
+        Column(
+            "p",
+            "float",
+            "One-sided, by shifts in time shared by the recordings of a session (or permutations)",
+            ge=0,
+            le=1,
+        ),
         Column("null_median", "float", "Median of the means of permuted data"),
         Column("null_high", "float", "Means above it have p < 0.05, not corrected"),
-        *_CORRECTED,
+        *_corrected("the targets, for one timing and predictor"),
         _N_SUBJECTS,
         _N_TRIALS,
         Column("n_permutations", "int", "Permutations", ge=0),
@@ -56,17 +67,38 @@ MOVEMENT_SLOPES = Table(
         _TARGET,
         _TIMING,
         Column("contrast", "float", "Contrast", "%", nullable=False, ge=0, le=100),
-        Column("timing_coef", "float", "Slope", "z per factor of ten"),
-        Column("timing_se", "float", "Standard error", "z per factor of ten", ge=0),
+        Column("timing_coef", "float", "Slope", "z or dF/F per factor of ten"),
+        Column("timing_se", "float", "Standard error", "z or dF/F per factor of ten", ge=0),
         Column("timing_df", "float", "Degrees of freedom by Satterthwaite", ge=1),
-        Column("timing_p", "float", "Two-sided, t with df", ge=0, le=1),
-        *_CORRECTED,
-        Column("ci_low", "float", "Lower end of the 95 % interval", "z per factor of ten"),
-        Column("ci_high", "float", "Upper end of the 95 % interval", "z per factor of ten"),
-        Column("side_coef", "float", "contra − ipsi", "z"),
+        Column(
+            "timing_p",
+            "float",
+            "Two-sided, by shifts in time shared by the recordings of a session",
+            ge=0,
+            le=1,
+        ),
+        Column(
+            "timing_p_model",
+            "float",
+            "Two-sided, t with df: too small where response and timing drift",
+            ge=0,
+            le=1,
+        ),
+        *_corrected("all targets and contrasts, for one timing"),
+        Column("ci_low", "float", "Lower end of the 95 % interval", "z or dF/F per factor of ten"),
+        Column(
+            "ci_high", "float", "Upper end of the 95 % interval", "z or dF/F per factor of ten"
+        ),
+        Column("side_coef", "float", "contra − ipsi", "z or dF/F"),
         Column("r2_marginal", "float", "Variance explained by fixed effects", ge=0, le=1),
         Column("r2_conditional", "float", "By fixed and random effects", ge=0, le=1),
-        Column("intercept_variance", "float", "Variance between subjects", "z²", ge=0),
+        Column(
+            "intercept_variance",
+            "float",
+            "Variance between subjects",
+            "squared unit of the response",
+            ge=0,
+        ),
         _N_TRIALS,
         _N_SUBJECTS,
     ),
@@ -86,8 +118,19 @@ WHEEL_MODELS = Table(
         Column("r2_full", "float", "Marginal R² with the response", ge=0, le=1),
         Column("delta_r2", "float", "What the response adds"),
         Column("lrt_chi2", "float", "Likelihood ratio, χ² with 1 degree of freedom", ge=0),
-        Column("lrt_pvalue", "float", "p of the likelihood ratio", ge=0, le=1),
-        *_CORRECTED,
+        Column(
+            "lrt_pvalue",
+            "float",
+            "p of the likelihood ratio: too small where response and movement drift",
+            ge=0,
+            le=1,
+        ),
+        Column("animal_coefficient", "float", "Mean of the animals' own coefficients"),
+        Column("animal_ci_low", "float", "Lower end of its 95 % interval, t over animals"),
+        Column("animal_ci_high", "float", "Upper end of its 95 % interval"),
+        Column("animal_p", "float", "p of it, t over animals", ge=0, le=1),
+        Column("n_animals", "int", "Animals with a coefficient of their own", ge=0),
+        *_corrected("all targets and contrasts, for one variable; of the test over animals"),
         Column("nm_coefficient", "float", "Change per unit (z) of response, in units of dv"),
         Column("nm_se", "float", "Its standard error", ge=0),
         Column("nm_ci_low", "float", "Lower end of the 95 % interval"),

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from iblnm.analysis.movement.animals import animal_slopes, over_animals
 from iblnm.analysis.stats.intercept import fit_intercept
 from iblnm.analysis.trials import code_trials
 from iblnm.errors import MissingColumnError
 
+METHOD_VERSION = 1
 _LEVEL = 0.95
 _SMALL_CHI2 = 1e-2
 
@@ -24,6 +26,7 @@ def fit_wheel_model(
     min_subjects: int = 2,
     *,
     min_trials: int = 20,
+    min_subjects_for_p: int = 4,
 ) -> dict[str, Any] | None:
     """Compare dv ~ side · choice + (1 | subject) with and without the response.
 
@@ -38,6 +41,8 @@ def fit_wheel_model(
     target_nm, contrast : str, float
         Copied into the result.
     min_subjects, min_trials : int
+    min_subjects_for_p : int
+        Animals that the test over animals needs.
 
     Returns
     -------
@@ -45,8 +50,9 @@ def fit_wheel_model(
         ``target_NM``, ``contrast`` (%), ``dv``, ``n_trials``, ``n_subjects``,
         ``n_base_effects``, ``r2_base``, ``r2_full`` (marginal), ``delta_r2``, ``lrt_chi2``,
         ``lrt_pvalue``, ``nm_coefficient`` [units of dv per unit of response], ``nm_se``,
-        ``nm_ci_low``, ``nm_ci_high``. None with too few subjects or trials, or where the
-        response or the variable does not vary.
+        ``nm_ci_low``, ``nm_ci_high``; and what `iblnm.analysis.movement.animals.over_animals`
+        gives: the mean of the animals' own coefficients with p and interval by t. None with
+        too few subjects or trials, or where the response or the variable does not vary.
 
     Raises
     ------
@@ -61,7 +67,9 @@ def fit_wheel_model(
     χ² with one degree of freedom. The response varies within subjects, over hundreds of
     trials, which is why χ² holds with few animals; whether the coefficient differs between
     animals is not in the model. The interval is that of the likelihood ratio (test-based,
-    Miettinen 1976, Am J Epidemiol 103): it holds zero exactly where p ≥ 0.05.
+    Miettinen 1976, Am J Epidemiol 103): it holds zero exactly where p ≥ 0.05. Trials of a
+    session are not independent where response and movement drift, and two fibers of it have
+    the same movement: the likelihood ratio then rejects too often, t over animals does not.
     """
     from scipy.stats import norm
 
@@ -81,6 +89,9 @@ def fit_wheel_model(
     full = _independent([*base.T, response])
     if full.shape[1] == base.shape[1] or np.ptp(dv) == 0:
         return None
+    keys = [name for name in ("subject", "eid", "fiber_idx") if name in coded]
+    recording = coded.groupby(keys, sort=False).ngroup().to_numpy()
+    slopes = animal_slopes(base[:, 1:], response, dv, subject, recording)
     small = fit_intercept(base, dv, subject, reml=False)
     large = fit_intercept(full, dv, subject, reml=False)
     ratio = _likelihood_ratio(small.log_likelihood, large.log_likelihood)
@@ -101,6 +112,7 @@ def fit_wheel_model(
         "nm_se": se,
         "nm_ci_low": beta - half,
         "nm_ci_high": beta + half,
+        **over_animals(slopes, min_subjects_for_p),
     }
 
 

@@ -20,6 +20,7 @@ from iblnm.vis.panels import (
     panel_grid,
     panel_title,
     target_legend,
+    unit_label,
     zero_line,
 )
 from iblnm.vis.style import ordered_targets, target_style
@@ -54,12 +55,15 @@ def wheel_models_figure(
     Returns
     -------
     Figure
-        A column per variable of movement; above the coefficient of the response, below the
-        marginal R² that it adds. Filled: p of the likelihood ratio.
+        A column per variable of movement; above the coefficient of the response, mean of
+        the animals' own, with its interval over animals, below the marginal R² that it adds.
+        Filled: p over animals.
     """
     needed = ("target_NM", "dv", "contrast", "nm_coefficient")
     table = need_rows(models, needed, "wheel models")
-    renames = {"nm_ci_low": "ci_low", "nm_ci_high": "ci_high", "nm_se": "se"}
+    # of tables from before only the mixed model's are there
+    of = "animal" if "animal_coefficient" in table else "nm"
+    renames = {f"{of}_ci_low": "ci_low", f"{of}_ci_high": "ci_high"}
     table = table.rename(columns=renames)
     variables = list(pd.unique(table["dv"]))
     targets = ordered_targets(table["target_NM"], settings)
@@ -75,13 +79,13 @@ def wheel_models_figure(
             own = own.sort_values("contrast")
             x = own["contrast"].astype(float).map(place) + offsets[target]
             draw_estimates(
-                upper, own, x, target, settings, value="nm_coefficient", orientation="vertical"
+                upper, own, x, target, settings, value=f"{of}_coefficient", orientation="vertical"
             )
             style = target_style(target, settings)
             lower.plot(x, 100 * own["delta_r2"], markersize=3.5, lw=0.9, label=target, **style)
         panel_title(upper, timing_label(variable).capitalize())
         unit = DV_UNITS.get(variable, "units")
-        upper.set_ylabel(f"Coefficient ({unit} per z)", fontsize=8)
+        upper.set_ylabel(f"Coefficient ({unit} per {unit_label(settings)})", fontsize=8)
         lower.set_ylabel("ΔR² (%)", fontsize=8)
     label_outer(figure, CONTRAST_LABEL)
     target_legend(figure, targets, settings)

@@ -1,6 +1,6 @@
 """How the animals learn and work."""
 
-from iblnm.analysis.declaration import Analysis, Figure
+from iblnm.analysis.declaration import SELECTION_SETTINGS, Analysis, Figure
 from iblnm.analysis.performance.compute import task_performance
 from iblnm.analysis.performance.tables import TABLES
 
@@ -9,6 +9,12 @@ ANALYSIS = Analysis(
     compute=task_performance,
     folder="task_performance",
     tables=TABLES,
+    settings_read=(
+        *SELECTION_SETTINGS,
+        "overview.confidence",
+        "overview.correction",
+    ),
+    methods=("analysis.performance.learning",),
     figures=(
         *(
             Figure(

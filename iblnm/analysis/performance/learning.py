@@ -19,6 +19,7 @@ from iblnm.task.performance import count_sessions_to_stage
 from iblnm.task.psychometric import BLOCKS
 from iblnm.task.psychometric import PARAMETERS as FIT_PARAMETERS
 
+METHOD_VERSION = 1
 MEASURES = ("fraction_correct", "fraction_correct_easy", "nogo_fraction")
 KEYS = (
     "eid",
@@ -47,6 +48,7 @@ COMPARISON_COLUMNS = (
     "p",
     "p_corrected",
     "correction",
+    "note",
 )
 
 
@@ -256,7 +258,8 @@ def compare_targets(
                 "p": test["p"],
             }
         )
-        for row in mann_whitney_pairs(groups, correction=correction).to_dict("records"):
+        tested = mann_whitney_pairs(groups, correction=correction, only_possible=True)
+        for row in tested.to_dict("records"):
             a, b = groups[row["group_a"]], groups[row["group_b"]]
             shift, low, high = hodges_lehmann(a, b, confidence)
             row |= {
@@ -274,7 +277,7 @@ def compare_targets(
         return pd.DataFrame(columns=list(COMPARISON_COLUMNS))
     tests = correct_p(pd.DataFrame(overall), "p", method=correction)
     table = pd.concat([tests, pd.DataFrame(pairs)], ignore_index=True)
-    return table.reindex(columns=list(COMPARISON_COLUMNS))
+    return table.reindex(columns=list(COMPARISON_COLUMNS)).astype({"note": object})
 
 
 def hodges_lehmann(

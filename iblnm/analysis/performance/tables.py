@@ -109,6 +109,7 @@ TARGET_COMPARISONS = Table(
         Column("p", "float", "p, not corrected", ge=0, le=1),
         Column("p_corrected", "float", "p corrected over the measures, or the pairs", ge=0, le=1),
         Column("correction", "str", "Method of the correction", nullable=False),
+        Column("note", "str", "Why a pair is not tested"),
     ),
     key=("measure", "test", "group_a", "group_b"),
 )

@@ -1,6 +1,6 @@
 """How good recordings and videos are."""
 
-from iblnm.analysis.declaration import Analysis, Figure
+from iblnm.analysis.declaration import SELECTION_SETTINGS, Analysis, Figure
 from iblnm.analysis.quality.compute import qc_overview
 from iblnm.analysis.quality.tables import TABLES
 
@@ -13,6 +13,11 @@ ANALYSIS = Analysis(
     compute=qc_overview,
     folder="qc_overview",
     tables=TABLES,
+    settings_read=(
+        *SELECTION_SETTINGS,
+        "overview",
+    ),
+    methods=("analysis.quality.overview",),
     figures=(
         Figure("qc_histograms", "figures:qc_histograms_figure", ("qc_values",), **_COUNTS),
         Figure("qc_violins", "figures:qc_violins_figure", ("qc_values",), **_COUNTS),

@@ -11,6 +11,7 @@ from iblnm.analysis.stats.corrections import correct_p
 from iblnm.io.stamps import local_times
 from iblnm.task.contrasts import require_columns
 
+METHOD_VERSION = 1
 WHO = ("subject", "lab", "target_NM", "brain_region", "session_type", "start_time")
 RECORDING = ("eid", "fiber_idx", "band")
 DAYS_PER_UNIT = 30.0

@@ -1,6 +1,6 @@
 """Task and movement variables of every trial."""
 
-from iblnm.analysis.declaration import Analysis
+from iblnm.analysis.declaration import SELECTION_SETTINGS, Analysis
 from iblnm.analysis.regressors.compute import trial_regressors
 from iblnm.analysis.regressors.tables import TABLES
 
@@ -9,5 +9,7 @@ ANALYSIS = Analysis(
     compute=trial_regressors,
     folder="responses",
     tables=TABLES,
+    settings_read=(*SELECTION_SETTINGS,),
+    methods=("analysis.regressors.session",),
     reads=("trials", "wheel_velocity"),
 )

@@ -14,6 +14,7 @@ from iblnm.task.contrasts import require_columns
 if TYPE_CHECKING:
     import xarray as xr
 
+METHOD_VERSION = 1
 _OF_TRIALS = tuple(
     name
     for name in TRIAL_REGRESSORS.names

@@ -7,11 +7,18 @@ from typing import Any
 
 import pandas as pd
 
-from iblnm.analysis.responses.magnitudes import magnitude_table, recording_magnitudes
+from iblnm.analysis.responses.corrections import CORRECTIONS, count_corrections
+from iblnm.analysis.responses.magnitudes import (
+    magnitude_table,
+    recording_magnitudes,
+    with_kernel_magnitudes,
+)
 from iblnm.analysis.result import AnalysisResult, count_units
 from iblnm.analysis.selected import eligible_recordings, notes_of_reading
-from iblnm.analysis.stored import Skipped, iterate_responses
+from iblnm.analysis.stored import Skipped, iterate_responses, with_signal_attributes
+from iblnm.analysis.trials import analyzed_trials
 from iblnm.config import Settings
+from iblnm.errors import MissingColumnError
 from iblnm.storage.store import SessionStore
 
 
@@ -52,7 +59,9 @@ def collect_magnitudes(
             window=settings.signal.early_window,
             min_coverage=coverage,
         )
-        for recording, responses, trials in iterate_responses(recordings, h5_dir, skipped=skipped)
+        for recording, responses, trials in with_signal_attributes(
+            iterate_responses(recordings, h5_dir, skipped=skipped), h5_dir
+        )
     )
     return magnitude_table(parts), skipped
 
@@ -63,13 +72,15 @@ def response_magnitudes(
     performance_table: pd.DataFrame | None,
     store: SessionStore,
     settings: Settings,
+    response_kernels: pd.DataFrame | None = None,
     *,
     labels: pd.DataFrame | None = None,
     **criteria: Any,
 ) -> AnalysisResult:
     """Mean early response of the selected sessions, baseline subtracted, masked by the next event.
 
-    One row per recording, event and trial; by default from 0.1 to 0.35 s.
+    One row per recording, event and trial; by default from 0.1 to 0.35 s. A trial whose next
+    event cuts the window has no magnitude; what that costs is counted per target and event.
 
     Parameters
     ----------
@@ -79,6 +90,8 @@ def response_magnitudes(
         As ``errors`` and ``performance`` of `iblnm.pipeline.selection.select_sessions`.
     store : SessionStore
     settings : Settings
+    response_kernels : DataFrame, optional
+        Schema `iblnm.analysis.kernels.tables.KERNEL_MAGNITUDES`: magnitudes to put beside.
     labels, **criteria
         As for `iblnm.pipeline.selection.select_sessions`.
 
@@ -91,9 +104,16 @@ def response_magnitudes(
         sessions, settings, errors, performance_table, labels, criteria
     )
     table, skipped = collect_magnitudes(recordings, store.h5_dir, settings)
+    table = with_kernel_magnitudes(table, response_kernels)
     counts["used"] = count_units(table)
     signal, cohort = settings.signal, settings.cohort
     finite = table["response_early"].notna()
+    notes = notes_of_reading(table, selected, skipped)
+    record: dict[str, Any] = {}
+    try:
+        record = analyzed_trials(table, settings, masked=True)[1]
+    except MissingColumnError as error:
+        notes.append(f"What a whole window costs is not counted: {error}")
     return AnalysisResult(
         tables={"responses": table, "session_selection": account},
         counts=counts,
@@ -102,12 +122,14 @@ def response_magnitudes(
             "baseline_window": list(signal.baseline_window),
             "event_order": list(settings.response_events),
             "min_coverage": cohort.min_coverage,
+            **record,
+            CORRECTIONS: count_corrections(table),
             "selection": account["criterion"].tolist(),
         },
         numbers={
             "rows": float(len(table)),
             "share with a magnitude": float(finite.mean()) if len(table) else 0.0,
         },
-        notes=notes_of_reading(table, selected, skipped),
+        notes=notes,
         removed=account,
     )

@@ -16,6 +16,8 @@ from iblnm.task.contrasts import add_relative_contrast, require_columns
 if TYPE_CHECKING:
     import xarray as xr
 
+METHOD_VERSION = 1
+SIGNAL_COLUMNS = ("correction", "signal_sd")
 TASK_COLUMNS = (
     "stim_side",
     "contrast",
@@ -50,7 +52,8 @@ def recording_magnitudes(
     Parameters
     ----------
     recording : Series or dict
-        ``eid``, ``fiber_idx``, ``hemisphere`` and the other `RECORDING_COLUMNS`.
+        ``eid``, ``fiber_idx``, ``hemisphere`` and the other `RECORDING_COLUMNS`; `SIGNAL_COLUMNS`
+        where they are known.
     responses, trials, **parameters
         As for `early_responses`; the trials with `TASK_COLUMNS`.
 
@@ -78,6 +81,8 @@ def recording_magnitudes(
         **{name: np.tile(values, n_events) for name, values in once.items()},
         "response_early": magnitude.ravel(),
         "n_samples": n_samples.ravel(),
+        "response_kernel": np.full(magnitude.size, np.nan),
+        **{name: recording.get(name) for name in SIGNAL_COLUMNS},
         "source": responses.attrs.get("source"),
     }
 
@@ -107,9 +112,32 @@ def magnitude_table(parts: Iterable[dict[str, Any]]) -> pd.DataFrame:
     for column in RESPONSE_MAGNITUDES.columns:
         # the parts of a column are let go before the next one is built
         values = columns.pop(column.name)
-        if column.name in (*RECORDING_COLUMNS, "source"):
+        if column.name in (*RECORDING_COLUMNS, *SIGNAL_COLUMNS, "source"):
             values = [None if is_null(value) else value for value in values]
             table[column.name] = pd.array(values, dtype=column.pandas_dtype).repeat(lengths)
         else:
             table[column.name] = pd.array(np.concatenate(values), dtype=column.pandas_dtype)
     return pd.DataFrame(table, copy=False)
+
+
+def with_kernel_magnitudes(table: pd.DataFrame, kernels: pd.DataFrame | None) -> pd.DataFrame:
+    """Magnitudes with those of the regression on all events beside them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Schema `RESPONSE_MAGNITUDES`.
+    kernels : DataFrame or None
+        Schema `iblnm.analysis.kernels.tables.KERNEL_MAGNITUDES`.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `table`, in their order; ``response_kernel`` is missing where there is none.
+    """
+    if kernels is None or kernels.empty or table.empty:
+        return table
+    keys = ["eid", "fiber_idx", "event", "trial"]
+    found = table[keys].merge(kernels[[*keys, "response_kernel"]], on=keys, how="left")
+    values = found["response_kernel"].to_numpy(dtype=float, na_value=np.nan)
+    return table.assign(response_kernel=values)

@@ -12,6 +12,13 @@ ANALYSIS = Analysis(
     compute=response_similarity,
     folder="responses",
     tables=TABLES,
+    settings_read=(
+        "discrimination.coverage",
+        "discrimination.n_bootstrap",
+        "discrimination.n_similarity_permutations",
+        "discrimination.seed",
+    ),
+    methods=("analysis.similarity.cosine",),
     figures=(
         Figure(
             "similarity_matrix",

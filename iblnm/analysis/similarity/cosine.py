@@ -10,6 +10,7 @@ import pandas as pd
 
 from iblnm.errors import DataError
 
+METHOD_VERSION = 1
 N_PERMUTATIONS = 1000
 N_BOOTSTRAP = 2000
 COVERAGE = 0.95

@@ -13,7 +13,13 @@ _N_SUBJECTS = Column("n_subjects", "int", "Subjects", nullable=False, ge=0)
 _LOW = Column("low", "float", "Lower end of the interval over resampled subjects")
 _HIGH = Column("high", "float", "Upper end of the interval over resampled subjects")
 _P = Column("p", "float", "p of the permutation test, one-sided", ge=0, le=1)
-_CORRECTED = Column("p_corrected", "float", "p corrected over its family", ge=0, le=1)
+_CORRECTED = Column(
+    "p_corrected",
+    "float",
+    "p corrected over the targets; that of all targets is a test alone",
+    ge=0,
+    le=1,
+)
 _CORRECTION = Column("correction", "str", "Method and family of the correction")
 SIMILARITY_MATRIX = WideTable(
     "similarity_matrix",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from iblnm.analysis.stats.permutations import count_movable_sessions, session_permutations
 from iblnm.errors import MalformedFileError
 
+METHOD_VERSION = 1
 DEFAULT_SEED = 0
 RANK_TOLERANCE = 1e-10
 TIE_TOLERANCE = 1e-10
@@ -24,55 +26,94 @@ class CCAResult:
 
     Parameters
     ----------
+    x_weights, y_weights : DataFrame, shape (n_features, n_components)
+        Of the standardized features that vary, columns CC1, CC2, ... Scores have variance 1
+        (`fit_cca`), or the weights have length 1 (`iblnm.analysis.fit_penalized_cca` with
+        ``unit_norm``).
+    x_scores, y_scores : ndarray, shape (n_recordings, n_components)
+        Given as a table, its index becomes `index`.
     correlations : ndarray, shape (n_components,)
         In the sample: biased upwards, the more so the fewer recordings per feature.
-    x_weights, y_weights : DataFrame, shape (n_features, n_components)
-        Of the standardized features. Scores have variance 1 (`fit_cca`), or the weights
-        have length 1 (`iblnm.analysis.fit_sparse_cca` with ``unit_norm``).
-    x_scores, y_scores : DataFrame, shape (n_recordings, n_components)
-        Index of the input.
-    x_loadings, y_loadings : DataFrame, shape (n_features, n_components)
-        Correlation of each feature with the score of its own view.
-    x_mean, x_scale, y_mean, y_scale : Series
-        What the features were standardized with.
-    n_recordings, n_sessions : int
-        Used: complete in both views.
-    n_movable_sessions : int
-        Sessions that share their number of recordings with another; the others stay in
-        place in every permutation.
-    n_permutations : int
-    seed : int
     p_values : ndarray, shape (n_components,), or None
         (1 + number of permutations at least as correlated) / (1 + n).
+    n_recordings : int
+        Used: complete in both views.
+    n_permutations : int
+    alpha, l1_ratio : float or None
+        Penalty of the elastic-net variant, and its L1 share.
+    index : Index
+        Recordings of the scores.
+    x_loadings, y_loadings : DataFrame, shape (n_features, n_components), or None
+        Correlation of each feature with the score of its own view; NaN for a feature that
+        does not vary.
+    x_mean, x_scale, y_mean, y_scale : Series or None
+        What the features were standardized with.
+    n_sessions : int or None
+    n_movable_sessions : int or None
+        Sessions that share their number of recordings with another; the others stay in
+        place in every permutation.
+    seed : int
     null_correlations : ndarray, shape (n_permutations,), or None
         First component of each permutation.
-    penalty, l1_ratio : float or None
-        Of the elastic-net variant.
     penalties : tuple of float
         Values that the penalty was chosen from, in every permutation anew.
+
+    Examples
+    --------
+    A result made from what a script had stored:
+
+    >>> weights = pd.DataFrame({"CC1": [0.6, 0.8]}, index=["contrast", "reward"])
+    >>> scores = np.array([[-1.0], [0.0], [1.0]])
+    >>> result = CCAResult(weights, weights, scores, scores, [0.9], [0.01], 3, 999)
+    >>> result.x_weights["CC1"].idxmax(), result.x_scores[:, 0].tolist(), result.p_value
+    ('reward', [-1.0, 0.0, 1.0], 0.01)
     """
 
-    correlations: np.ndarray
     x_weights: pd.DataFrame
     y_weights: pd.DataFrame
-    x_scores: pd.DataFrame
-    y_scores: pd.DataFrame
-    x_loadings: pd.DataFrame
-    y_loadings: pd.DataFrame
-    x_mean: pd.Series
-    x_scale: pd.Series
-    y_mean: pd.Series
-    y_scale: pd.Series
-    n_recordings: int
-    n_sessions: int
-    n_movable_sessions: int
-    n_permutations: int = 0
-    seed: int = DEFAULT_SEED
+    x_scores: np.ndarray
+    y_scores: np.ndarray
+    correlations: np.ndarray
     p_values: np.ndarray | None = None
-    null_correlations: np.ndarray | None = None
-    penalty: float | None = None
+    n_recordings: int = 0
+    n_permutations: int = 0
+    alpha: float | None = None
     l1_ratio: float | None = None
+    index: pd.Index | None = None
+    x_loadings: pd.DataFrame | None = None
+    y_loadings: pd.DataFrame | None = None
+    x_mean: pd.Series | None = None
+    x_scale: pd.Series | None = None
+    y_mean: pd.Series | None = None
+    y_scale: pd.Series | None = None
+    n_sessions: int | None = None
+    n_movable_sessions: int | None = None
+    seed: int = DEFAULT_SEED
+    null_correlations: np.ndarray | None = None
     penalties: tuple[float, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        index = self.index
+        if index is None and isinstance(self.x_scores, pd.DataFrame | pd.Series):
+            index = self.x_scores.index
+        given: dict[str, Any] = {
+            "index": pd.RangeIndex(len(self.x_scores)) if index is None else index
+        }
+        for name in ("x_weights", "y_weights", "x_loadings", "y_loadings"):
+            table = getattr(self, name)
+            if table is not None:
+                table = pd.DataFrame(table)
+                named = all(str(column).startswith("CC") for column in table)
+                columns = list(table) if named else component_names(table.shape[1])
+                given[name] = table.set_axis(columns, axis=1)
+        for name in ("x_scores", "y_scores"):
+            values = np.asarray(getattr(self, name), dtype=float)
+            given[name] = values[:, None] if values.ndim == 1 else values
+        for name in ("correlations", "p_values"):
+            if getattr(self, name) is not None:
+                given[name] = np.atleast_1d(np.asarray(getattr(self, name), dtype=float))
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
 
     @property
     def correlation(self) -> float:
@@ -88,10 +129,24 @@ class CCAResult:
     def n_components(self) -> int:
         return len(self.correlations)
 
+    def all_weights(self, view: str) -> pd.DataFrame:
+        """Weights of all features given for view 'x' or 'y'; 0 for one that does not vary."""
+        weights = getattr(self, f"{view}_weights")
+        loadings = getattr(self, f"{view}_loadings")
+        return weights if loadings is None else weights.reindex(loadings.index, fill_value=0.0)
+
     def flipped(self) -> CCAResult:
         """The same result with all signs of weights, scores and loadings changed."""
         signed = ("x_weights", "y_weights", "x_scores", "y_scores", "x_loadings", "y_loadings")
-        return replace(self, **{name: -getattr(self, name) for name in signed})
+        changed = {name: getattr(self, name) for name in signed}
+        return replace(
+            self, **{name: -value for name, value in changed.items() if value is not None}
+        )
+
+
+def component_names(n: int) -> list[str]:
+    """CC1, CC2, ..."""
+    return [f"CC{i + 1}" for i in range(n)]
 
 
 @dataclass(frozen=True)
@@ -106,6 +161,8 @@ class Views:
     y_scale: pd.Series
     sessions: np.ndarray
     within: np.ndarray | None = None
+    x_varies: np.ndarray | None = None
+    y_varies: np.ndarray | None = None
 
 
 def fit_cca(
@@ -290,11 +347,12 @@ def standardize_views(
         )
     x, y = x[complete], y[complete]
     means = x.mean(), y.mean()
-    scales = []
+    scales, varies = [], []
     for frame in (x, y):
-        sd = frame.std() if scale else pd.Series(1.0, index=frame.columns)
-        negligible = sd <= RANK_TOLERANCE * frame.abs().max()
-        scales.append(sd.mask(negligible | (sd == 0), 1.0))
+        sd = frame.std()
+        negligible = (sd <= RANK_TOLERANCE * frame.abs().max()) | (sd == 0)
+        varies.append(~negligible.to_numpy())
+        scales.append(sd.mask(negligible, 1.0) if scale else sd * 0.0 + 1.0)
     return Views(
         (x - means[0]) / scales[0],
         (y - means[1]) / scales[1],
@@ -304,18 +362,19 @@ def standardize_views(
         scales[1],
         labels[complete],
         None if within is None else np.asarray(within)[complete],
+        *varies,
     )
 
 
 def result_of(views: Views, x_weights: np.ndarray, y_weights: np.ndarray, **fields) -> CCAResult:
     """Result from standardized views and weights; other fields as in `CCAResult`."""
-    components = pd.RangeIndex(x_weights.shape[1], name="component")
+    components = component_names(x_weights.shape[1])
     wx = pd.DataFrame(x_weights, index=views.x.columns, columns=components)
     wy = pd.DataFrame(y_weights, index=views.y.columns, columns=components)
     x_scores, y_scores = views.x @ wx, views.y @ wy
     return CCAResult(
-        x_weights=wx,
-        y_weights=wy,
+        x_weights=wx[views.x_varies],
+        y_weights=wy[views.y_varies],
         x_scores=x_scores,
         y_scores=y_scores,
         x_loadings=_correlate(views.x, x_scores),

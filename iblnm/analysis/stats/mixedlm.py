@@ -20,6 +20,7 @@ import numpy as np
 
 from iblnm.analysis.stats.products import Products, maximize
 
+METHOD_VERSION = 1
 METHODS = ("bfgs", "nm", "powell")
 SINGULAR = 1e-4
 
@@ -58,6 +59,7 @@ def fit_mixed(
     loglik_tolerance: float = 0.01,
     se_tolerance: float = 0.01,
     methods: tuple[str, ...] = METHODS,
+    is_diagonal: bool = False,
 ) -> tuple[Products, Fit]:
     """Fit y = Xβ + Zb + ε by two independent maximizations.
 
@@ -75,6 +77,8 @@ def fit_mixed(
         Relative.
     methods : tuple of str
         Optimizers of `MixedLM.fit`, tried in turn from each start until one agrees.
+    is_diagonal : bool
+        Whether the random effects are taken to be uncorrelated.
 
     Returns
     -------
@@ -89,12 +93,13 @@ def fit_mixed(
     are those of the larger likelihood.
     """
     products = Products.from_arrays(x, z, y, subject)
-    factor = maximize(products, reml)
+    factor = maximize(products, reml, is_diagonal=is_diagonal)
     loglik, se = _loglik_and_se(products, factor, reml)
     best = (np.inf, np.inf, factor)
+    kept = _kept(products, factor) if is_diagonal else None
     for start in (*_starts(products), factor @ factor.T * 1.2 + 1e-4 * np.eye(len(factor))):
         for method in methods:
-            theirs = _run_mixedlm(x, z, y, subject, start, method, reml)
+            theirs = _run_mixedlm(x, z, y, subject, start, method, reml, kept)
             if theirs is None:
                 continue
             their_loglik, their_se = _loglik_and_se(products, theirs, reml)
@@ -150,6 +155,15 @@ def _starts(products: Products) -> list[np.ndarray]:
     return [spread + 1e-3 * np.eye(q), np.eye(q)]
 
 
+def _kept(products: Products, factor: np.ndarray) -> np.ndarray:
+    """Uncorrelated random effects with a variance: MixedLM does not reach one of zero.
+
+    It is given those alone, so that both maximizations end on the same face of the boundary.
+    """
+    kept = np.diagonal(factor) * products.random_sizes() >= SINGULAR
+    return kept if kept.any() else np.ones(len(kept), dtype=bool)
+
+
 def _run_mixedlm(
     x: np.ndarray,
     z: np.ndarray,
@@ -158,21 +172,38 @@ def _run_mixedlm(
     start: np.ndarray,
     method: str,
     reml: bool,
+    kept: np.ndarray | None,
 ) -> np.ndarray | None:
-    """Factor of Ψ that MixedLM finds; None where it finds none."""
+    """Factor of Ψ that MixedLM finds; None where it finds none.
+
+    With `kept`, that of uncorrelated random effects, of which the others have no variance.
+    """
     from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams
 
+    size = z.shape[1]
+    if kept is not None:
+        z, start = z[:, kept], np.diag(np.diagonal(start)[kept])
     model = MixedLM(y, x, subject, z)
     parameters = MixedLMParams.from_components(np.zeros(x.shape[1]), start)
+    free = MixedLMParams.from_components(np.ones(x.shape[1]), np.eye(z.shape[1]))
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            fit = model.fit(reml=reml, method=method, start_params=parameters)
+            fit = model.fit(
+                reml=reml,
+                method=method,
+                start_params=parameters,
+                free=None if kept is None else free,
+            )
         except (np.linalg.LinAlgError, ValueError):
             return None
     psi = np.asarray(fit.cov_re_unscaled, dtype=float)
     if not np.isfinite(psi).all():
         return None
+    if kept is not None:
+        scale = np.zeros(size)
+        scale[kept] = np.sqrt(np.maximum(np.diagonal(psi), 0.0))
+        return np.diag(scale)
     values, vectors = np.linalg.eigh(psi)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     return np.linalg.qr(root.T, mode="r").T

@@ -141,14 +141,24 @@ class Products:
         return float(value + (found.logdet_xvx if reml else 0.0))
 
 
-def to_factor(theta: np.ndarray, q: int) -> np.ndarray:
-    """Lower triangle Λ of its packed elements, row by row."""
+def entries(q: int, *, is_diagonal: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the elements of Λ that are estimated: the lower triangle, row by row.
+
+    With `is_diagonal`, random effects without correlation, those of the diagonal alone.
+    """
+    return np.diag_indices(q) if is_diagonal else np.tril_indices(q)
+
+
+def to_factor(theta: np.ndarray, q: int, *, is_diagonal: bool = False) -> np.ndarray:
+    """Λ of its packed elements, see `entries`."""
     factor = np.zeros((q, q))
-    factor[np.tril_indices(q)] = theta
+    factor[entries(q, is_diagonal=is_diagonal)] = theta
     return factor
 
 
-def maximize(products: Products, reml: bool, *, ftol: float = 1e-12) -> np.ndarray:
+def maximize(
+    products: Products, reml: bool, *, ftol: float = 1e-12, is_diagonal: bool = False
+) -> np.ndarray:
     """Λ of largest likelihood.
 
     Parameters
@@ -157,6 +167,8 @@ def maximize(products: Products, reml: bool, *, ftol: float = 1e-12) -> np.ndarr
     reml : bool
     ftol : float
         Relative gain of the likelihood below which a search stops.
+    is_diagonal : bool
+        Whether the random effects are taken to be uncorrelated.
 
     Returns
     -------
@@ -171,14 +183,14 @@ def maximize(products: Products, reml: bool, *, ftol: float = 1e-12) -> np.ndarr
     from scipy.optimize import minimize
 
     q = products.zz.shape[1]
-    rows, columns = np.tril_indices(q)
+    rows, columns = entries(q, is_diagonal=is_diagonal)
     diagonal = rows == columns
     bounds = [(0.0 if on else -LARGEST, LARGEST) for on in diagonal]
     # In units of each random column's size, so that the unit of contrast is no matter.
     size = products.random_sizes()
 
     def unscaled(theta: np.ndarray) -> np.ndarray:
-        return to_factor(theta, q) / size[:, None]
+        return to_factor(theta, q, is_diagonal=is_diagonal) / size[:, None]
 
     def deviance(theta: np.ndarray) -> float:
         return products.deviance(unscaled(theta), reml)
@@ -201,7 +213,12 @@ def maximize(products: Products, reml: bool, *, ftol: float = 1e-12) -> np.ndarr
 
 
 def variance_of_variance(
-    products: Products, factor: np.ndarray, variance: float, reml: bool
+    products: Products,
+    factor: np.ndarray,
+    variance: float,
+    reml: bool,
+    *,
+    is_diagonal: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What Satterthwaite's degrees of freedom need.
 
@@ -213,6 +230,8 @@ def variance_of_variance(
     variance : float
         σ².
     reml : bool
+    is_diagonal : bool
+        See `maximize`.
 
     Returns
     -------
@@ -225,14 +244,16 @@ def variance_of_variance(
     from statsmodels.tools.numdiff import approx_fprime, approx_hess
 
     q = len(factor)
-    here = np.append(factor[np.tril_indices(q)], variance)
+    here = np.append(factor[entries(q, is_diagonal=is_diagonal)], variance)
     p = len(products.xy[0])
 
     def covariance(at: np.ndarray) -> np.ndarray:
-        return (at[-1] * products.solve(to_factor(at[:-1], q)).cov_unscaled).ravel()
+        factor = to_factor(at[:-1], q, is_diagonal=is_diagonal)
+        return (at[-1] * products.solve(factor).cov_unscaled).ravel()
 
     def deviance(at: np.ndarray) -> float:
-        return products.deviance(to_factor(at[:-1], q), reml, scale=at[-1])
+        factor = to_factor(at[:-1], q, is_diagonal=is_diagonal)
+        return products.deviance(factor, reml, scale=at[-1])
 
     jacobian = np.asarray(approx_fprime(here, covariance, centered=True)).reshape(p, p, -1)
     values, vectors = np.linalg.eigh(approx_hess(here, deviance))

@@ -26,7 +26,7 @@ NO_PENALTY = 1e-6
 CHUNK_PERMUTATIONS = 250
 
 
-def fit_sparse_cca(
+def fit_penalized_cca(
     X: pd.DataFrame | np.ndarray,
     Y: pd.DataFrame | np.ndarray,
     n_permutations: int = 0,
@@ -119,7 +119,7 @@ def fit_sparse_cca(
         seed=seed,
         p_values=p_values,
         null_correlations=null,
-        penalty=float(chosen[0]),
+        alpha=float(chosen[0]),
         l1_ratio=float(l1_ratio),
         penalties=tuple(penalties.tolist()),
     )
@@ -144,7 +144,7 @@ def held_out_correlation(
     fold_labels : sequence, shape (n,)
         Unit that is held out as a whole, normally the subject.
     alpha, l1_ratio : float
-        As `fit_sparse_cca`; practically without penalty by default.
+        As `fit_penalized_cca`; practically without penalty by default.
     n_folds, seed : int
 
     Returns
@@ -312,6 +312,9 @@ def _deal(labels: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
 def _result(views: Views, wx: np.ndarray, wy: np.ndarray, unit_norm: bool, **fields) -> CCAResult:
     weights = []
     for w, z in ((wx, views.x.to_numpy()), (wy, views.y.to_numpy())):
+        # the weights are those of correlations; without scaling the features differ in size
+        spread = z.std(axis=0)
+        w = w / np.where(spread > 0, spread, 1.0)
         size = np.linalg.norm(w) if unit_norm else (z @ w).std(ddof=1)
         weights.append((w / size if size > 0 else w)[:, None])
     return result_of(views, *weights, **fields)

@@ -1,6 +1,6 @@
 """Mean traces of every recording."""
 
-from iblnm.analysis.declaration import Analysis, Figure
+from iblnm.analysis.declaration import SELECTION_SETTINGS, Analysis, Figure
 from iblnm.analysis.traces.compute import mean_traces
 from iblnm.analysis.traces.tables import TABLES
 from iblnm.constants import FEEDBACK_EVENT, MOVEMENT_EVENT, STIMULUS_EVENT
@@ -10,6 +10,15 @@ ANALYSIS = Analysis(
     compute=mean_traces,
     folder="responses",
     tables=TABLES,
+    settings_read=(
+        *SELECTION_SETTINGS,
+        "cohort.min_response_time_s",
+        "cohort.probability_left",
+        "cohort.unit",
+        "response_events",
+        "signal.baseline_window",
+    ),
+    methods=("analysis.traces.means",),
     figures=(
         *(
             Figure(
@@ -21,5 +30,5 @@ ANALYSIS = Analysis(
             for event in (STIMULUS_EVENT, FEEDBACK_EVENT, MOVEMENT_EVENT)
         ),
     ),
-    reads=("trials", "responses"),
+    reads=("trials", "preprocessed", "responses"),
 )

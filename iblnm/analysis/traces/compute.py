@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 
 from iblnm.analysis.result import AnalysisResult, count_units
 from iblnm.analysis.selected import eligible_recordings, notes_of_reading
-from iblnm.analysis.stored import Skipped, iterate_responses
+from iblnm.analysis.stored import NO_SCALE, Skipped, iterate_responses, with_signal_attributes
 from iblnm.analysis.traces.means import mean_traces as recording_traces
 from iblnm.analysis.traces.means import stack_traces
 from iblnm.config import Settings
@@ -31,9 +32,26 @@ def collect_traces(
             event_order=settings.response_events,
             baseline_window=settings.signal.baseline_window,
         )
-        for recording, responses, trials in iterate_responses(recordings, h5_dir, skipped=skipped)
+        for recording, responses, trials in _in_unit(
+            with_signal_attributes(iterate_responses(recordings, h5_dir, skipped=skipped), h5_dir),
+            settings.cohort.unit,
+            skipped,
+        )
     )
     return stack_traces(parts), skipped
+
+
+def _in_unit(
+    found: Iterator[tuple[dict[str, Any], Any, pd.DataFrame]], unit: str, skipped: Skipped
+) -> Iterator[tuple[dict[str, Any], Any, pd.DataFrame]]:
+    for recording, responses, trials in found:
+        if unit == "z":
+            yield recording, responses, trials
+        elif recording["signal_sd"] is None:
+            key = (str(recording["eid"]), int(recording["fiber_idx"]))
+            skipped.recordings[key] = NO_SCALE
+        else:
+            yield recording, responses * recording["signal_sd"], trials
 
 
 def mean_traces(
@@ -74,6 +92,7 @@ def mean_traces(
             "event_order": list(settings.response_events),
             "probability_left": settings.cohort.probability_left,
             "min_response_time_s": settings.cohort.min_response_time_s,
+            "unit": settings.cohort.unit,
             "selection": account["criterion"].tolist(),
         },
         numbers={"conditions": float(len(trials.obj))},

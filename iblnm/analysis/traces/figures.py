@@ -13,7 +13,6 @@ from iblnm.vis.panels import (
     CONTRAST_LABEL,
     EVENT_LABELS,
     OUTCOME_LABELS,
-    RESPONSE_LABEL,
     SMALL,
     NoDataError,
     give_title,
@@ -23,6 +22,7 @@ from iblnm.vis.panels import (
     or_no_data,
     panel_grid,
     panel_title,
+    response_label,
     zero_line,
 )
 from iblnm.vis.style import ordered_targets, target_color
@@ -147,7 +147,7 @@ def mean_traces_figure(
             _draw_traces(ax, group, contrasts, target_color(target, settings))
             _write_numbers(ax, _numbers_of(group))
         label = OUTCOME_LABELS.get(int(outcome), f"{outcome:g}").capitalize()
-        axes[i, 0].set_ylabel(f"{label}\n{RESPONSE_LABEL}", fontsize=8)
+        axes[i, 0].set_ylabel(f"{label}\n{response_label(settings)}", fontsize=8)
     _contrast_legend(figure, contrasts)
     label_outer(figure, f"Time from {EVENT_LABELS.get(event, event)} (s)")
     note = (

@@ -21,6 +21,7 @@ from iblnm.constants import TRIAL_EVENTS
 if TYPE_CHECKING:
     import xarray as xr
 
+METHOD_VERSION = 1
 _RECORDING_COLUMNS = ("eid", "subject", "target_NM", "brain_region", "fiber_idx")
 
 

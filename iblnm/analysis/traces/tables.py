@@ -23,7 +23,7 @@ MEAN_TRACES = Table(
         Column("contrast", "float", "Contrast", "%", nullable=False, ge=0, le=100),
         Column("feedbackType", "float", "1 reward, −1 error", nullable=False, ge=-1, le=1),
         Column("time", "float", "Time from the event", "s", nullable=False),
-        Column("response", "float", "Mean over trials, minus baseline", "z"),
+        Column("response", "float", "Mean over trials, minus baseline", "z or dF/F"),
         Column("n_trials", "int", "Trials with a value at this time", nullable=False, ge=0),
     ),
     key=("eid", "fiber_idx", "event", "contrast", "feedbackType", "time"),

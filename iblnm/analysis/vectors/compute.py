@@ -9,7 +9,12 @@ import pandas as pd
 
 from iblnm.analysis.result import AnalysisResult, count_stages, count_units
 from iblnm.analysis.trials import analyzed_trials
-from iblnm.analysis.vectors.matrix import FEATURE_EVENTS, handle_missing, to_table
+from iblnm.analysis.vectors.matrix import (
+    FEATURE_EVENTS,
+    handle_missing,
+    in_conditions,
+    to_table,
+)
 from iblnm.analysis.vectors.matrix import response_matrix as condition_means
 from iblnm.config import Settings
 
@@ -77,6 +82,9 @@ def response_matrix(response_magnitudes: pd.DataFrame, settings: Settings) -> An
     kept = selected.set_index(["eid", "fiber_idx"]).index.isin(
         pd.MultiIndex.from_frame(table[["eid", "fiber_idx"]])
     )
+    kept &= in_conditions(
+        selected, parameters["events"], parameters["contrasts"], list(matrix.columns)
+    )
     dropped = parameters["dropped"]
     parameters["dropped"] = {
         "features": dropped["features"],
@@ -124,4 +132,6 @@ def vector_counts(
         recordings = recordings[recordings["predicted"].notna()]
     own = responses[responses["event"].isin(FEATURE_EVENTS)]
     own = own.merge(recordings[["eid", "fiber_idx"]], on=["eid", "fiber_idx"])
-    return count_units(analyzed_trials(own, settings)[0])
+    trials = analyzed_trials(own, settings)[0]
+    used = in_conditions(trials, FEATURE_EVENTS, settings.analysis_contrasts)
+    return count_units(trials[used])

@@ -12,7 +12,6 @@ from iblnm.config import Settings
 from iblnm.vis.panels import (
     CONTRAST_LABEL,
     EVENT_LABELS,
-    RESPONSE_LABEL,
     SMALL,
     NoDataError,
     give_title,
@@ -22,6 +21,7 @@ from iblnm.vis.panels import (
     or_no_data,
     panel_grid,
     panel_title,
+    response_label,
     zero_line,
 )
 from iblnm.vis.style import NEUTRAL, ordered_targets, target_color, target_style
@@ -101,7 +101,7 @@ def response_vectors_figure(
         _condition_axis(ax, features[features["event"] == event])
         at = EVENT_LABELS.get(f"{event}_times", event)
         ax.set_xlabel(f"{CONTRAST_LABEL} at {at}", fontsize=8, labelpad=24)
-    label_outer(figure, y=RESPONSE_LABEL)
+    label_outer(figure, y=response_label(settings))
     note = "thin: animals (number in brackets); thick: their mean ± SEM"
     give_title(figure, "Response vectors per target", matrix, counts, note)
     return figure

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from iblnm.analysis.derived import with_derived
 from iblnm.analysis.trials import OUTCOMES
 from iblnm.constants import FEEDBACK_EVENT, STIMULUS_EVENT, TASK_CONTRASTS
 from iblnm.errors import MissingColumnError
 from iblnm.task.contrasts import require_columns
 
+METHOD_VERSION = 1
 FEATURE_EVENTS = (STIMULUS_EVENT, FEEDBACK_EVENT)
 MIN_TRIALS_PER_CELL = 5
 MAX_NAN_RATE = 0.3
@@ -74,6 +76,7 @@ def response_matrix(
     MalformedFileError
         If a column is missing.
     """
+    magnitudes = with_derived(magnitudes)
     require_columns(
         magnitudes,
         (*INDEX, "event", "contrast", "side", "feedbackType", response_col),
@@ -93,6 +96,33 @@ def response_matrix(
     enough = count >= max(min_trials, 1)
     mean = np.divide(total, count, out=np.full(size, np.nan), where=enough)
     return pd.DataFrame(mean.reshape(len(first), len(labels)), index=index, columns=labels)
+
+
+def in_conditions(
+    trials: pd.DataFrame,
+    events: Sequence[str],
+    contrasts: Sequence[float],
+    features: Sequence[str] | None = None,
+) -> np.ndarray:
+    """Which trials are of a condition, or of one of those named.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        ``event``, ``side``, ``contrast`` [%] and ``feedbackType``.
+    events, contrasts
+        As for `response_matrix`.
+    features : sequence of str, optional
+        Of `condition_labels`.
+
+    Returns
+    -------
+    ndarray of bool (n_trials,)
+    """
+    cell, valid = _cells(trials, events, contrasts)
+    labels = condition_labels(events, contrasts)
+    wanted = np.isin(labels, labels if features is None else list(features))
+    return valid & wanted[np.where(valid, cell, 0)]
 
 
 def handle_missing(

@@ -50,14 +50,14 @@ def _records(folder: Path) -> list[dict[str, Any]]:
 def _add_session(model: AlyxModel, record: dict[str, Any]) -> None:
     fields = dict(record)
     related = fields.pop("data_dataset_session_related")
-    stamp = datetime.fromisoformat(fields.pop("auto_datetime"))
+    stamp = datetime.fromisoformat(fields.pop("auto_datetime", fields["start_time"]))
     for name in ("url", "probe_insertion"):
         fields.pop(name, None)
     fields["eid"] = fields.pop("id")
     fields["start_time"] = datetime.fromisoformat(fields["start_time"])
     eid = model.register_session(auto_datetime=stamp, **fields)
     for item in related:
-        path = f"{item['collection']}/{item['name']}".lstrip("/")
+        path = f"{item['collection'] or ''}/{item['name']}".lstrip("/")
         model.add_dataset(
             eid,
             path,
@@ -68,11 +68,13 @@ def _add_session(model: AlyxModel, record: dict[str, Any]) -> None:
             auto_datetime=stamp,
             id=item["id"],
             qc=item["qc"],
+            version=item["version"],
+            has_file=bool(item["data_url"]),
         )
 
 
 def _add_chronic(model: AlyxModel, insertion: dict[str, Any]) -> None:
-    key, info = insertion.get("chronic_insertion"), insertion["session_info"]
+    key, info = insertion.get("chronic_insertion"), insertion.get("session_info")
     if key:
         known = model.chronic_insertions.setdefault(
             key,

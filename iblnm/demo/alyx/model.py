@@ -13,6 +13,7 @@ from typing import Any
 
 PROJECT = "ibl_fibrephotometry"
 _LAB = "cortexlab"
+VERSION = "4.1.0"
 _PROTOCOL = "_iblrig_tasks_biasedChoiceWorld8.12.5"
 
 
@@ -36,6 +37,10 @@ class Dataset:
         Whether it is the default revision.
     content : bytes or None
         What a download gives; None reads the file of the archive.
+    version : str
+        Of the software that made it.
+    has_file : bool
+        Whether the file server has it; a record without a file has no address.
     """
 
     id: str
@@ -48,6 +53,8 @@ class Dataset:
     default: bool = True
     qc: str = "NOT_SET"
     content: bytes | None = None
+    version: str = VERSION
+    has_file: bool = True
 
     @property
     def name(self) -> str:
@@ -82,18 +89,17 @@ class Session:
         return self.fields["id"]
 
     @property
-    def start(self) -> datetime:
-        """Start time."""
-        return datetime.fromisoformat(self.fields["start_time"])
+    def start(self) -> datetime | None:
+        """Start time, which Alyx does not require."""
+        text = self.fields["start_time"]
+        return datetime.fromisoformat(text) if text else None
 
     @property
     def path(self) -> str:
         """Folder of the session in an archive."""
         known = self.fields
-        number = int(known["number"])
-        return (
-            f"{known['lab']}/Subjects/{known['subject']}/{known['start_time'][:10]}/{number:03d}"
-        )
+        number, start = int(known["number"] or 0), str(known["start_time"])
+        return f"{known['lab']}/Subjects/{known['subject']}/{start[:10]}/{number:03d}"
 
 
 class AlyxModel:
@@ -203,6 +209,8 @@ class AlyxModel:
         auto_datetime: datetime | None = None,
         id: str | None = None,
         qc: str = "NOT_SET",
+        version: str = VERSION,
+        has_file: bool = True,
     ) -> str:
         """Register a dataset; as on Alyx the stamp of the session does not move.
 
@@ -242,6 +250,8 @@ class AlyxModel:
                 default=default,
                 qc=qc,
                 content=content,
+                version=version,
+                has_file=has_file,
             )
             session.datasets.append(dataset)
             self.datasets[dataset.id] = dataset

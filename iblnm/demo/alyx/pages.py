@@ -39,7 +39,7 @@ def page(model: AlyxModel, name: str, params: dict[str, str], address: str) -> b
     if endpoint.by_start_time:
         # the database orders by start time alone: equal ones come as they happen to lie
         order = model.random.random
-        items.sort(key=lambda item: (item.fields["start_time"], order()), reverse=True)
+        items.sort(key=lambda item: (item.fields["start_time"] or "", order()), reverse=True)
     asked = _number(params.get("limit"), DEFAULT_LIMIT) or DEFAULT_LIMIT
     limit, offset = min(asked, MAX_LIMIT), _number(params.get("offset"), 0)
     chosen = items[offset : offset + limit]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import secrets
 import threading
@@ -185,6 +186,8 @@ class Handler(BaseHTTPRequestHandler):
         alyx = self.server.alyx
         if path == "/auth-token":
             return self._log_in(body)
+        if path.startswith("/data/") and path.endswith("/"):
+            return 200, self._listing(path.removeprefix("/data/")), "text/html"
         if path.startswith("/data/"):
             return 200, self._file(path), "application/octet-stream"
         if not alyx.is_valid(self.headers.get("Authorization")):
@@ -212,6 +215,18 @@ class Handler(BaseHTTPRequestHandler):
             detail = {"non_field_errors": ["Unable to log in with provided credentials."]}
             return 400, json.dumps({**detail, "status_code": 400}).encode(), "application/json"
         return _json({"token": self.server.alyx.new_token()})
+
+    def _listing(self, path: str) -> bytes:
+        """The page of a folder, as file servers show it."""
+        root = self.server.alyx.files_dir
+        folder = None if root is None else (root / path).resolve()
+        if folder is None or not folder.is_relative_to(root.resolve()) or not folder.is_dir():
+            raise _Refused(404, "Not found.")
+        found = sorted(item for item in folder.iterdir() if not item.name.startswith("."))
+        names = ["../", *(item.name + "/" * item.is_dir() for item in found)]
+        links = [f'<a href="{urllib.parse.quote(name)}">{html.escape(name)}</a>' for name in names]
+        head = f"<html>\n<head><title>Index of /{html.escape(path)}</title></head>\n<body>\n"
+        return (head + "\n".join(links) + "\n</body>\n</html>\n").encode()
 
     def _file(self, path: str) -> bytes:
         alyx = self.server.alyx

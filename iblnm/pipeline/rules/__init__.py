@@ -14,6 +14,7 @@ from iblnm.pipeline.rules import (  # noqa: F401 their import registers the rule
     synchronization,
     trial,
     video,
+    wheel,
 )
 from iblnm.pipeline.rules.cohort import disqualifying_errors, duplicates, usable_sessions
 from iblnm.pipeline.rules.dataset import missing_modalities

@@ -180,6 +180,10 @@ class TrueDuplicateSession(RuleError):
         "A mouse has at most one usable session a day; of several, cohort analyses use the first "
         "that they select."
     ),
+    remedy=(
+        "Look at both sessions and label the one that is not meant drop; otherwise the first "
+        "that fits the selection is used."
+    ),
 )
 def true_duplicate_session(sessions: pd.DataFrame, settings: Settings) -> Finding:
     found = duplicates(sessions, usable_sessions(sessions, settings), settings)

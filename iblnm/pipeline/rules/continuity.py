@@ -23,6 +23,17 @@ def _worst_of(reference: pd.DataFrame, column: str) -> tuple[float, str] | None:
     return float(values.max()), _text(row["recording_name"]) or str(row["column"])
 
 
+def _at_most(
+    reference: pd.DataFrame, column: str, limit: float, *, unknown: str, sentence: str
+) -> Finding:
+    """Finding on the largest value of a column; the sentence names {value} and {recording}."""
+    found = _worst_of(reference, column)
+    if found is None:
+        return not_evaluated(unknown)
+    value, recording = found
+    return Finding(value <= limit, value, sentence.format(value=value, recording=recording))
+
+
 class IncompleteSignal(RuleError):
     """Gaps cover too much of the task."""
 
@@ -37,6 +48,10 @@ class IncompleteSignal(RuleError):
     description=(
         "Valid samples cover the task: gaps (lost frames, invalid marks, a detector that stood "
         "still) touch few of its trials, which are missing, and little of its time."
+    ),
+    remedy=(
+        "See in the viewer where the gaps are. Trials in them are missing in every analysis; "
+        "if most of the task is gone, label the session drop."
     ),
 )
 def incomplete_signal(reference: pd.DataFrame, settings: Settings) -> Finding:
@@ -64,6 +79,9 @@ def incomplete_signal(reference: pd.DataFrame, settings: Settings) -> Finding:
                 f"; {int(row.n_trials_missing)} of {int(row.n_trials)} trials of "
                 f"{_text(row.recording_name) or row.column} are touched ({share:.1%})"
             )
+    text = _worst_of(reference, "n_text")
+    if text is not None and text[0]:
+        words += f"; {text[0]:.0f} values of {text[1]} are text and no numbers"
     value = max(time_share, trial_share)
     longest = _worst_of(reference, "longest_gap_s")
     return Finding(
@@ -98,6 +116,10 @@ class ClockOutOfOrder(RuleError):
         "The times of the frames increase; frames with a time that is repeated or goes back are "
         "missing, and where the clock was set back only the longest stretch is used."
     ),
+    remedy=(
+        "Find out what set the clock back (computer time, two files joined) and extract "
+        "again; what is used meanwhile is the longest stretch in order."
+    ),
 )
 def clock_out_of_order(reference: pd.DataFrame) -> Finding:
     found = _worst_of(reference, "n_out_of_order")
@@ -109,6 +131,39 @@ def clock_out_of_order(reference: pd.DataFrame) -> Finding:
         found[0],
         f"{found[0]:.0f} frames have no time that is known (missing, repeated, or after the clock "
         f"went back, by {back[0] if back else 0.0:.3f} s at most); 0 are expected.",
+    )
+
+
+class ClockJump(RuleError):
+    """The frames pause: they were lost, or the clock jumped forward."""
+
+
+@rule(
+    ClockJump,
+    asset="photometry",
+    level="photometry",
+    severity="WARN",
+    threshold=lambda s: s.thresholds.max_pause_s,
+    unit="s",
+    description=(
+        "The frames come without a pause; after one it is not known whether frames were lost, "
+        "which costs the trials beside it, or the clock jumped forward, which puts all later "
+        "frames too late against the trials."
+    ),
+    remedy=(
+        "Compare the responses before and after the pause in the viewer: a response that comes "
+        "later by the length of the pause tells of the clock. Then extract again, or mask what "
+        "follows in labels.csv."
+    ),
+)
+def clock_jump(reference: pd.DataFrame, settings: Settings) -> Finding:
+    limit = settings.thresholds.max_pause_s
+    return _at_most(
+        reference,
+        "longest_pause_s",
+        limit,
+        unknown="the time between frames is not known",
+        sentence=f"{{value:.2f}} s pass between two frames; at most {limit:g} s is accepted.",
     )
 
 
@@ -127,15 +182,48 @@ class RepeatedFrames(RuleError):
         "The bands of the signal alternate frame by frame; of two frames of one band at once it "
         "is not known which belongs to the cycle, and both are missing."
     ),
+    remedy=(
+        "Two acquisitions or a doubled file: extract again from the raw frames that are whole."
+    ),
 )
 def repeated_frames(reference: pd.DataFrame) -> Finding:
-    found = _worst_of(reference, "n_repeated")
-    if found is None:
-        return not_evaluated("the order of the frames is not known")
-    return Finding(
-        found[0] == 0,
-        found[0],
-        f"{found[0]:.0f} frames come at once after one of the same band; 0 are expected.",
+    return _at_most(
+        reference,
+        "n_repeated",
+        0.0,
+        unknown="the order of the frames is not known",
+        sentence="{value:.0f} frames come at once after one of the same band; 0 are expected.",
+    )
+
+
+class MislabeledBands(RuleError):
+    """Names of the bands and wavelengths of the light contradict each other."""
+
+
+@rule(
+    MislabeledBands,
+    asset="photometry",
+    level="photometry",
+    severity="BLOCK",
+    threshold=lambda _: 0.0,
+    unit="frames",
+    description=(
+        "Each frame's wavelength is that of its band, 470 nm for GCaMP, 405 or 415 nm for its "
+        "isosbestic; interchanged, the signal would be subtracted from its own reference."
+    ),
+    remedy=(
+        "Look at the channels of the raw frames (LED states) and at the signal in the viewer: the "
+        "band with responses is GCaMP. Correct the names or the wavelengths and extract again."
+    ),
+)
+def mislabeled_bands(reference: pd.DataFrame) -> Finding:
+    return _at_most(
+        reference,
+        "n_mislabeled",
+        0.0,
+        unknown="the signal file has no wavelengths",
+        sentence="{value:.0f} frames have a wavelength that contradicts the name of their band; "
+        "0 are expected.",
     )
 
 
@@ -154,16 +242,20 @@ class StillSignal(RuleError):
         "The signal changes all the time; where it stands still for longer the detector was "
         "off or the acquisition hung, and the samples are missing."
     ),
+    remedy=(
+        "Look whether the detector was unplugged or the acquisition hung. The stretch is "
+        "missing already; if it covers the task, label the session drop."
+    ),
 )
 def still_signal(reference: pd.DataFrame, settings: Settings) -> Finding:
-    found = _worst_of(reference, "still_s")
-    if found is None:
-        return not_evaluated("stretches of equal values are not known")
     limit = settings.thresholds.max_still_s
-    return Finding(
-        found[0] <= limit,
-        found[0],
-        f"{found[1]} stands still for up to {found[0]:.1f} s; at most {limit:g} s is accepted.",
+    return _at_most(
+        reference,
+        "still_s",
+        limit,
+        unknown="stretches of equal values are not known",
+        sentence="{recording} stands still for up to {value:.1f} s; "
+        f"at most {limit:g} s is accepted.",
     )
 
 
@@ -182,16 +274,19 @@ class SaturatedSignal(RuleError):
         "The signal does not stand at the top of its range, where the detector is saturated; "
         "such samples are missing."
     ),
+    remedy=(
+        "The samples are missing already. For the next recording lower LED power or gain; if "
+        "much of the task is saturated, label the fiber drop."
+    ),
 )
 def saturated_signal(reference: pd.DataFrame, settings: Settings) -> Finding:
-    found = _worst_of(reference, "saturated_s")
-    if found is None:
-        return not_evaluated("the time at the top of the range is not known")
     limit = settings.thresholds.max_saturated_s
-    return Finding(
-        found[0] <= limit,
-        found[0],
-        f"{found[1]} stands at the top of its range for {found[0]:.1f} s in all; at most "
+    return _at_most(
+        reference,
+        "saturated_s",
+        limit,
+        unknown="the time at the top of the range is not known",
+        sentence="{recording} stands at the top of its range for {value:.1f} s in all; at most "
         f"{limit:g} s is accepted.",
     )
 
@@ -210,6 +305,10 @@ class LateSamples(RuleError):
     description=(
         "Raw frames come at the usual interval; a late one tells of frames that were lost or of "
         "a clock that jumped."
+    ),
+    remedy=(
+        "Look at the load of the acquisition computer and the camera's log; where frames are "
+        "lost the trials beside them are missing."
     ),
 )
 def late_samples(qc: pd.DataFrame, settings: Settings) -> Finding:

@@ -114,6 +114,11 @@ class MissingRawData(DataNotListed):
         "Trials, photometry, wheel and video were recorded: raw or extracted files are "
         "registered; a missing wheel or video only warns."
     ),
+    remedy=(
+        "Look whether the recording failed or the files lie elsewhere: copy them to where the "
+        "session belongs, or label the session drop. That a modality is not expected at all "
+        "is a setting (missing_modality)."
+    ),
 )
 def missing_raw_data(session_row: Row, settings: Settings) -> Finding:
     return _modality_finding(session_row, settings, "missing_raw_data")
@@ -135,6 +140,10 @@ class MissingExtractedData(DataNotListed):
         "Every modality with raw files has its extracted files; it only warns, as trials, wheel "
         "and photometry are taken from the raw files meanwhile."
     ),
+    remedy=(
+        "Nothing is lost: the raw files are read meanwhile. Extract the session (or wait for "
+        "it), and run iblnm batch again."
+    ),
 )
 def missing_extracted_data(session_row: Row, settings: Settings) -> Finding:
     return _modality_finding(session_row, settings, "missing_extracted_data")
@@ -151,6 +160,10 @@ def missing_extracted_data(session_row: Row, settings: Settings) -> Finding:
     description=(
         "The tables of photometry channels, digital inputs and fiber locations are registered "
         "beside the signal that they belong to."
+    ),
+    remedy=(
+        "Register the tables of raw_photometry_data that belong to the signal; without them "
+        "the columns are named by the description alone."
     ),
 )
 def data_not_listed(session_row: Row, settings: Settings) -> Finding:

@@ -28,6 +28,10 @@ class AmbiguousRegionMapping(RuleError):
     threshold=lambda _: 0.0,
     unit="columns",
     description="Every column of the signal belongs to exactly one region of the session.",
+    remedy=(
+        "Compare the columns of the signal with the regions in the experiment description and "
+        "in photometryROI.locations; correct whichever is wrong."
+    ),
 )
 def ambiguous_region_mapping(
     reference: pd.DataFrame, settings: Settings, session_row: Row | None = None
@@ -104,6 +108,10 @@ class MissingSignalColumn(RuleError):
         "Every signal column that the description or the locations name is in the file; a fiber "
         "without one has no recording, and the others are processed."
     ),
+    remedy=(
+        "Correct the name of the column in the description or the locations, or extract the "
+        "signal again with all of its columns."
+    ),
 )
 def missing_signal_column(reference: pd.DataFrame) -> Finding:
     absent = get_list(reference.iloc[0], "absent_columns")
@@ -130,6 +138,11 @@ class TrialsNotInPhotometryTime(RuleError):
     threshold=lambda _: 0.0,
     unit="s",
     description="The recording begins before the first stimulus and ends after the last feedback.",
+    remedy=(
+        "See whether the photometry was started late or stopped early, or is on another clock "
+        "(then the pulses were not matched): synchronize and extract again, or label the "
+        "session drop."
+    ),
 )
 def trials_not_in_photometry_time(reference: pd.DataFrame) -> Finding:
     first = reference.iloc[0]
@@ -166,6 +179,10 @@ class MissingIsosbestic(RuleError):
     unit="bands",
     description=(
         "The recording has an isosbestic band; without it movement artifacts cannot be subtracted."
+    ),
+    remedy=(
+        "Nothing can be added afterwards. Look in the viewer for steps at movements before "
+        "the response is believed; the correction path is the signal alone."
     ),
 )
 def missing_isosbestic(reference: pd.DataFrame) -> Finding:
@@ -207,6 +224,11 @@ class BandInversion(QCValidationError):
     threshold=lambda _: 0.0,
     unit="frames",
     description="No two consecutive raw frames were taken with the same LED.",
+    remedy=(
+        "Look at the raw frames around the first inversion in the viewer: the camera lost "
+        "frames, or the states of the LEDs were swapped. Extract the session again from the "
+        "raw frames, or label it drop."
+    ),
 )
 def band_inversion(qc: pd.DataFrame) -> Finding:
     return _raw_frames(qc, "n_band_inversions", "consecutive frames have the same LED")
@@ -224,6 +246,10 @@ class EarlySamples(QCValidationError):
     threshold=lambda _: 0.0,
     unit="frames",
     description="No raw frame came earlier than the usual interval allows.",
+    remedy=(
+        "Look at the intervals of the raw frames: two acquisitions may have written into one "
+        "file, or the clock jumped. Extract again, or label the session drop."
+    ),
 )
 def early_samples(qc: pd.DataFrame, settings: Settings) -> Finding:
     tolerance = settings.thresholds.early_sample_tolerance_s * 1e3
@@ -243,6 +269,10 @@ class FewUniqueSamples(RuleError):
     threshold=lambda s: s.thresholds.min_unique_fraction,
     unit="fraction of samples",
     description="The signal takes many distinct values; few mean a clipped or dead detector.",
+    remedy=(
+        "Look at the signal in the viewer: a flat or stepped trace means a detector that is "
+        "clipped, off, or set to too few bits. Mask what is bad, or label the fiber drop."
+    ),
 )
 def few_unique_samples(qc: pd.DataFrame, settings: Settings) -> Finding:
     known = qc.dropna(subset=["n_unique_samples"]) if "n_unique_samples" in qc else qc.iloc[:0]
@@ -278,6 +308,11 @@ class IsosbesticFit(RuleError):
     description=(
         "The signal follows its isosbestic reference with a positive slope, and a robust fit "
         "finds about the same slope."
+    ),
+    remedy=(
+        "Compare signal and reference in the viewer: where the reference does not follow, the "
+        "correction adds noise or turns artifacts round. Mask artifacts that pull the fit, or "
+        "do without the reference for this session."
     ),
 )
 def isosbestic_fit(preprocessed: Mapping[str, Any], settings: Settings) -> Finding:

@@ -64,6 +64,8 @@ class Rule:
         Pure; takes what its parameters name, and ``settings``; returns a `Finding`.
     other_limits : callable or None
         From settings to the limits that findings of the rule name instead of `threshold`.
+    remedy : str
+        What to do about a session that breaks it, in a sentence or two.
     validator : str
         The library's ``validate_{validator}`` holds a row to this rule; by default the name of
         the rule without ``invalid``, ``missing`` or ``error``.
@@ -80,6 +82,7 @@ class Rule:
     function: Callable[..., Finding]
     other_limits: Callable[[Settings], tuple[float, ...]] | None = None
     validator: str = ""
+    remedy: str = ""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -155,6 +158,7 @@ def rule(
     level: Level,
     severity: Severity,
     description: str,
+    remedy: str = "",
     threshold: Callable[[Settings], float | None] | None = None,
     other_limits: Callable[[Settings], tuple[float, ...]] | None = None,
     unit: str = "",
@@ -178,6 +182,7 @@ def rule(
             function,
             other_limits,
             validator or re.sub(r"^(invalid|missing)_|_error$", "", name),
+            remedy,
         )
         return function
 

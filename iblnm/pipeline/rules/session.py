@@ -42,6 +42,10 @@ class InvalidSubject(RuleError):
     level="session",
     severity="WARN",
     description="The mouse is not on the list of excluded subjects.",
+    remedy=(
+        "Nothing, if the mouse is excluded on purpose; otherwise take it off the list "
+        "(excluded_subjects)."
+    ),
 )
 def invalid_subject(session_row: Row, settings: Settings) -> Finding:
     subject = get(as_row(session_row), "subject")
@@ -65,6 +69,7 @@ class InvalidStrain(RuleError):
     level="session",
     severity="WARN",
     description="The strain of the mouse is recorded and is one that the project uses.",
+    remedy=("Record the strain of the mouse on Alyx, or add it to the settings (valid_strains)."),
 )
 def invalid_strain(session_row: Row, settings: Settings) -> Finding:
     return _one_list(as_row(session_row), settings.valid_strains, "strain")
@@ -80,6 +85,7 @@ class InvalidLine(RuleError):
     level="session",
     severity="WARN",
     description="The transgenic line of the mouse is recorded and is one that the project uses.",
+    remedy="Record the line of the mouse on Alyx, or add it to the settings (valid_lines).",
 )
 def invalid_line(session_row: Row, settings: Settings) -> Finding:
     return _one_list(as_row(session_row), settings.valid_lines, "line")
@@ -110,6 +116,10 @@ class InvalidNeuromodulator(RuleError):
     description=(
         "The neuromodulator that the mouse's genotype expresses is known and is that of at "
         "least one recording target."
+    ),
+    remedy=(
+        "Correct genotype or line of the mouse on Alyx, or the region of the fiber; a line "
+        "that is new goes into the settings (line_neuromodulator)."
     ),
 )
 def invalid_neuromodulator(session_row: Row, settings: Settings) -> Finding:
@@ -155,6 +165,10 @@ class MissingBrainRegion(RuleError):
     threshold=lambda _: 1.0,
     unit="regions",
     description="At least one source names the brain region that was recorded.",
+    remedy=(
+        "Name the region: in the experiment description, in photometryROI.locations, or as a "
+        "line of fibers.csv."
+    ),
 )
 def missing_brain_region(session_row: Row, settings: Settings) -> Finding:
     named = [region for region in get_list(as_row(session_row), "brain_region") if region]
@@ -180,6 +194,10 @@ class InvalidBrainRegion(RuleError):
     threshold=lambda _: 0.0,
     unit="regions",
     description="Every recorded brain region is one of the project's targets.",
+    remedy=(
+        "Correct the spelling of the region, or add it to the settings (region_fixes, "
+        "target_neuromodulator)."
+    ),
 )
 def invalid_brain_region(session_row: Row, settings: Settings) -> Finding:
     named = [region for region in get_list(as_row(session_row), "brain_region") if region]
@@ -211,6 +229,10 @@ class InvalidSessionType(RuleError):
     description=(
         "The task protocol names exactly one known session type and is not a variant of the "
         "task (RPE, delay)."
+    ),
+    remedy=(
+        "Correct the protocol of the session on Alyx, or teach the settings its word "
+        "(session_type_words)."
     ),
 )
 def invalid_session_type(session_row: Row, settings: Settings) -> Finding:
@@ -258,6 +280,10 @@ class AmbiguousTask(RuleError):
         "One task of the session has the trials, with wheel and camera on the same clock; of "
         "several tasks with choices one is taken, and the others are named."
     ),
+    remedy=(
+        "See in the message which task was taken. If it is the wrong one, register the trials "
+        "of the right one in alf/, or take the other away."
+    ),
 )
 def ambiguous_task(session_row: Row) -> Finding:
     row = as_row(session_row)
@@ -287,6 +313,10 @@ class InvalidTargetNM(RuleError):
     threshold=lambda _: 0.0,
     unit="targets",
     description="Every pair of target and neuromodulator is one that the project records.",
+    remedy=(
+        "Correct the region of the fiber or the genotype of the mouse, or add the pair to the "
+        "settings (target_neuromodulator)."
+    ),
 )
 def invalid_target_nm(session_row: Row, settings: Settings) -> Finding:
     row = as_row(session_row)
@@ -333,6 +363,7 @@ class InvalidSessionLength(RuleError):
     threshold=lambda _: 0.0,
     unit="s",
     description="The session ends after it starts, on the same day.",
+    remedy="Correct start or end of the session on Alyx.",
 )
 def invalid_session_length(session_row: Row) -> Finding:
     row = as_row(session_row)
@@ -372,6 +403,10 @@ class ParallelLists(RuleError):
     description=(
         "Regions, sides and targets of a session are lists of the same length, with one entry "
         "for each signal column that its description lists."
+    ),
+    remedy=(
+        "Correct the experiment description: as many regions as the signal has columns, each "
+        "with its side."
     ),
 )
 def parallel_lists(session_row: Row) -> Finding:

@@ -85,13 +85,16 @@ class MissingHemisphere(RuleError):
         "At least one source (name of the region, fiber table, Alyx) knows the side of every "
         "fiber; a fiber of unknown side is left out of lateralised statistics."
     ),
+    remedy="Add the fiber to fibers.csv, or the side to the name of the region (VTA-l).",
 )
 def missing_hemisphere(session_row: Row, fiber_lookup: dict | None = None) -> Finding:
     row = as_row(session_row)
     table = _sides(row, fiber_lookup)
     if not any(entry["region"] for entry in table):
         return not_evaluated("no region, see missing_brain_region")
-    if not lists_agree(row):
+    # an empty list of sides names none of them
+    sided = row if get_list(row, "hemisphere") else {**row, "hemisphere": None}
+    if not lists_agree(sided):
         return not_evaluated("the lists differ in length, see parallel_lists")
     covered = _needs_suffix(table)
     unknown = [
@@ -131,6 +134,9 @@ class MissingHemiSuffix(RuleError):
         "Where one region has a fiber on each side, the names of the regions (for example "
         "NBM-l) or another source tell the two apart."
     ),
+    remedy=(
+        "Name the two regions with their side (NBM-l, NBM-r), in the description or in fibers.csv."
+    ),
 )
 def missing_hemi_suffix(session_row: Row, fiber_lookup: dict | None = None) -> Finding:
     row = as_row(session_row)
@@ -168,6 +174,10 @@ class HemisphereMismatch(RuleError):
         "Name of the region, ROI locations, fiber table and Alyx name the same side for each "
         "fiber, as far as they name one."
     ),
+    remedy=(
+        "Ask the one who implanted the mouse and correct the source that is wrong; the "
+        "message names all of them."
+    ),
 )
 def hemisphere_mismatch(session_row: Row, fiber_lookup: dict | None = None) -> Finding:
     row = as_row(session_row)
@@ -201,6 +211,10 @@ class MissingInsertion(RuleError):
     severity="WARN",
     unit="insertions",
     description="Alyx has a fiber insertion for every fiber of the session, at least one.",
+    remedy=(
+        "Register the fiber insertions of the mouse on Alyx; nothing of the analysis needs "
+        "them but the coordinates."
+    ),
 )
 def missing_insertion(session_row: Row) -> Finding:
     row = as_row(session_row)

@@ -25,6 +25,10 @@ class ImpreciseSynchronization(RuleError):
         "Raw frames are put on the clock of the trials by pulses that both have logged; what is "
         "left between them (root mean square) is small."
     ),
+    remedy=(
+        "Do not trust fine timing before the official extraction; see whether the cable of "
+        "the digital input was loose."
+    ),
 )
 def imprecise_synchronization(reference: pd.DataFrame, settings: Settings) -> Finding:
     first = reference.iloc[0]

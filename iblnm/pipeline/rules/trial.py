@@ -30,6 +30,10 @@ class InsufficientTrials(RuleError):
     threshold=lambda s: float(s.thresholds.min_trials),
     unit="trials",
     description="The mouse did enough trials for its behavior and responses to be described.",
+    remedy=(
+        "Nothing can be added: the photometry is shown, the behavior is not used. How many "
+        "trials are needed is a setting (thresholds.min_trials)."
+    ),
 )
 def insufficient_trials(trials: pd.DataFrame, settings: Settings) -> Finding:
     limit, n_lost = settings.thresholds.min_trials, int(_unusable(trials).sum())
@@ -57,6 +61,10 @@ class UnusableTrials(RuleError):
     description=(
         "Nearly all trials have a side, a choice, an outcome and a start after the one before; "
         "those that have not are missing."
+    ),
+    remedy=(
+        "Look at the trials table: it may be doubled, cut, or of another task. Extract the "
+        "trials again from the raw task data."
     ),
 )
 def unusable_trials(trials: pd.DataFrame, settings: Settings) -> Finding:
@@ -88,6 +96,10 @@ class ChoiceSign(RuleError):
     description=(
         "On correct trials with a visible stimulus the choice is towards it: -1 for a stimulus "
         "on the right, +1 for one on the left."
+    ),
+    remedy=(
+        "The sign of choice or the sides are turned round: extract the trials again with the "
+        "extractor of this rig's version."
     ),
 )
 def choice_sign(trials: pd.DataFrame) -> Finding:
@@ -143,6 +155,10 @@ class IncompleteEventTimes(RuleError):
     description=(
         "Stimulus, first movement and feedback have a time in nearly all trials; an event "
         "that has not is left out of the responses."
+    ),
+    remedy=(
+        "Extract the trials again, or do without the event: the message names it. First "
+        "movements need a wheel."
     ),
 )
 def incomplete_event_times(trials: pd.DataFrame, settings: Settings) -> Finding:
@@ -229,6 +245,10 @@ class BlockStructureBug(RuleError):
         "The blocks of left and right probability are those of the task, as recorded or as "
         "repaired from the session's plan; if not, fits per block stay empty."
     ),
+    remedy=(
+        "Nothing, if blocks do not matter to you; otherwise repair the plan of the session on "
+        "Alyx, and run iblnm batch again."
+    ),
 )
 def block_structure_bug(trials: pd.DataFrame, session_row: Row, settings: Settings) -> Finding:
     row = as_row(session_row)
@@ -254,6 +274,7 @@ class MissingBlockInfo(BlockStructureBug):
         "Where the blocks are broken, the session's record on Alyx holds the plan to repair "
         "them from."
     ),
+    remedy=("Add the plan of the blocks (len_blocks, positions) to the session's record on Alyx."),
 )
 def missing_block_info(trials: pd.DataFrame, session_row: Row, settings: Settings) -> Finding:
     row = as_row(session_row)
@@ -282,6 +303,10 @@ class NegativeReactionTime(RuleError):
     threshold=lambda s: s.thresholds.max_negative_reaction_fraction,
     unit="fraction of trials",
     description="The first movement seldom comes before the stimulus.",
+    remedy=(
+        "Look at the wheel around the stimulus: a mouse that moves all the time, or an offset "
+        "of the clocks. Do not use reaction times of this session in the second case."
+    ),
 )
 def negative_reaction_time(trials: pd.DataFrame, settings: Settings) -> Finding:
     reaction = (trials["firstMovement_times"] - trials["stimOn_times"]).dropna()
@@ -309,6 +334,10 @@ class PsychometricAtBound(RuleError):
     threshold=lambda _: 0.0,
     unit="fits",
     description="No parameter of a psychometric fit lies on the bound of its range.",
+    remedy=(
+        "Do not use the parameter on its bound: the contrasts of this session or block do not "
+        "determine it."
+    ),
 )
 def psychometric_at_bound(performance: Row) -> Finding:
     row = as_row(performance)

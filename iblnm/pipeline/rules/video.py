@@ -25,6 +25,7 @@ class MissingVideoTimestamps(RuleError):
     MissingVideoTimestamps,
     **_ASSET,
     description="The times of the video's frames are registered and can be read.",
+    remedy=("Extract the camera's times, or leave them: nothing of the photometry needs them."),
 )
 def missing_video_timestamps(video: Row) -> Finding:
     row = as_row(video)
@@ -44,6 +45,10 @@ class VideoLengthError(RuleError):
     threshold=lambda s: s.thresholds.max_video_length_difference_s,
     unit="s",
     description="Video and session last about as long.",
+    remedy=(
+        "Compare the times of the camera with those of the session: the camera may have been "
+        "stopped early or be on another clock."
+    ),
 )
 def video_length_error(video: Row, settings: Settings) -> Finding:
     row = as_row(video)
@@ -85,6 +90,10 @@ class VideoTimestampsQCError(RuleError):
     threshold=lambda s: s.qc_scores["PASS"],
     unit="score",
     description="Alyx's quality control passed the times of the video's frames.",
+    remedy=(
+        "Look at the verdict on Alyx and extract the camera's times again; nothing of the "
+        "photometry needs them."
+    ),
 )
 def video_timestamps_qc_error(video: Row, settings: Settings) -> Finding:
     return _verdict(video, "timestamps", "the frame times", settings)
@@ -100,6 +109,9 @@ class VideoDroppedFramesQCError(RuleError):
     threshold=lambda s: s.qc_scores["PASS"],
     unit="score",
     description="Alyx's quality control found no dropped video frames.",
+    remedy=(
+        "Do not use the video where frame numbers matter; nothing of the photometry needs them."
+    ),
 )
 def video_dropped_frames_qc_error(video: Row, settings: Settings) -> Finding:
     return _verdict(video, "dropped_frames", "dropped frames", settings)
@@ -115,6 +127,7 @@ class VideoPinStateQCError(RuleError):
     threshold=lambda s: s.qc_scores["PASS"],
     unit="score",
     description="Alyx's quality control passed the synchronization pin of the camera.",
+    remedy="Look at the camera's synchronization cable; nothing of the photometry needs it.",
 )
 def video_pin_state_qc_error(video: Row, settings: Settings) -> Finding:
     return _verdict(video, "pin_state", "the synchronization pin", settings)

@@ -22,7 +22,7 @@ KINDS.psychometric = (place, panel) => {
     }]}}, data);
   place.append(el("div", {class: "legend"}, key(used.map((b) => ({color: colors[b.block], dash: dashes[b.block],
     label: `${b.label} (${b.n.reduce((a, c) => a + c, 0)})`})))));
-  place.append(factsTable(["P(left)", "bias (%)", "threshold (%)", "lapse left", "lapse right"], lines.map((b) => [b.label.split("= ")[1],
+  if (lines.length) place.append(factsTable(["P(left)", "bias (%)", "threshold (%)", "lapse left", "lapse right"], lines.map((b) => [b.label.split("= ")[1],
     number(b.fit.bias, 3), number(b.fit.threshold, 3), number(b.fit.lapse_left, 2), number(b.fit.lapse_right, 2) + (b.fit.at_bound ? " (at bound)" : "")])));
   return plot;
 };

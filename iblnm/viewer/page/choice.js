@@ -1,5 +1,6 @@
 // Which sessions: filters, the list of what is left, previous and next in it.
-const STANDING = {fail: "failed checks", warn: "warnings", pass: "no failed check"};
+const STANDING = {fail: "failed checks or assets that could not be made", warn: "warnings", pass: "no failed check",
+  "not evaluated": "no check was evaluated yet"};
 
 class Choice {
   // on: {open(eid), filtered(filters)}
@@ -60,7 +61,7 @@ class Choice {
   }
 
   chosen() {
-    const {eid, start, subject, lab, target, n_fail, n_warn} = this.listing, f = this.filters;
+    const {eid, start, subject, lab, target, n_warn} = this.listing, f = this.filters;
     const wanted = f.subject.trim().toLowerCase(), atLab = lab[0].indexOf(f.lab), atTarget = target[0].indexOf(f.target);
     return eid.map((_, i) => i).filter((i) => {
       if (wanted && !(subject[0][subject[1][i]] || "").toLowerCase().includes(wanted) && !eid[i].startsWith(wanted)) return false;
@@ -69,11 +70,18 @@ class Choice {
       const day = start[i].slice(0, 10);
       if ((f.from && day < f.from) || (f.to && day > f.to)) return false;
       if (f.check && f.outcome) return f.outcome === "n" ? "n-".includes(this.outcomes[i]) : this.outcomes[i] === f.outcome[0];
-      if (f.outcome === "fail") return n_fail[i] > 0;
       if (f.outcome === "warn") return n_warn[i] > 0;
-      if (f.outcome === "pass") return n_fail[i] === 0;
+      if (f.outcome === "fail") return this.standing(i) === "fail";
+      if (f.outcome === "pass") return ["pass", "warn"].includes(this.standing(i));
+      if (f.outcome === "n") return this.standing(i) === "not evaluated";
       return true;
     }).reverse();
+  }
+
+  standing(i) {
+    const {n_fail, n_warn, n_pass, n_broken} = this.listing;
+    if (n_fail[i] || n_broken[i]) return "fail";
+    return n_warn[i] ? "warn" : n_pass[i] ? "pass" : "not evaluated";
   }
 
   draw() {
@@ -90,14 +98,13 @@ class Choice {
   }
 
   item(i) {
-    const {eid, start, subject, type, target, n_fail, n_warn} = this.listing;
-    const standing = n_fail[i] ? "fail" : n_warn[i] ? "warn" : "pass";
+    const {eid, start, subject, type, target} = this.listing, standing = this.standing(i);
     const href = address(eid[i], this.view ? this.view() : {}, this.filters);
     return el("li", {"data-eid": eid[i]}, el("a", {href, title: eid[i], onclick: (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
       this.on.open(eid[i]);
-    }}, el("i", {class: standing, title: STANDING[standing]}, GLYPHS[standing]), el("b", {}, subject[0][subject[1][i]] || "no subject"),
+    }}, el("i", {class: standing.replace(" ", "-"), title: STANDING[standing]}, GLYPHS[standing]), el("b", {}, subject[0][subject[1][i]] || "no subject"),
     el("span", {}, start[i].slice(0, 10) || "no date"), el("small", {}, [type[0][type[1][i]], target[1][i].map((k) => target[0][k]).join(", ")].filter(Boolean).join(" · "))));
   }
 

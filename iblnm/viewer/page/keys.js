@@ -21,7 +21,7 @@ function bindKeys(live) {
     ArrowLeft: () => traces().pan(-0.25), ArrowRight: () => traces().pan(0.25), 0: () => traces().span(null),
     m: () => traces().setMarking(!traces().marking),
     u: () => { live.page.changed({unit: live.page.view.unit === "z" ? "dff" : "z"}); traces().show(traces().panels); },
-    s: () => cycle("sort", SORTS.map(([name]) => name)), g: () => cycle("group", live.page.responses.panel.groupings.map((g) => g.name)),
+    s: () => cycle("sort", SORTS.map(([name]) => name)), g: () => cycle("group", (live.page.responses.panel?.groupings || []).map((g) => g.name)),
     b: () => flip("baseline"), x: () => flip("mask"),
     l: () => live.page.root.querySelector("#labels select").focus(), "/": () => live.choice.form.elements.subject.focus(), "?": () => help(),
   };

@@ -108,6 +108,6 @@ function drawLine(u, scale, value, dash = [3, 3], color = "#8a949c") {
 
 function key(entries) {
   return el("span", {class: "key"}, entries.map(({color, label, dash, className}) =>
-    el("span", {}, el("i", {class: className || (dash && dash.length ? "dashed" : "line"),
+    el("span", {}, el("i", {class: className || (!dash || !dash.length ? "line" : dash[0] > 2 ? "dashed" : "dotted"),
       style: className ? {} : {borderTopColor: color}}), label)));
 }

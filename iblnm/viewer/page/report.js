@@ -9,10 +9,13 @@ async function embedded(name) {
 (async () => {
   const head = await embedded("session"), root = document.getElementById("session");
   document.title = head.title || "Session";
+  const {viewer, stored} = document.body.dataset;
+  // a page of a session in memory has no neighbors
+  const links = stored ? [["zoom in the viewer", viewer], ["dashboard of all sessions", "../qc/dashboard.html"]] : [];
+  const place = stored ? [link(`../../data/sessions/${head.eid}.h5`, `data/sessions/${head.eid}.h5`)] : [];
+  const files = [...place, head.source.path].filter(Boolean).flatMap((part, i) => (i ? ["; ", part] : [part]));
   const page = new SessionPage(root, {head, fiber: (i) => embedded(`fiber-${i}`), traces: null, extras: {
-    links: [["zoom in the viewer", document.body.dataset.viewer], ["dashboard of all sessions", "../qc/dashboard.html"]],
-    files: el("span", {}, "Files: ", link(`../../data/sessions/${head.eid}.h5`, `data/sessions/${head.eid}.h5`),
-      head.source.path ? `; ${head.source.path}` : ""),
+    links, files: files.length ? el("span", {}, "Files: ", files) : "",
   }});
   await page.draw();
   document.body.dataset.ready = "1";

@@ -1,5 +1,5 @@
 // Trials as heat maps beside the means of groups of trials.
-const SIDE = 54, HEAT_HEIGHT = 250, STRIP = 7;
+const SIDE = 60, HEAT_HEIGHT = 250, STRIP = 7;
 const SORTS = [["time", "time"], ["contrast", "contrast"], ["outcome", "outcome"], ["reaction", "reaction time"]];
 // diverging, told apart by lightness too; gray: no value
 const BLUE_RED = [[5, 48, 97], [67, 147, 195], [247, 247, 247], [214, 96, 77], [103, 0, 31]];

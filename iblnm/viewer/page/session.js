@@ -32,8 +32,11 @@ class SessionPage {
     this.responses = new Responses(this);
     this.quality = el("section", {class: "quality"});
     this.below = el("div", {class: "below"});
-    this.root.replaceChildren(this.title(), this.tabs(), this.traces.root, this.responses.root, this.session(), this.quality, this.below);
-    this.drawSession();
+    const declares = (...names) => this.head.order.some((p) => names.includes(p.name));
+    const parts = [this.title(), this.head.order.some((p) => p.scope === "fiber") && this.tabs(), declares("raw", "preprocessed") && this.traces.root,
+      declares("responses") && this.responses.root, ...this.session(), this.quality, this.below];
+    this.root.replaceChildren(...parts.filter(Boolean));
+    for (const draw of this.drawings) draw();
     this.refreshBelow();
     await this.showFiber(this.view.fiber);
   }
@@ -46,7 +49,8 @@ class SessionPage {
       facts.line || facts.strain, facts.task_protocol];
     return el("header", {class: "head"}, el("h2", {}, title || "Session without metadata"),
       el("span", {class: "links"}, links.filter(([, href]) => href).map(([text, href]) => link(href, text))),
-      el("p", {class: "note"}, parts.filter(Boolean).join(" · "), " · ", el("code", {}, eid)));
+      el("p", {class: "note"}, [...parts.filter(Boolean), ""].join(" · "), el("code", {}, eid)),
+      this.head.missing.session ? missing(`Metadata: ${this.head.missing.session}`) : null);
   }
 
   tabs() {
@@ -100,28 +104,31 @@ class SessionPage {
       return [host, () => {}];
     }
     return [host, () => {
+      if (!KINDS[declared.kind]) host.append(missing(`The page has no drawing of the kind ${declared.kind}.`));
       const plot = KINDS[declared.kind] ? KINDS[declared.kind](host, panel) : null;
       if (plot) this.plots.push(plot);
       if (panel.note) host.append(el("p", {class: "note"}, panel.note));
     }];
   }
 
+  // panels of the whole session, together by the group of their stages
   session() {
-    this.behavior = el("div", {class: "columns"});
-    const section = el("section", {class: "behavior", "aria-label": "behavior"}, el("div", {class: "bar"}, el("h3", {}, "Behavior")), this.behavior);
-    fit(() => this.plots, section);
-    return section;
-  }
-
-  drawSession() {
-    const parts = this.head.order.filter((p) => p.scope === "session").map((p) => this.place(p, this.head.panels[p.name]));
-    this.behavior.replaceChildren(...parts.map(([part]) => part));
-    for (const [, draw] of parts) draw();
+    const declared = this.head.order.filter((p) => p.scope === "session"), groups = [...new Set(declared.map((p) => p.group))];
+    this.drawings = [];
+    return groups.map((group) => {
+      const parts = declared.filter((p) => p.group === group).map((p) => this.place(p, this.head.panels[p.name]));
+      this.drawings.push(...parts.map(([, draw]) => draw));
+      const words = group.replaceAll("_", " "), title = words[0].toUpperCase() + words.slice(1);
+      const section = el("section", {class: `panels ${group}`, "aria-label": words}, el("div", {class: "bar"}, el("h3", {}, title)),
+        el("div", {class: "columns"}, parts.map(([part]) => part)));
+      fit(() => this.plots, section);
+      return section;
+    });
   }
 
   refreshBelow() {
     const {checks, failures, analyses, files, labels} = this.source.extras;
-    this.below.replaceChildren(...[labels ? labels() : null, checksSection(checks || this.head.checks, failures),
+    this.below.replaceChildren(...[labels ? labels() : null, checksSection(checks || this.head.checks, failures || this.head.failures),
       analyses ? analysesSection(analyses) : null, provenanceSection(this.head, files || "")].filter(Boolean));
   }
 }

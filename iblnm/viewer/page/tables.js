@@ -7,7 +7,8 @@ function checksSection(checks, failures) {
   const row = (c) => el("tr", {"data-check": c.name, class: c.outcome.replace(" ", "-")},
     el("td", {class: "outcome"}, el("i", {"aria-hidden": "true"}, GLYPHS[c.outcome]), ` ${c.outcome}`),
     el("td", {title: c.text || ""}, c.name.replaceAll("_", " ")), el("td", {}, c.asset), el("td", {}, c.severity),
-    el("td", {class: "n"}, number(c.value)), el("td", {class: "n"}, number(c.limit)), el("td", {}, c.unit || ""), el("td", {}, c.message || ""));
+    el("td", {class: "n"}, number(c.value)), el("td", {class: "n"}, number(c.limit)), el("td", {}, c.unit || ""),
+    el("td", {}, c.message || "", c.remedy ? el("p", {class: "note"}, c.remedy) : ""));
   const table = (part) => el("table", {class: "checks"}, el("thead", {}, el("tr", {},
     ["outcome", "check", "asset", "severity", "value", "limit", "unit", "what was found"].map((h) => el("th", {scope: "col"}, h)))),
     el("tbody", {}, part.map(row)));

@@ -41,7 +41,17 @@ class Traces {
     this.detail();
   }
 
+  // whether there is anything that has a time
+  get hasTimes() {
+    return [this.panels.raw, this.panels.preprocessed, this.page.head.events].some((part) => part && !part.missing);
+  }
+
   toolbar() {
+    if (!this.hasTimes) {
+      this.where = el("output", {class: "range"});
+      this.mark = null;
+      return el("div", {class: "bar"}, el("h3", {}, "Signal"));
+    }
     const spans = [["all", null], ["10 min", 600], ["1 min", 60], ["10 s", 10], ["1 s", 1]];
     this.where = el("output", {class: "range", "aria-live": "polite"});
     this.unit = choice("unit", "signal in", [["z", "z"], ["dff", "dF/F (%)"]], this.page.view.unit, (unit) => {
@@ -60,6 +70,7 @@ class Traces {
   }
 
   setMarking(on) {
+    if (!this.mark) return;
     this.marking = on;
     this.mark.setAttribute("aria-pressed", String(on));
     this.root.classList.toggle("marking", on);
@@ -77,7 +88,8 @@ class Traces {
     }
     const place = el("div", {class: "plot", id: "plot-events"});
     parts.push(el("div", {class: "caption"}, el("b", {}, "Events"), " ", this.shadeKey()), place);
-    this.plots.events = this.eventPlot(place);
+    const events = this.eventPlot(place);
+    if (events) this.plots.events = events;
     return parts;
   }
 
@@ -146,22 +158,50 @@ class Traces {
     const unit = name === "raw" ? `fluorescence (${panel.unit})` : this.page.view.unit === "dff" ? "dF/F (%)" : "signal (z)";
     return this.plot(place, {height: name === "raw" ? 190 : 170, series, bands,
       axes: [axis("", {size: 6, values: (u, s) => s.map(() => ""), ticks: {show: false}}), axis(unit, {size: LEFT - 16, labelSize: 16})],
-      hooks: {drawClear: [(u) => this.shade(u)], draw: [(u) => { if (name !== "raw") drawLine(u, "y", 0); this.eventLines(u); }]}},
+      hooks: {drawClear: [(u) => this.shade(u)], draw: [(u) => {
+        if (name === "raw") this.bandNames(u, panel);
+        else drawLine(u, "y", 0);
+        this.eventLines(u);
+      }]}},
     this.aligned(name, this.coarse));
+  }
+
+  // at their ends, since no two colors are told apart by everybody
+  bandNames(u, panel) {
+    const pen = u.ctx, {left, top, width, height} = u.bbox, line = 13 * devicePixelRatio;
+    const names = SERIES.raw.filter((s) => s in panel.series), at = [];
+    const bands = ["GCaMP", "Isosbestic"].filter((band) => names.includes(band) && !this.hidden.has(band));
+    if (bands.length < 2) return;
+    pen.save();
+    pen.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+    Object.assign(pen, {textAlign: "right", textBaseline: "bottom", lineWidth: 3 * devicePixelRatio, strokeStyle: "#fff"});
+    for (const band of bands) {
+      const values = u.data[2 + 2 * names.indexOf(band)], x = u.data[0];
+      let last = values.length - 1;
+      while (last >= 0 && (!Number.isFinite(values[last]) || x[last] > u.scales.x.max)) last--;
+      if (last < 0) continue;
+      const found = Math.min(Math.max(u.valToPos(values[last], "y", true) - 2 * devicePixelRatio, top + line), top + height);
+      const y = at.some((other) => Math.abs(other - found) < line) ? Math.max(...at) + 2 * line : found;
+      at.push(y);
+      pen.fillStyle = this.style(`${band} trend`).color;
+      pen.strokeText(band, left + width - 4 * devicePixelRatio, y);
+      pen.fillText(band, left + width - 4 * devicePixelRatio, y);
+    }
+    pen.restore();
   }
 
   eventPlot(place) {
     const events = this.page.head.events;
     if (events.missing) {
       place.append(missing(`No events. ${events.missing}`));
-      return this.axisOnly(place);
+      return this.hasTimes ? this.axisOnly(place) : null;
     }
     const names = Object.keys(events);
     const n = names.length;
     return this.plot(place, {height: 20 * n + 44, series: [{}, {stroke: "transparent"}],
       scales: {y: {range: [0, n]}},
       axes: [axis(`time (s, ${this.page.head.axis.clock} clock)`), axis("", {size: LEFT, grid: {show: false}, ticks: {show: false},
-        splits: () => names.map((_, i) => n - i - 0.5), values: () => names.map((name) => events[name].label)})],
+        splits: () => names.map((_, i) => n - i - 0.5), values: () => names.map((name) => events[name].label + (events[name].times.length ? "" : ": none"))})],
       hooks: {drawClear: [(u) => this.shade(u)], draw: [(u) => this.ticks(u, names)]}},
     [this.full, [null, null]]);
   }
@@ -181,7 +221,7 @@ class Traces {
       return [low - margin, high + margin];
     };
     const plot = new uPlot({
-      ...rest, width: place.clientWidth || 900, legend: {show: false}, padding: [8, 12, 0, 0],
+      ...rest, width: place.clientWidth || 900, legend: {show: false}, padding: [8, 22, 0, 0],
       scales: {x: {time: false, min, max}, y: {range: pad}, ...scales},
       cursor: {drag: {x: true, y: false, setScale: false}, sync: {key: "time"}, y: false, points: {show: false},
         bind: {dblclick: () => () => this.go(...this.full)}},
@@ -257,11 +297,12 @@ class Traces {
     const request = (this.request = new AbortController());
     this.root.dataset.drawn = "";
     let data = this.coarse, note = "";
-    const hasFibers = this.page.head.recordings.length > 0;
+    const hasFibers = Object.keys(this.coarse.series).length > 0;
     if (this.source.traces && hasFibers) {
       try {
         const bins = Math.max(200, Math.round((this.root.clientWidth - LEFT) * Math.min(devicePixelRatio, 2)));
         data = await this.source.traces(this.page.view.fiber, t0, t1, bins, request.signal);
+        if (data.problem) note = `In part shown in steps of 1 s only: ${data.problem}`;
       } catch (error) {
         if (error.name === "AbortError") return;
         note = `Shown in steps of 1 s only: ${error.message}`;

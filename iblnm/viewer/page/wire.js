@@ -1,5 +1,5 @@
 // Blocks of numbers: the counterpart of iblnm/viewer/wire.py.
-const TOPS = {i1: 127, i2: 32767, d2: 32767};
+const TOPS = {i1: 127, i2: 32767, d2: 8191};
 
 function readArray(buffer, origin, [kind, offset, shape, low, step]) {
   const count = shape.reduce((product, n) => product * n, 1);
@@ -33,5 +33,5 @@ function unpackBlock(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const text = new TextDecoder().decode(new Uint8Array(buffer, 4, length));
   return JSON.parse(text, (key, value) =>
-    value && typeof value === "object" && value.$ ? readArray(buffer, 4 + length, value.$) : value);
+    value && typeof value === "object" && Array.isArray(value.$) ? readArray(buffer, 4 + length, value.$) : value);
 }

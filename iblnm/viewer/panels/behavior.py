@@ -154,8 +154,6 @@ def _wilson(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return center - half, center + half
 
 
-PANELS = (
-    Panel("psychometric", "performance", "Choices", "psychometric", "session", psychometric_panel),
-    Panel("reaction", "trials", "Reaction times", "scatter", "session", reaction_panel),
-    Panel("wheel", "wheel_velocity", "Wheel velocity", "means", "session", wheel_panel),
-)
+PSYCHOMETRIC = Panel("psychometric", "Choices", "psychometric", "session", psychometric_panel)
+REACTION = Panel("reaction", "Reaction times", "scatter", "session", reaction_panel)
+WHEEL = Panel("wheel", "Wheel velocity", "means", "session", wheel_panel)

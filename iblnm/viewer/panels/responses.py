@@ -13,8 +13,8 @@ from iblnm.viewer.panel import Axis, Panel
 from iblnm.viewer.wire import Packer
 
 _SATURATED = 99.0
-# beyond the range of colors by as much as a baseline can add
-_STORED_RANGES = 2.5
+# beyond the range of colors by more than a baseline can add; 25 levels from none to full color
+_STORED_RANGES = 5.0
 
 
 def responses_panel(
@@ -64,7 +64,7 @@ def responses_panel(
                 "ordered": group.ordered,
                 "members": packer.array(group.members[rows], "i1", limits=(-127, 127)),
                 "mean": packer.array(means[group.name]["mean"], "d2"),
-                "sem": packer.array(means[group.name]["sem"], "d2"),
+                "sem": packer.array(means[group.name]["sem"], "i1"),
                 "n": means[group.name]["n"],
             }
             for group in groups
@@ -83,4 +83,4 @@ def _limit(values: np.ndarray) -> float:
     return float(np.percentile(found, _SATURATED)) if found.size else 1.0
 
 
-PANELS = (Panel("responses", "responses", "Responses", "responses", "fiber", responses_panel),)
+RESPONSES = Panel("responses", "Responses", "responses", "fiber", responses_panel)

@@ -162,15 +162,8 @@ def _rate(times: np.ndarray) -> float:
     return float(1 / np.median(np.diff(times))) if len(times) > 1 else float("nan")
 
 
-PANELS = (
-    Panel("raw", "photometry", "Raw bands", "raw", "fiber", raw_panel),
-    Panel(
-        "preprocessed",
-        "preprocessed",
-        "Preprocessed signal",
-        "preprocessed",
-        "fiber",
-        preprocessed_panel,
-    ),
-    Panel("quality", "photometry_qc", "Quality of the signal", "table", "fiber", quality_panel),
+RAW = Panel("raw", "Raw bands", "raw", "fiber", raw_panel)
+PREPROCESSED = Panel(
+    "preprocessed", "Preprocessed signal", "preprocessed", "fiber", preprocessed_panel
 )
+QUALITY = Panel("quality", "Quality of the signal", "table", "fiber", quality_panel)

@@ -39,6 +39,11 @@ const failuresOf = new Map();
 for (const [i, asset, type, text] of data.failures) {
   failuresOf.set(i, [...(failuresOf.get(i) || []), { asset, type, text }]);
 }
+const staleOf = new Map();
+for (const [i, asset, reason] of data.stale.rows) {
+  staleOf.set(i, [...(staleOf.get(i) || []),
+    { asset: data.stale.assets[asset], why: data.stale.reasons[reason] }]);
+}
 const sessions = stored.eid.map((eid, i) => {
   const outcomes = data.outcomes.substr(i * nChecks, nChecks);
   const failures = failuresOf.get(i) || [];
@@ -50,7 +55,7 @@ const sessions = stored.eid.map((eid, i) => {
   const standing = column(stored.standing, i);
   const targets = targetsOf[i].map((k) => targetNames[k]);
   return {
-    i, eid, outcomes, failures, fails, warns, standing, targets,
+    i, eid, outcomes, failures, fails, warns, standing, targets, stale: staleOf.get(i) || [],
     ran: stored.ran[i] === "1", strict: stored.strict[i] === "1",
     subject: column(stored.subject, i), start: stored.start[i], lab: column(stored.lab, i),
     type: column(stored.type, i), label: column(stored.label, i),
@@ -71,7 +76,8 @@ const words = (session) => {
   if (session.words === undefined) {
     const parts = [session.eid, session.subject, session.lab, session.type, session.target,
       session.label, session.start,
-      ...session.failures.flatMap(({ asset, type, text }) => [asset, type, text])];
+      ...session.failures.flatMap(({ asset, type, text }) => [asset, type, text]),
+      ...(session.stale.length ? ["out of date"] : [])];
     for (let c = 0; c < nChecks; c += 1) {
       const code = session.outcomes[c];
       if (code === "f" || code === "w") parts.push(checks[c].name, message(session, c));

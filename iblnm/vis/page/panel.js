@@ -116,12 +116,15 @@ function paintPanel(session, c) {
         ["limit", unit(check.limits[session.i]), "number"],
         ["severity", check.severity], ["asset", check.asset]]),
       make("p", { className: "text", textContent: check.text }),
+      ...(check.remedy ? [make("h3", { textContent: "What to do" }),
+        make("p", { className: "text", textContent: check.remedy })] : []),
       ...(check.cohort ? [] : [runLink(session, c)]),
       link(check.cohort ? address(check.asset, { view: "checks" })
         : address(check.asset, { view: "partitions", partition: session.eid }),
       `${check.asset} of this session in Dagster`),
       link(address(check.asset, { view: "checks", checkDetail: check.name }),
         "This check in Dagster, all sessions"),
+      ...(check.page ? [link(check.page, "This rule in the documentation")] : []),
       make("h3", { textContent: "Session" }));
   } else {
     parts.push(make("h2", { id: "panel-title",
@@ -145,6 +148,13 @@ function paintPanel(session, c) {
           make("p", { textContent: text }),
           link(address(asset, { view: "partitions", partition: session.eid }),
             `${asset} of this session in Dagster`)))));
+  }
+  if (session.stale.length) {
+    parts.push(
+      make("h3", { textContent: `Out of date (${session.stale.length})` }),
+      make("ul", { className: "failures" }, ...session.stale.map(({ asset, why }) =>
+        make("li", {}, make("b", { textContent: asset }), ` ${why}`))),
+      make("p", { className: "text", textContent: "iblnm batch --stale makes these again." }));
   }
   const others = checks.map((_, d) => d)
     .filter((d) => d !== c && "wf".includes(session.outcomes[d]))

@@ -6,6 +6,7 @@ function paintTotals() {
   const counts = Object.fromEntries(Object.keys(STANDING).map((key) => [key, 0]));
   for (const session of view) counts[session.standing] += 1;
   const broken = view.filter((s) => s.failures.length).length;
+  const old = view.filter((s) => s.stale.length).length;
   const entries = [
     ["sessions", view.length, view.length < sessions.length ? `of ${sessions.length}` : "",
       "Sessions that fit the filters"],
@@ -16,6 +17,9 @@ function paintTotals() {
       `${strict} of ${ran.length}`,
       "Among evaluated sessions; warnings and failures of assets without checks do not count, "
       + "and a check that did not run is not passed"],
+    ...(data.stale.rows.length ? [["out of date", old, share(old, view.length),
+      "Sessions with an output made with other settings, methods or inputs: iblnm batch --stale "
+      + "makes these again; search for: out of date"]] : []),
   ];
   byId("totals").replaceChildren(...entries.map(([name, value, more, title]) =>
     make("div", { title }, make("dt", { textContent: name }),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 STATUS = (400, 401, 403, 404, 429, 500, 502, 503)
-KINDS = (*STATUS, "hang", "drip", "reset", "truncated", "html", "wrong_hash")
+KINDS = (*STATUS, "hang", "drip", "reset", "truncated", "html", "wrong_hash", "one_line")
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Fault:
     kind : int or str
         A status, or: 'hang' (accepts and never answers), 'drip' (one byte at a time), 'reset'
         (connection reset), 'truncated' (the body ends early), 'html' (a web page with status
-        200), 'wrong_hash' (other bytes of the same size).
+        200), 'wrong_hash' (other bytes of the same size), 'one_line' (without line breaks).
     times : int or None
         How many requests it hits; None is all.
     after : int

@@ -53,6 +53,25 @@ class AlyxModel(demo.AlyxModel):
         """Save a session without a change: only its stamp moves."""
         self.update_session(eid)
 
+    def add_insertion(self, eid: str, name: str, json: Any, **fields: Any) -> str:
+        """Register a probe of a session with what is in its field ``json``; its id."""
+        with self.lock:
+            known = self.sessions[eid].fields
+            info = {key: known[key] for key in ("subject", "lab", "start_time", "number")}
+            row = {
+                "id": self.new_id(),
+                "session": eid,
+                "name": name,
+                "model": "3B2",
+                "serial": "19051016842",
+                "chronic_insertion": None,
+                "session_info": info,
+                "json": json,
+                **fields,
+            }
+            self.insertions[row["id"]] = row
+            return row["id"]
+
     def delete_session(self, eid: str) -> None:
         """Delete a session with its datasets and insertions."""
         with self.lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import struct
 import time
@@ -16,6 +17,7 @@ from iblnm.demo.alyx import server as demo
 
 _LOGGED = 100_000
 _ON_DEMAND = "a fault on demand"
+_UNKNOWN_READER = 401, b"<html><h1>Authorization Required</h1></html>", "text/html"
 _NO_PERMISSION = "You do not have permission to perform this action."
 
 
@@ -59,11 +61,17 @@ class AlyxServer(demo.AlyxServer):
     faults : Faults
     requests : deque of Request
         The latest 100,000.
+    clock_ahead_s : float
+        By how much the dates of the answers are ahead of this machine's clock [s].
+    reader : tuple of str or None
+        User and password that the file server asks for (HTTP basic authentication).
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
         self.faults = Faults()
         self.requests = _Log(maxlen=_LOGGED)
+        self.clock_ahead_s = 0.0
+        self.reader: tuple[str, str] | None = None
         super().__init__(*args, **kwargs)
 
     def revoke_tokens(self) -> None:
@@ -78,7 +86,9 @@ class _Handler(demo.Handler):
         split = urllib.parse.urlsplit(self.path)
         fault = alyx.faults.of(f"{self.command} {urllib.parse.unquote(self.path)}")
         shown = None if fault is None else fault.kind
-        status, content, kind = self.answer()
+        status, content, kind = self.answer() if self._may_read() else _UNKNOWN_READER
+        if shown == "one_line":
+            content = content.replace(b"\n", b"")
         if isinstance(shown, int):
             detail = _NO_PERMISSION if shown in (401, 403) else _ON_DEMAND
             status, content, kind = demo.failure(shown, detail)
@@ -96,6 +106,18 @@ class _Handler(demo.Handler):
             self._break_off(shown)
         else:
             self._send_faulty(status, content, kind, fault)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Date of the answer, by the server's clock."""
+        seconds = time.time() if timestamp is None else timestamp
+        return super().date_time_string(seconds + self.server.alyx.clock_ahead_s)
+
+    def _may_read(self) -> bool:
+        reader = self.server.alyx.reader
+        if reader is None or not self.path.startswith("/data/"):
+            return True
+        known = base64.b64encode(":".join(reader).encode()).decode()
+        return self.headers.get("Authorization") == f"Basic {known}"
 
     def _break_off(self, shown: str) -> None:
         self.close_connection = True

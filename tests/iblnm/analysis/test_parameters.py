@@ -141,6 +141,7 @@ def session_of_planted_sizes():
     return make
 
 
+@pytest.mark.slow
 def test_no_settings_are_read_where_numbers_are_made():
     root = Path(iblnm.__file__).parent
     for path in [file for name in PURE for file in (root / name).rglob("*.py")]:

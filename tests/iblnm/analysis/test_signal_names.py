@@ -29,6 +29,7 @@ def test_unknown_name():
         _ = iblnm.analysis.nothing
 
 
+@pytest.mark.slow
 def test_import_is_light():
     code = (
         "import sys, iblnm.analysis, iblnm.signal.qc, iblnm.signal.preprocess, "

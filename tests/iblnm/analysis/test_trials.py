@@ -69,3 +69,20 @@ def test_a_missing_column_is_named(table):
     with pytest.raises(MalformedFileError, match="no column response_early;"):
         select_trials(table.drop(columns="response_early"))
     select_trials(table.drop(columns="response_early"), response_col=None)
+    with pytest.raises(MalformedFileError, match="no column late; its responses are"):
+        select_trials(table, response_col="late")
+
+
+def test_times_that_no_trial_has_are_an_error_and_not_no_trials():
+    table = pd.DataFrame(
+        {
+            "probabilityLeft": 0.5,
+            "choice": [1, -1],
+            "response_time": [np.nan, np.nan],
+            "response_early": [0.1, np.nan],
+        }
+    )
+    with pytest.raises(KeyError, match="no trial of 2 has a value of response_time"):
+        select_trials(table)
+    assert len(select_trials(table, min_response_time_s=None)[0]) == 1
+    assert select_trials(table.head(0))[1]["eligible"] == 0

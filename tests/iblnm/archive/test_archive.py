@@ -35,6 +35,7 @@ TRIALS = "alf/task_00/_ibl_trials.table.pqt"
 # connection
 
 
+@pytest.mark.slow
 def test_package_imports_nothing_heavy():
     code = (
         "import sys, iblnm.archive, iblnm.io, iblnm.storage\n"

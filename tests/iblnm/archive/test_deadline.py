@@ -16,6 +16,8 @@ from iblnm.archive.transport import Call, Transport
 from iblnm.config import RemoteSettings
 from iblnm.errors import RemoteError, RemoteTimeout, ServerError, ServerUnreachableError
 
+pytestmark = pytest.mark.slow
+
 SLACK_S = 1.0
 PATIENCE = RemoteSettings(
     connect_timeout_s=0.6,

@@ -1,5 +1,6 @@
 """What a mirror copies of a session that was not extracted yet."""
 
+import pytest
 from bench.alyx import AlyxServer, from_archive
 from bench.raw_session import RawArchive
 from pydantic import SecretStr
@@ -26,6 +27,7 @@ def settings_of(server, folder):
     )
 
 
+@pytest.mark.slow
 def test_what_is_not_extracted_is_mirrored_with_what_it_is_made_from(tmp_path):
     recorded = RawArchive(tmp_path / "recorded")
     with AlyxServer(from_archive(recorded.folder), recorded.folder) as server:

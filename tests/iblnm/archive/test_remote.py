@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from bench.alyx import AlyxServer, synthetic
 
+from iblnm.archive.changes import RemoteChanges
 from iblnm.archive.connection import connect
 from iblnm.archive.records import records_of
 from iblnm.archive.remote import rest
@@ -85,6 +86,14 @@ def test_records_and_pages(server, settings):
     # neither the description of all endpoints nor a second login is needed
     assert not asked(server, "/api/schema")
     assert len(asked(server, "/auth-token")) == 1
+
+
+@pytest.mark.parametrize("ahead_s", [0.0, 86400.0, -3600.0])
+def test_answers_tell_of_the_servers_clock(server, settings, ahead_s):
+    server.clock_ahead_s = ahead_s
+    one = connect(settings)
+    assert one.alyx.clock_ahead_s == pytest.approx(ahead_s, abs=10.0)
+    assert RemoteChanges(one, settings.project).clock_ahead_s == one.alyx.clock_ahead_s
 
 
 def test_absent_records_are_none(settings):
@@ -231,7 +240,7 @@ def test_token_file(server, settings, tmp_path):
     assert rest(one, "sessions", "list").count == 60
     assert not asked(server, "/auth-token")
     server.revoke_tokens()
-    with pytest.raises(AuthenticationError, match=r"/me shows into .*token") as caught:
+    with pytest.raises(AuthenticationError, match=r"/auth-token gives .* into .*token") as caught:
         rest(one, "sessions", "list")
     assert file.read_text().strip() not in str(caught.value)
     file.write_text(server.new_token())

@@ -375,6 +375,15 @@ def test_notebook_functions(tree, files, monkeypatch):
     assert get_session_dict(session, one=one)["users"] == ["someone"]
     verdicts = get_extended_qc(session, one=one)
     assert (verdicts["qc_session"], verdicts["qc_videoLeft_focus"]) == ("PASS", "PASS")
+
+    class Alyx:
+        def rest(self, *_, **__):
+            return {"qc": "FAIL", "extended_qc": {"task": "PASS", "_videoLeft_pin": ["FAIL", 3]}}
+
+    double = type("Double", (), {"alyx": Alyx()})()
+    verdicts = get_extended_qc(session, one=double)
+    known = ["qc_session", "qc_task", "qc_videoLeft_pin"]
+    assert verdicts[known].tolist() == ["FAIL", "PASS", "FAIL"]
     found = get_datasets(session, one=one)
     assert len(found["datasets"]) == len(files)
     assert (found["mine"], found.name) == (3, 7)

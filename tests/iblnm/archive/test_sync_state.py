@@ -8,16 +8,29 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from itertools import count
 
 import pytest
 
 from iblnm.archive.sync_state import FIRST_RETRY_S, Sight, SyncState
 from iblnm.errors import UnreadableFileError
+from iblnm.storage.postgres import PostgresTables
+
+_SERIAL = count()
 
 
 @pytest.fixture
-def state(tmp_path) -> SyncState:
+def file_state(tmp_path) -> SyncState:
     return SyncState(tmp_path / "metadata" / "sync.sqlite")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def state(request, file_state) -> SyncState:
+    """In a file, and in PostgreSQL."""
+    if request.param == "sqlite":
+        return file_state
+    tables = PostgresTables(request.getfixturevalue("shared_database"), f"sync{next(_SERIAL)}")
+    return SyncState(tables)
 
 
 STARTS = {"x": "2024-01-09T10:00:00", "y": "2024-01-08T10:00:00", "z": "2024-01-07T10:00:00"}
@@ -159,10 +172,11 @@ def test_the_session_looked_at_longest_ago_is_looked_at_anew(state):
     state.note(_listed("x", "y"))
     _see(state, "x", "one", 10.0)
     _see(state, "y", "one", 20.0)
-    state.look_at_oldest(10.0)
+    state.look_at_oldest(0)
     assert state.due(30.0) == []
-    state.look_at_oldest(15.0)
+    state.look_at_oldest(1, turns_at=5.0)
     assert state.due(30.0) == ["x"]
+    assert state.fact("turns_at") == 5.0
 
 
 def test_a_list_of_a_window_misses_only_what_starts_in_it(state):
@@ -181,7 +195,8 @@ def test_claimed_sessions_wait_only_if_their_owner_is_dead(state):
     state.note(_listed("x", "y"))
     for eid in "xy":
         _see(state, eid, "one", 2.0)
-    contents = state.claim(["x", "y"], "host:1")
+    contents, held = state.claim(["x", "y"], "host:1")
+    assert held == {}
     assert state.waiting() == []
     assert state.claimed(lambda owner: True) == {"x", "y"}
     assert [item.eid for item in state.waiting(lambda owner: False)] == ["y", "x"]
@@ -204,7 +219,7 @@ def test_counts(state):
     assert state.counts() == {"known": 2, "unseen": 1, "waiting": 1, "withdrawn": 1}
 
 
-def test_a_table_of_the_first_version_is_taken_over(state, tmp_path):
+def test_a_table_of_the_first_version_is_taken_over(file_state, tmp_path):
     path = tmp_path / "metadata" / "sync.sqlite"
     path.parent.mkdir()
     columns = "eid, start_time, listing, look, looked, fingerprint, version, since, handled"
@@ -223,27 +238,27 @@ def test_a_table_of_the_first_version_is_taken_over(state, tmp_path):
             ],
         )
         old.execute("PRAGMA user_version = 1")
-    assert state.known() == ["done", "open", "due"]
-    assert [(item.eid, item.fingerprint) for item in state.waiting()] == [("open", "two")]
-    assert state.due(10.0) == ["due"]
-    assert list(state.withdrawn()) == ["gone"]
-    assert (state.fact("cursor"), state.fact("listing")) == ("2025", None)
+    assert file_state.known() == ["done", "open", "due"]
+    assert [(item.eid, item.fingerprint) for item in file_state.waiting()] == [("open", "two")]
+    assert file_state.due(10.0) == ["due"]
+    assert list(file_state.withdrawn()) == ["gone"]
+    assert (file_state.fact("cursor"), file_state.fact("listing")) == ("2025", None)
 
 
-def test_a_damaged_table_says_what_to_do(state, tmp_path):
-    state.set_facts(a=1)
+def test_a_damaged_table_says_what_to_do(file_state, tmp_path):
+    file_state.set_facts(a=1)
     (tmp_path / "metadata" / "sync.sqlite").write_bytes(b"not a database" * 100)
     with pytest.raises(UnreadableFileError, match=r"sync\.sqlite: .* delete it"):
-        state.known()
+        file_state.known()
 
 
-def test_reading_withdrawn_sessions_makes_no_table(state, tmp_path):
-    assert state.withdrawn() == {}
+def test_reading_withdrawn_sessions_makes_no_table(file_state, tmp_path):
+    assert file_state.withdrawn() == {}
     assert not (tmp_path / "metadata").exists()
 
 
 @pytest.mark.slow
-def test_a_killed_writer_leaves_whole_transactions(state, tmp_path):
+def test_a_killed_writer_leaves_whole_transactions(file_state, tmp_path):
     code = (
         "import sys, itertools\n"
         "from iblnm.archive.sync_state import SyncState\n"
@@ -264,4 +279,4 @@ def test_a_killed_writer_leaves_whole_transactions(state, tmp_path):
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        assert state.counts()["known"] == 50 * (state.fact("last") + 1) >= 300
+        assert file_state.counts()["known"] == 50 * (file_state.fact("last") + 1) >= 300

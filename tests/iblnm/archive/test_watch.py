@@ -112,6 +112,7 @@ def test_a_session_with_an_old_start_is_found_at_once(watched):
     assert list(watched.versions()) == [eid]
 
 
+@pytest.mark.slow
 def test_a_dataset_added_to_an_old_session_is_found_at_once(watched):
     watched.observe()
     watched.rest()
@@ -174,7 +175,7 @@ def test_a_late_commit_behind_the_newest_stamp_is_found(watched, clock):
     else:
         late = old
         watched.model.add_dataset(old, "alf/late.pqt", b"l", auto_datetime=stamp)
-    for _ in range(2):
+    for _ in range(6):
         watched.observe()
     assert list(watched.versions()) == [late]
 
@@ -232,13 +233,13 @@ def test_what_was_committed_late_while_nobody_watched_is_found(watched):
     assert list(watched.versions()) == [late]
 
 
+@pytest.mark.slow
 def test_a_deleted_dataset_is_found_though_no_stamp_tells_of_it(watched):
     watched.observe()
     watched.rest()
     eid = watched.state.known()[3]
     watched.model.delete_dataset(watched.model.sessions[eid].datasets[0].id)
-    watched.observe(DAY_S)
-    for _ in range(8):
+    for _ in range(24):
         watched.observe(3600.0)
     assert list(watched.versions()) == [eid]
 
@@ -331,11 +332,20 @@ def test_lists_longer_than_an_answer_are_split_and_lose_no_tie(watched, monkeypa
     assert (full.new, watched.state.withdrawn()) == ([], {})
 
 
-def test_more_equal_starts_than_an_answer_holds_is_an_error(watched, monkeypatch):
+@pytest.mark.slow
+def test_more_equal_starts_than_an_answer_holds_are_split_by_identifier(watched, monkeypatch):
     monkeypatch.setattr(listing, "MAX_ROWS", 5)
-    for _ in range(6):
+    monkeypatch.setattr("iblnm.archive.watch.MAX_ROWS", 5)
+    for _ in range(17):
         watched.model.register_session(start_time=NOW)
-    assert "more than the 5 of one answer" in str(watched.observe().error)
+    early = watched.model.register_session(start_time=datetime(1951, 3, 1))
+    found = watched.observe()
+    assert found.error is None
+    assert sorted(found.new) == sorted(watched.model.sessions)
+    assert early in found.new
+    watched.rest()
+    full = watched.observe(watched.settings.reconcile_s)
+    assert (full.error, full.new, watched.state.withdrawn()) == (None, [], {})
 
 
 def test_the_order_of_lists_in_a_record_means_nothing():

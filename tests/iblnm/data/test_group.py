@@ -1,8 +1,7 @@
-"""The group of sessions: catalog, filters, iteration, memory, processing."""
+"""The group of sessions: catalog, filters, iteration, memory."""
 
 from __future__ import annotations
 
-import operator
 import shutil
 import weakref
 
@@ -10,13 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iblnm.config import Settings
-from iblnm.data import PhotometrySession, PhotometrySessionGroup
+from iblnm.config import SESSION_SCHEMA, Settings
+from iblnm.data import PhotometrySessionGroup
 from iblnm.errors import DataError
 from iblnm.pipeline.selection import account_in_words
 from iblnm.schemas import ERRORS, PERFORMANCE, QC_MATRIX
 from iblnm.storage import write_table
-from iblnm.util import collect_errors
 from iblnm.validation import LOG_COLUMNS
 
 LAZY = (
@@ -101,7 +99,7 @@ def test_a_single_name_is_one_value(cohort):
     assert group.recordings["fiber_idx"].tolist() == [1]
     with pytest.raises(DataError, match="no such session type: 'bias'; known are"):
         group.filter_sessions(session_types="bias")
-    features = group.get_response_features(events="stimOn_times")
+    features = group.get_response_features(events="feedback_times")
     assert len(features) == 1
 
 
@@ -248,121 +246,6 @@ def test_repeated_sessions_are_refused(cohort):
         PhotometrySessionGroup(twice, settings=cohort.settings)
 
 
-# processing --------------------------------------------------------------------------------
-
-
-def log_and_fail(ps):
-    ps.log_error(DataError("remark"))
-    raise ValueError("no use")
-
-
-@pytest.fixture
-def own_files(group, cohort, tmp_path):
-    """The group with a copy of the session files, which failures are written to."""
-    group.h5_dir = shutil.copytree(cohort.settings.sessions_h5_dir, tmp_path / "h5")
-    return group
-
-
-def test_a_failing_session_does_not_stop_the_others(own_files):
-    group = own_files
-    bad = group.sessions["eid"].iloc[2]
-
-    def work(ps, factor):
-        if ps.eid == bad:
-            raise ZeroDivisionError("no trials left")
-        return factor * len(ps.trials)
-
-    log = group.process(work, factor=2)
-    assert list(log) == [240 if eid != bad else None for eid in group.sessions["eid"]]
-    (entry,) = log.failures
-    assert list(entry) == LOG_COLUMNS
-    assert (entry["eid"], entry["error_type"]) == (bad, "ZeroDivisionError")
-    assert "in work" in entry["traceback"]
-    assert log.to_frame().columns.tolist() == LOG_COLUMNS
-    assert log.results == {eid: 240 for eid in group.sessions["eid"] if eid != bad}
-
-
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.slow
-def test_what_a_session_logs_and_its_failure_are_stored_in_its_file_once(own_files, workers):
-    group = own_files
-    for _ in range(2):
-        group.process(log_and_fail, workers=workers)
-        group._cache.clear()
-    for eid in group.sessions["eid"]:
-        stored = PhotometrySession.from_h5(group.h5_dir / f"{eid}.h5")
-        assert [entry["error_message"] for entry in stored.errors] == ["remark", "no use"]
-        assert len(stored.trials) == 120
-    collected = collect_errors(group.h5_dir)
-    assert collected["error_type"].value_counts().to_dict() == {
-        "DataError": len(group.sessions),
-        "ValueError": len(group.sessions),
-    }
-
-
-def test_the_log_tells_how_many_succeeded_and_what_failed(own_files):
-    group = own_files
-    eids = group.sessions["eid"].tolist()
-    log = group.process(lambda ps: 1 / (ps.eid != eids[0]))
-    assert repr(log) == (
-        "<ProcessLog: 5 sessions succeeded, 1 failed (1 ZeroDivisionError; see .to_frame())>"
-    )
-    assert repr(group.process(str)) == "<ProcessLog: 6 sessions succeeded, 0 failed>"
-
-
-def test_a_method_may_be_named_and_what_is_none_is_refused_at_once(group):
-    log = group.process("get_trial_timings")
-    assert list(log.results) == group.sessions["eid"].tolist()
-    assert {len(table) for table in log.results.values()} == {120}
-    for wrong in ("preproces", None, 3):
-        with pytest.raises(TypeError, match=f"name of a method .* not {wrong!r}"):
-            group.process(wrong)
-
-
-def test_each_session_is_processed_once(group):
-    seen = []
-    log = group.process(lambda ps: seen.append(ps.eid))
-    assert (list(log), log.failures) == ([None] * 6, [])
-    assert seen == group.sessions["eid"].tolist()
-
-
-def test_an_interrupt_is_no_failure_of_a_session(group):
-    def stop(_):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        group.process(stop)
-
-
-def test_a_damaged_file_is_a_failure_of_its_session(group, cohort, tmp_path):
-    shutil.copytree(cohort.settings.sessions_h5_dir, tmp_path / "h5")
-    group.h5_dir = tmp_path / "h5"
-    eid = group.sessions["eid"].iloc[0]
-    (tmp_path / "h5" / f"{eid}.h5").write_bytes(b"not HDF5")
-    log = group.process(operator.attrgetter("eid"))
-    failed = [(entry["eid"], entry["error_type"]) for entry in log.failures]
-    assert failed == [(eid, "UnreadableFileError")]
-    assert (tmp_path / "h5" / f"{eid}.h5").read_bytes() == b"not HDF5"
-    assert len(log.results) == 5
-
-
-@pytest.mark.slow
-def test_several_processes_give_the_same(group, cohort, tmp_path):
-    eids = group.sessions["eid"].tolist()
-    group.h5_dir = tmp_path
-    for eid in eids[1:]:
-        shutil.copy(cohort.h5_path(eid), tmp_path)
-    fn = PhotometrySession.get_trial_timings
-    alone, together = group.process(fn), group.process(fn, workers=2)
-    for log in (alone, together):
-        (entry,) = log.failures
-        assert (entry["eid"], entry["error_type"]) == (eids[0], "ValueError")
-        assert list(log.results) == eids[1:]
-        assert "no trials" in entry["error_message"]
-    for eid in eids[1:]:
-        pd.testing.assert_frame_equal(alone.results[eid], together.results[eid])
-
-
 # results -----------------------------------------------------------------------------------
 
 
@@ -440,3 +323,69 @@ def test_without_errors_the_failed_checks_count(root, cohort):
     )
     write_table(matrix, root.metadata_dir / "qc_matrix.pqt", QC_MATRIX)
     assert _eids(root, cohort) == [2, 3, 4]
+
+
+def test_a_catalog_has_all_columns_of_the_schema(cohort):
+    needed = ["eid", "subject", "start_time", "session_type", "NM"]
+    lists = ["brain_region", "hemisphere", "target_NM"]
+    group = PhotometrySessionGroup.from_catalog(
+        cohort.catalog[[*needed, *lists]].assign(mine=1),
+        settings=cohort.settings,
+        session_types=False,
+        qc_blockers=False,
+        targetnms=False,
+        min_performance=False,
+        required_contrasts=False,
+        verbose=False,
+    )
+    assert set(SESSION_SCHEMA) <= set(group.sessions)
+    assert group.sessions["users"].map(len).tolist() == [0] * 6
+    assert (group.sessions["mine"] == 1).all()
+    assert group.recordings["recording_name"].tolist()[:2] == ["VTA", "SNc"]
+
+
+def test_two_recordings_in_one_place_are_refused(cohort):
+    rows = cohort.catalog.explode(["brain_region", "hemisphere", "target_NM"])
+    rows = rows.drop(columns="recording_name")
+    with pytest.raises(DataError, match="2 recordings have the fiber_idx of another"):
+        PhotometrySessionGroup(rows.assign(fiber_idx=0), settings=cohort.settings)
+
+
+def test_a_session_without_fibers_has_no_recording_however_the_catalog_is_given(cohort):
+    fibers = ["brain_region", "hemisphere", "target_NM", "recording_name"]
+    others = {name: [[], *cohort.catalog[name].tolist()[1:]] for name in fibers}
+    catalog = cohort.catalog.assign(**others)
+    group = PhotometrySessionGroup(catalog, settings=cohort.settings)
+    exploded = PhotometrySessionGroup(catalog.explode(fibers), settings=cohort.settings)
+    assert exploded.sessions["brain_region"].tolist()[0] == []
+    assert len(exploded.sessions) == len(group.sessions) == 6
+    pd.testing.assert_frame_equal(
+        exploded.recordings[["eid", *fibers, "fiber_idx"]].reset_index(drop=True),
+        group.recordings[["eid", *fibers, "fiber_idx"]].reset_index(drop=True),
+    )
+
+
+def test_what_is_assigned_is_in_use(cohort):
+    group = PhotometrySessionGroup(cohort.catalog, settings=cohort.settings)
+    group.recordings = group.recordings[group.recordings["target_NM"] == "SNc-DA"]
+    assert len(group) == len(group.sessions) == 2
+    assert set(group.get_response_magnitudes()["target_NM"]) == {"SNc-DA"}
+    group.sessions = cohort.catalog.tail(1)
+    assert group.response_magnitudes is None
+    assert group.recordings["eid"].tolist() == cohort.catalog["eid"].tolist()[-1:]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["get_response_magnitudes", "get_mean_traces", "get_trial_regressors", "get_trial_timing"],
+)
+def test_nothing_read_is_an_error_and_never_an_empty_table(cohort, tmp_path, name):
+    group = PhotometrySessionGroup(cohort.catalog, h5_dir=tmp_path, settings=cohort.settings)
+    with pytest.raises(DataError, match=r"nothing could be read of 8 recordings in .*no trials"):
+        getattr(group, name)()
+    with pytest.raises(DataError, match="none of the 6 sessions in use has a file in"):
+        group.load_response_traces()
+    for eid in cohort.catalog["eid"][:5]:
+        shutil.copy(cohort.h5_path(eid), tmp_path)
+    with pytest.warns(UserWarning, match="1 left out, no trials"):
+        assert getattr(group, name)()["eid"].nunique() == 5

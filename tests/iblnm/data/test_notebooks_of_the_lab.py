@@ -89,6 +89,16 @@ def test_responses_are_of_every_recording(run):
     assert {target for target, _ in names["models"]} == set(group.recordings["target_NM"])
     assert names["coefficients"]["Coef."].notna().any()
     assert said.startswith(f"{len(names['features'])} recordings, ")
+    assert sum(map(len, names["mean_trace"].values())) == 3 * len(group.recordings)
+    assert all(len(mean) == 60 for of in names["mean_trace"].values() for mean in of)
+
+
+def test_components_are_arrays_by_recording(run):
+    names, _ = run("task_encoding")
+    assert names["second"].shape == (names["n_recordings"],)
+    assert sum(map(len, names["of_target"].values())) == names["n_recordings"] > 0
+    assert len(names["strongest"]) == 2
+    assert set(names["means"]["pc"]) == set(names["statistics"]["pc"]) == {1, 2}
 
 
 def test_performance_and_times_are_one_row_per_session_and_trial(run, root):

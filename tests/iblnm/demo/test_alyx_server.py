@@ -453,5 +453,5 @@ def test_the_command_serves_an_archive(small_archive):
             address = settings["IBLNM_ALYX_URL"]
             token = requests.post(f"{address}/auth-token", data=login, timeout=5).json()["token"]
         finally:
-            process.terminate()
+            process.kill()  # told to end, it would have to hear that
     assert re.fullmatch("[0-9a-f]{40}", token)

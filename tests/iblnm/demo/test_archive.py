@@ -273,7 +273,7 @@ def test_killed_build_leaves_nothing_half_done(tmp_path):
 
 
 def test_defects_need_a_cohort_that_has_room(tmp_path):
-    with pytest.raises(ValueError, match="at least 6 subjects"):
+    with pytest.raises(ValueError, match="at least 7 subjects of 5 sessions or 10 of 4"):
         build_archive(tmp_path / "x", n_subjects=1, sessions_per_subject=1)
 
 

@@ -8,7 +8,8 @@ from iblnm.demo import RESPONSE_PROFILES, simulate_session
 from iblnm.demo.behavior import Psychometric
 from iblnm.demo.cohort import make_cohort
 from iblnm.demo.defects import DEFECTS
-from iblnm.demo.photometry import DECAY_S, RISE_S, Fiber, response_amplitude
+from iblnm.demo.kinetics import DECAY_S, RISE_S
+from iblnm.demo.photometry import Fiber, response_amplitude
 from iblnm.demo.wheel import COUNT_RAD, N_COUNTS, peak_velocity
 
 

@@ -151,6 +151,22 @@ def test_a_gap_is_a_gap_in_everything(tree, long_files, damage, rule, n_lost, lo
         assert z_to_raw.std() < 0.2
 
 
+@pytest.mark.parametrize("pause_s", [1.5, 5.0])
+def test_a_pause_of_the_frames_is_named_though_it_costs_few_trials(tree, long_files, pause_s):
+    times = long_files[SIGNAL]["times"]
+    long_files[SIGNAL]["times"] = times.where(times < 170, times + pause_s)
+    _, _, failed, _ = evaluated(tree, long_files)
+    assert set(failed) == ({"clock_jump"} if pause_s > 2 else set())
+    if failed:
+        outcome = failed["clock_jump"]
+        assert (outcome.value, outcome.limit) == (pytest.approx(5 + 1 / 60, abs=1e-3), 2.0)
+
+
+def test_frames_that_one_band_lost_are_no_jump_of_the_clock(tree, long_files):
+    long_files[SIGNAL] = lose_band("GCaMP")(long_files[SIGNAL])
+    assert "clock_jump" not in evaluated(tree, long_files)[2]
+
+
 def test_other_fibers_keep_what_one_has_lost(tree, long_files):
     long_files[SIGNAL]["G0"] = 0.5  # never moves
     _, _, failed, responses = evaluated(tree, long_files)
@@ -195,6 +211,56 @@ def test_a_few_bad_frames_cost_a_few_trials(tree, long_files, damage, rule, valu
     metrics = ["ar_score", "median_absolute_deviance", "percentile_distance"]
     assert quality[metrics].notna().all(axis=None)
     assert (quality["window_share"] == 1).all()
+
+
+def test_text_in_a_column_is_missing_there_and_told(tree, long_files):
+    table = long_files[SIGNAL]
+    values = table["G0"].astype(object)
+    values[table["times"].between(100, 101)] = "n/a"
+    long_files[SIGNAL] = table.assign(G0=values.astype(str))
+    _, trials, failed, responses = evaluated(tree, long_files)
+    assert failed == {}
+    near = trials["feedback_times"].between(99, 102).to_numpy()
+    assert np.isfinite(early(responses["VTA"])[~near]).all()
+    assert np.isnan(early(responses["VTA"])).any()
+
+
+def test_a_column_of_text_costs_its_fiber(tree, long_files):
+    table = long_files[SIGNAL]
+    long_files[SIGNAL] = table.assign(G0="n/a")
+    reference, _, failed, responses = evaluated(tree, long_files)
+    assert list(responses) == ["SNc"]
+    assert reference["n_text"].tolist() == [len(table) - 1, 0]
+    assert "14399 values of VTA are text and no numbers" in failed["incomplete_signal"].message
+
+
+def interchange(table):
+    return table.assign(name=table["name"].map({"GCaMP": "Isosbestic", "Isosbestic": "GCaMP"}))
+
+
+@pytest.mark.parametrize(
+    ("isosbestic_nm", "damage", "n_wrong"),
+    [(415, None, 0), (405, None, 0), (415, interchange, 14398), (None, interchange, None)],
+)
+def test_names_that_contradict_the_light_stop_the_photometry(
+    tree, long_files, isosbestic_nm, damage, n_wrong
+):
+    table = long_files[SIGNAL]
+    if isosbestic_nm:
+        light = table["name"].map({"GCaMP": 470.0, "Isosbestic": float(isosbestic_nm)})
+        table = table.assign(wavelength=light)
+    else:
+        table = table.drop(columns="wavelength", errors="ignore")
+    long_files[SIGNAL] = table if damage is None else damage(table)
+    reference, _, failed, _ = evaluated(tree, long_files)
+    if n_wrong is None:
+        assert reference["n_mislabeled"].isna().all()
+        assert "mislabeled_bands" not in failed
+    elif n_wrong == 0:
+        assert reference["n_mislabeled"].tolist() == [0, 0]
+    else:
+        assert failed["mislabeled_bands"].value == pytest.approx(n_wrong, abs=2)
+        assert failed["mislabeled_bands"].severity == "BLOCK"
 
 
 def test_windows_that_are_too_empty_are_left_out_and_counted(tree, long_files):

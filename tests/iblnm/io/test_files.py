@@ -61,6 +61,10 @@ def test_latest_revision_is_taken(tree, trials_maker):
         (lambda t: t.assign(intervals_1=0.0), "the last trial ends at 0 s, before it starts"),
         (lambda t: t.assign(contrastLeft="none"), "column contrastLeft has type"),
         (lambda t: t.assign(feedbackType=2), "20 of 20 trials have feedbackType 2"),
+        (
+            lambda t: t.assign(**{n: 1e3 * t[n] for n in t if "times" in n or "intervals" in n}),
+            "times in ms",
+        ),
     ],
 )
 def test_malformed_trials(tree, files, change, message):
@@ -140,6 +144,19 @@ def test_a_value_that_cannot_be_is_missing_and_counted(tree, files, column, row,
     if column in ("feedbackType", "choice", "contrastLeft", "intervals_1"):
         with pytest.raises(MalformedFileError):
             read_trials(tree.open(), eid, settings)
+
+
+def test_events_outside_their_trial_are_missing_however_many(tree, files):
+    """A time of 0 for what was not seen would be a response long before the stimulus."""
+    table = files[TRIALS]
+    table.loc[::2, "feedback_times"] = 0.0
+    table.loc[1, "stimOn_times"] = table["intervals_0"].iloc[4]
+    eid = tree.add(files)
+    trials = load_trials_table(tree.open(), eid)
+    assert trials.loc[::2, "feedback_times"].isna().all()
+    assert trials.loc[1::2, "feedback_times"].notna().all()
+    assert trials["stimOn_times"].isna().to_numpy().nonzero()[0].tolist() == [1]
+    assert sorted(trials.attrs["wrong_values"]) == ["feedback_times in 10", "stimOn_times in 1"]
 
 
 def test_trials_without_start_end_or_outcome_are_counted(tree, files):

@@ -169,10 +169,6 @@ def empty_columns(table):
     table["G0"] = table["G1"] = np.nan
 
 
-def text_column(table):
-    table["G0"] = "x"
-
-
 def text_times(table):
     table["times"] = "x"
 
@@ -209,7 +205,6 @@ def rename_both(table):
         (every_frame_twice, "0 samples of GCaMP.*left out: 1499 frames that follow"),
         (no_names, "bands: none; GCaMP is expected"),
         (empty_columns, "columns G0, G1: 0 of 1500 samples"),
-        (text_column, "column G0 has type .*string"),
         (text_times, "column times has type .*string"),
         (numeric_names, "column name has type double"),
         (text_marks, "column valid has type .*string"),

@@ -35,6 +35,7 @@ def raw_only(request, tmp_path_factory) -> Opened:
     return Opened(tmp_path_factory.mktemp("raw_only"), is_old=request.param)
 
 
+@pytest.mark.slow
 def test_the_planted_drift_and_offset_are_found(raw_only):
     reference = reference_of(raw_only)
     first = reference.iloc[0]
@@ -53,6 +54,7 @@ def test_the_planted_drift_and_offset_are_found(raw_only):
     assert first["missing_share"] == 0
 
 
+@pytest.mark.slow
 def test_samples_are_where_they_were_taken(raw_only):
     from iblnm.io.photometry import load_photometry
 
@@ -109,6 +111,7 @@ def test_extracted_trials_serve_where_only_the_signal_was_not_extracted(tmp_path
     assert first["sync_n_events"] == len(opened.draft.trials) + rewards
 
 
+@pytest.mark.slow
 def test_jitter_above_the_limit_warns(tmp_path, monkeypatch):
     monkeypatch.setattr(draft, "PULSE_JITTER_S", 9e-3)
     opened = Opened(tmp_path)
@@ -121,6 +124,7 @@ def test_jitter_above_the_limit_warns(tmp_path, monkeypatch):
     assert reference["clock"].eq("session").all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -163,6 +167,7 @@ def test_where_the_clocks_cannot_be_joined_responses_are_missing_and_say_why(
     assert words in found.message
 
 
+@pytest.mark.slow
 def test_a_rig_that_is_not_the_session_s_clock_is_not_compared_with_it(tmp_path):
     opened = Opened(tmp_path, omitted=("alf/*_ibl_trials.table.pqt",))
     path = opened.archive.session / "_ibl_experiment.description.yaml"
@@ -185,6 +190,7 @@ def test_pulses_of_both_channels_are_told_apart(raw_only):
     assert set(pulses) == ({0} if raw_only.draft.plan.is_old_layout else {0, 1})
 
 
+@pytest.mark.slow
 def test_the_channel_that_the_description_names_is_the_one_that_is_used(tmp_path):
     opened = Opened(tmp_path)
     path = opened.archive.session / "_ibl_experiment.description.yaml"
@@ -197,6 +203,7 @@ def test_the_channel_that_the_description_names_is_the_one_that_is_used(tmp_path
         assert reference_of(opened)["clock"].eq(clock).all()
 
 
+@pytest.mark.slow
 def test_the_session_object_goes_the_same_way(raw_only):
     from iblnm.data import PhotometrySession
 

@@ -43,6 +43,7 @@ def test_trials_from_the_log_are_those_that_were_run(raw_only):
     assert late.abs().max() < 0.1
 
 
+@pytest.mark.slow
 def test_the_wheel_from_the_log_is_the_one_that_was_turned(raw_only):
     trace = load_wheel_trace(raw_only.one, raw_only.eid)
     assert trace.source == "raw"
@@ -175,6 +176,7 @@ def test_the_task_is_chosen_among_raw_files_as_among_extracted_ones(
     assert (task.collection, task.is_raw, len(task.rivals)) == (collection, is_raw, rivals)
 
 
+@pytest.mark.slow
 def test_a_session_that_is_extracted_loads_neither_of_the_packages(small_archive, tmp_path):
     code = (
         "import sys\n"

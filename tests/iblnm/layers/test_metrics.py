@@ -116,6 +116,7 @@ def test_values_are_those_of_numpy():
     assert np.isnan(silent["spontaneous_fano_factor_dt100_MI"])
 
 
+@pytest.mark.slow
 def test_a_unit_has_its_own_stream():
     grouped = _units([5.0] * 4, [5.5] * 4, np.random.default_rng(4))
     ids = uuids_of(4)
@@ -125,6 +126,7 @@ def test_a_unit_has_its_own_stream():
     pd.testing.assert_frame_equal(all_.iloc[2:].reset_index(drop=True), last)
 
 
+@pytest.mark.slow
 def test_drifting_units_have_small_p_values_without_any_effect():
     """Which is why the table's description says that such a p tells change, not drug."""
     rng = np.random.default_rng(5)

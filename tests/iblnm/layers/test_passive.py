@@ -2,11 +2,13 @@
 
 from datetime import datetime
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from iblnm.layers.errors import PassiveTableError
 from iblnm.layers.passive import (
+    EPOCHS,
     Extracted,
     has_tone_bug,
     passive_epochs,
@@ -79,6 +81,17 @@ def test_extracted_epochs_and_those_of_a_run_without_files():
     assert row["clock_shift"] is None
 
 
+@pytest.mark.parametrize("runs", [[], [run(0, "_iblrig_tasks_spontaneous", "2024-05-01T12:00")]])
+def test_a_session_without_a_passive_run_has_no_epochs(runs):
+    row = passive_epochs(EID, runs, {})
+    assert (row["n_passive_runs"], row["LSD_admin_source"]) == (0, "none")
+    for slot in ("task_pre", "task_post"):
+        assert row[f"{slot}_source"] == "none"
+        times = [row[f"{slot}_{e}_{b}"] for e in EPOCHS for b in ("start", "stop")]
+        assert times == [None] * 6
+    assert row["LSD_admin"] is None
+
+
 def test_the_replay_without_gabors_lasts_300_s():
     row = passive_epochs(
         EID, [passive(0, "2024-05-01T12:00:00")], {"alf/task_00": Extracted(INTERVALS)}
@@ -144,6 +157,10 @@ def test_tables_are_read_as_ibllib_writes_them(tmp_path):
     pd.DataFrame({"start": [], "stop": []}).to_csv(path)
     with pytest.raises(PassiveTableError, match="0 rows"):
         read_replay(path)
+    for start, stop in (([np.nan], [5.0]), ([7.0], [5.0]), (["a"], ["b"])):
+        pd.DataFrame({"start": start, "stop": stop}).to_csv(path)
+        with pytest.raises(PassiveTableError, match="gabors run from"):
+            read_replay(path)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Spikes by unit: exact, whole, by uuid; duplicates in whole samples; faults by name."""
 
+import resource
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -12,7 +14,7 @@ import pandas as pd
 import pytest
 
 from iblnm.config import Settings
-from iblnm.errors import DataError, MissingFileError
+from iblnm.errors import DataError, MissingFileError, NotWritableError
 from iblnm.layers import load_spikes, load_units
 from iblnm.layers.duplicates import compare_masks, find_duplicates, samples_of_times
 from iblnm.layers.errors import SpikeSortingError, UnknownUnitError
@@ -221,6 +223,51 @@ def test_a_kill_while_writing_leaves_the_old_file(stored, sorting):
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         assert read_units(path)[ids[0]].tolist() == [0.1, 0.2, 0.4]
+
+
+@contextmanager
+def files_up_to(n_bytes):
+    """The system refuses to let a file of this process grow further, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("n_bytes", [100, 180_000, 321_000])
+def test_a_full_disk_leaves_the_old_file(stored, tmp_path, n_bytes):
+    root, path, ids = stored
+    n_units = 50
+    times = np.sort(np.random.default_rng(0).random(20_000))
+    new = write_sorting(tmp_path / "new", times, np.arange(20_000) % n_units, n_units, seed=9)
+    before = path.read_bytes()
+    with files_up_to(n_bytes), pytest.raises(NotWritableError, match=f"{EID}.*too large"):
+        write_spikes(path, EID, [probe_in(tmp_path / "new")])
+    assert path.read_bytes() == before
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+    assert load_spikes(ids[0], settings=Settings(root=root))[ids[0]].tolist() == [0.1, 0.2, 0.4]
+    # and once there is room it is written, by the same process
+    write_spikes(path, EID, [probe_in(tmp_path / "new")])
+    # what was reserved and not used is given back
+    assert path.stat().st_size - 9 * len(times) < 4096 * n_units
+    index = root / "data" / "spikes.h5"
+    before = index.read_bytes()
+    with files_up_to(100), pytest.raises(NotWritableError, match=r"spikes\.h5"):
+        write_spike_index(index, [path])
+    assert index.read_bytes() == before
+    assert len(read_units(path)[new[0]]) == 20_000 // n_units
+
+
+def test_a_probe_without_spikes_has_units_without_spikes(tmp_path):
+    silent = write_sorting(tmp_path / "a", [], [], 2, seed=1)
+    (unit,) = write_sorting(tmp_path / "b", [0.3], [0], 1, seed=2)
+    path = tmp_path / f"{EID}.h5"
+    done = write_spikes(path, EID, [probe_in(tmp_path / "a"), probe_in(tmp_path / "b", "probe01")])
+    assert (done.n_units, done.n_spikes) == (3, 1)
+    found = {uuid: times.tolist() for uuid, times in read_units(path).items()}
+    assert found == {silent[0]: [], silent[1]: [], unit: [0.3]}
 
 
 @pytest.mark.slow

@@ -77,6 +77,32 @@ def test_files_of_another_length_are_named(sorting, name, values, message):
         session_units([probe_in(folder)], SESSION)
 
 
+@pytest.mark.parametrize(
+    ("clusters", "message"),
+    [
+        ([0, 0, 1], "cluster 0 has two rows"),
+        (["a", "1", "2"], "cluster_id a is no whole number"),
+        ([0.5, 1.0, 2.0], "cluster_id 0.5 is no whole number"),
+        ([0.0, np.nan, 2.0], "cluster_id nan is no whole number"),
+    ],
+)
+def test_metrics_that_do_not_fit_are_named(sorting, clusters, message):
+    folder, _ = sorting
+    metrics = pd.DataFrame({"cluster_id": clusters, "label": 1.0})
+    metrics.to_parquet(folder / "clusters.metrics.pqt")
+    with pytest.raises(SpikeSortingError, match=f"probe00.*{message}"):
+        session_units([probe_in(folder)], SESSION)
+
+
+def test_metrics_of_unknown_clusters_add_no_units(sorting):
+    folder, ids = sorting
+    metrics = pd.DataFrame({"cluster_id": np.arange(9), "label": np.arange(9.0)})
+    metrics.to_parquet(folder / "clusters.metrics.pqt")
+    table = session_units([probe_in(folder)], SESSION)
+    assert table["uuid"].tolist() == ids
+    assert table["label"].tolist() == [0.0, 1.0, 2.0]
+
+
 @pytest.mark.parametrize("version", ["v0.94", "2026-02", "2025-12", "2025-10"])
 def test_four_versions_of_bombcell_load(layers_data, known, version):
     folder = layers_data / "bombcell"

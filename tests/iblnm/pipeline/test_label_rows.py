@@ -1,6 +1,9 @@
 """Lines of the table of labels: added and removed without touching the others."""
 
+import csv
+
 import pytest
+from bench.hostile import NAMES
 
 from iblnm.errors import MalformedFileError
 from iblnm.pipeline.label_rows import add_row, read_rows, remove_row
@@ -59,3 +62,33 @@ def test_a_malformed_file_is_left_as_it_is(tmp_path):
         add_row(path, MASK)
     assert path.read_text() == "eid,verdict\n"
     assert not list(tmp_path.glob(".labels*"))
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        *('=HYPERLINK("http://evil.example")', "+1", "-a", "@SUM(1)", "'quoted", "plain = 1"),
+        *("x,=1+1", '",=1+1', *(name for name in NAMES.values() if name.isprintable())),
+    ],
+)
+def test_a_text_that_a_spreadsheet_would_compute_is_kept_as_text(tmp_path, why):
+    path = tmp_path / "labels.csv"
+    row = {"eid": EID, "verdict": "drop", "who": "=me", "when": "2024-05-31", "why": why}
+    add_row(path, row)
+    stored = path.read_text().splitlines()[1]
+    fields = next(csv.reader([stored]))
+    assert not any(field.startswith(("=", "+", "-", "@")) for field in fields)
+    (read,) = read_rows(path)
+    assert (read["who"], read["why"]) == ("=me", why)
+
+
+@pytest.mark.parametrize("name", ["\t=1+1", "a\r=1+1", "a\n=1+1", "a\u2028=1", "\x00"])
+def test_a_text_of_several_lines_is_refused_or_one_line(tmp_path, name):
+    path = tmp_path / "labels.csv"
+    row = {"eid": EID, "verdict": "drop", "who": "me", "when": "2024-05-31", "why": name}
+    try:
+        add_row(path, row)
+    except MalformedFileError:
+        assert not path.exists()
+    else:
+        assert path.read_text().splitlines()[1].endswith("'=1+1,,")

@@ -26,7 +26,7 @@ def outcomes(tmp_path):
 def test_the_latest_outcome_of_a_session_and_rule_holds(outcomes):
     assert outcomes.evaluations().empty
     assert outcomes.attempts().empty
-    assert not outcomes.path.exists()
+    assert not outcomes.place.exists()
     outcomes.record_evaluations(A, [outcome("x", False, 3.0), outcome("y", True)])
     outcomes.record_evaluations(B, [outcome("x", True, None, evaluated=False)])
     outcomes.record_evaluations(A, [outcome("x", True, 1.5)])
@@ -59,7 +59,7 @@ def test_an_error_is_told_by_the_first_of_ours_with_where_it_was_raised(outcomes
     assert outcomes.attempts("failed")["asset"].tolist() == ["wheel_velocity"]
 
 
-def test_rows_of_an_earlier_version_have_no_severity_of_their_own(tmp_path):
+def test_rows_of_an_earlier_version_lack_what_was_not_kept(tmp_path):
     path = tmp_path / "outcomes.sqlite"
     with sqlite3.connect(path) as connection:
         connection.execute(
@@ -69,12 +69,21 @@ def test_rows_of_an_earlier_version_have_no_severity_of_their_own(tmp_path):
         connection.execute(
             f"INSERT INTO evaluations VALUES ('{A}', 'x', 'fail', 2.0, 1.0, 'words', 'then')"
         )
+        connection.execute(
+            "CREATE TABLE attempts (eid TEXT, asset TEXT, state TEXT NOT NULL, error_type TEXT, "
+            "message TEXT, traceback TEXT, attempted_at TEXT NOT NULL, PRIMARY KEY (eid, asset))"
+        )
+        connection.execute(
+            f"INSERT INTO attempts VALUES ('{A}', 'trials', 'stored', NULL, NULL, NULL, 'then')"
+        )
         connection.execute("PRAGMA user_version = 1")
     outcomes = OutcomeStore(path)
     outcomes.record_evaluations(B, [outcome("x", False, 3.0)])
     table = outcomes.evaluations().set_index("eid")
     assert table.loc[A, ["result", "value", "message"]].tolist() == ["fail", 2.0, "words"]
     assert table["severity"].tolist() == [None, outcome("x", False, 3.0).severity]
+    (origin,) = outcomes.origins(A).to_dict("records")
+    assert origin["state"] == "stored" and origin["made_with"] is origin["digest"] is None
 
 
 def test_a_transaction_that_breaks_leaves_nothing(outcomes):
@@ -98,7 +107,7 @@ def write_many(path, eid):
 @pytest.mark.slow
 def test_several_processes_write_at_once(outcomes):
     workers = [
-        multiprocessing.get_context("spawn").Process(target=write_many, args=(outcomes.path, eid))
+        multiprocessing.get_context("spawn").Process(target=write_many, args=(outcomes.place, eid))
         for eid in (A, B)
     ]
     for worker in workers:
@@ -110,10 +119,10 @@ def test_several_processes_write_at_once(outcomes):
 
 
 def test_a_damaged_file_says_what_to_do(outcomes):
-    outcomes.path.parent.mkdir(parents=True)
-    outcomes.path.write_bytes(b"not a database" * 500)
+    outcomes.place.parent.mkdir(parents=True)
+    outcomes.place.write_bytes(b"not a database" * 500)
     with pytest.raises(UnreadableFileError, match=r"outcomes\.sqlite.*checks-only"):
         outcomes.evaluations()
-    outcomes.path.unlink()
-    sqlite3.connect(outcomes.path).close()
+    outcomes.place.unlink()
+    sqlite3.connect(outcomes.place).close()
     assert outcomes.evaluations().empty

@@ -132,7 +132,7 @@ def library_windows(bands):
 
     table = qc_signals(
         bands,
-        [getattr(metrics, name) for name in NAMES],
+        [getattr(metrics, name) for name in NAMES if hasattr(metrics, name)],
         metrics_kwargs={"percentile_asymmetry": {"pc_comp": 75}},
         sliding_kwargs={"w_len": 120, "step_len": 60, "detrend": True},
     )

@@ -139,6 +139,8 @@ def test_attributes(trace):
         "max_trial_s": 60.0,
         "n_capped": 0,
         "n_reset": 0,
+        "n_timed": 1,
+        "n_incomplete": 0,
     }
 
 
@@ -147,6 +149,15 @@ def test_trials_with_a_reset_are_missing(trace):
     result = trial_wheel_velocity(*trace, table, resets=np.array([[30.5, 30.52]]))
     assert np.isfinite(result.to_numpy()).any(axis=1).tolist() == [True, False, True]
     assert result.attrs["n_reset"] == 1
+    assert (result.attrs["n_timed"], result.attrs["n_incomplete"]) == (3, 1)
+
+
+def test_trials_after_the_end_of_the_wheel_are_counted(trace):
+    times, position = trace
+    end = times[-1]
+    table = _table([20.0, end - 0.5, end + 5.0, NAN], [21.0, end + 0.5, end + 6.0, 3.0])
+    attrs = trial_wheel_velocity(times, position, table).attrs
+    assert (attrs["n_timed"], attrs["n_incomplete"]) == (3, 2)
 
 
 def test_missing_ends_give_empty_rows(trace):

@@ -4,6 +4,7 @@ import pytest
 
 from iblnm.errors import InvalidNameError
 from iblnm.storage import validate_eid, validate_name
+from iblnm.storage.names import validate_relative_path
 
 EID = "96268231-87d4-3791-b39f-6e3059cfa72e"
 
@@ -42,3 +43,28 @@ def test_valid_names(text):
 def test_invalid_names(text):
     with pytest.raises(InvalidNameError):
         validate_name(text)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "../x",
+        "alf/../../x",
+        "alf//x",
+        "alf/.",
+        "",
+        "C:/x",
+        "a\\..\\b",
+        "a\nb",
+        "a/",
+    ],
+)
+def test_a_path_out_of_its_folder_is_refused(path):
+    with pytest.raises(InvalidNameError, match="no path in a session"):
+        validate_relative_path(path)
+
+
+def test_a_path_within_its_folder_is_taken():
+    for path in ("a", "alf/#2024-05-31#/a b.npy", "alf/%2e%2e/x", "alf/..x/..."):
+        assert validate_relative_path(path) == path

@@ -11,11 +11,12 @@ from scipy.special import erf
 from iblnm.errors import MalformedFileError
 from iblnm.task import (
     compute_bias_shift,
+    compute_fraction_correct,
     compute_trial_contrasts,
     fit_psychometric,
     fit_psychometric_by_block,
 )
-from iblnm.task._erf_fit import maximize_likelihood, negative_log_likelihood
+from iblnm.task._erf_fit import Search, maximize_likelihood, negative_log_likelihood
 from iblnm.task.psychometric import LOWER, PARAMETERS, START, UPPER
 
 LEVELS = np.array([-100, -25, -12.5, -6.25, 0, 6.25, 12.5, 25, 100.0])
@@ -97,6 +98,7 @@ def test_planted_curve_is_recovered(planted):
     assert fit["n_trials"] == n.sum()
 
 
+@pytest.mark.slow
 def test_noisy_sessions_are_unbiased(make_trials):
     """Mean of 60 sessions of 800 trials within three standard errors of the truth."""
     planted = (8.0, 25.0, 0.06, 0.12)
@@ -148,6 +150,18 @@ def test_never_less_likely_than_psychofit():
         parameters, value = _fit_counts(*counts)
         assert value <= _psychofit(*counts) + LIKELIHOOD_TOLERANCE
         assert (parameters >= LOWER).all() and (parameters <= UPPER).all()
+
+
+@pytest.mark.slow
+def test_small_data_sets_end_in_no_worse_maximum_than_a_dense_search():
+    rng = np.random.default_rng(123)
+    dense = Search(n_bias=81, n_threshold=21, n_starts=40, n_lapse_steps=12)
+    bounds = {"start": np.array(START), "lower": np.array(LOWER), "upper": np.array(UPPER)}
+    for _ in range(150):
+        counts = _random_counts(rng, int(rng.integers(10, 61)))
+        _, value = _fit_counts(*counts)
+        _, best = maximize_likelihood(*counts, **bounds, search=dense)
+        assert value <= best + LIKELIHOOD_TOLERANCE
 
 
 def test_likelihood_is_that_of_psychofit():
@@ -329,6 +343,12 @@ def test_missing_columns(make_trials):
         fit_psychometric(trials.drop(columns="choice"))
     with pytest.raises(MalformedFileError, match="probabilityLeft"):
         fit_psychometric(trials.drop(columns="probabilityLeft"), 0.5)
+
+
+def test_trials_that_are_not_loaded_are_told():
+    for function in (fit_psychometric, fit_psychometric_by_block, compute_fraction_correct):
+        with pytest.raises(ValueError, match="there is no table of trials"):
+            function(None)
 
 
 def test_by_block_and_bias_shift(make_trials):

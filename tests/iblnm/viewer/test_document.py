@@ -40,7 +40,7 @@ def test_signals_are_those_of_the_session_file(make, viewed_settings, eid):
     name = blocks["session"]["recordings"][0]["name"]
     stored = read_group(viewed_settings.sessions_h5_dir / f"{eid}.h5", "photometry/preprocessed")
     signal = stored[name]["signal"].to_numpy()
-    step = (np.nanmax(signal) - np.nanmin(signal)) / 65_000
+    step = (np.nanmax(signal) - np.nanmin(signal)) / 16_000
     low, high = panel["series"]["z"]["low"], panel["series"]["z"]["high"]
     assert np.nanmax(high) == pytest.approx(np.nanmax(signal), abs=step)
     assert np.nanmin(low) == pytest.approx(np.nanmin(signal), abs=step)
@@ -145,19 +145,59 @@ def test_fifteen_fibers(make, viewed_settings, eid):
     assert "no preprocessed signal of R3" in blocks["fiber-3"]["panels"]["preprocessed"]["missing"]
 
 
-def test_a_stage_shows_itself_by_its_panel(viewed_settings, eid):
-    from iblnm.viewer.contents import read_contents
-    from iblnm.viewer.document import build_document
+def _count_trials(contents, packer, axis, recording):
+    return {"columns": ["trials"], "rows": [[len(contents.need("trials"))]]}
+
+
+def _nothing(contents, packer, axis, recording):
+    return {"columns": ["n"], "rows": [[len(contents.need("own_stage"))]]}
+
+
+def test_a_declared_stage_shows_itself_by_its_panels(make, monkeypatch, viewed_settings, eid):
+    """A stage that nobody knows, with a panel of the session and one of each fiber."""
+    from iblnm.pipeline import stages
+    from iblnm.pipeline.stage import Result, Stage
     from iblnm.viewer.panel import Panel
 
-    def count(contents, packer, axis, recording):
-        return {"columns": ["trials"], "rows": [[len(contents.need("trials"))]]}
+    stage = Stage(
+        "own_stage",
+        lambda trials: Result(None),
+        group="own_group",
+        table=stages.PERFORMANCE,
+        folder="data/own",
+        panels=(
+            Panel("own", "Own", "table", "session", _count_trials),
+            Panel("own_fiber", "Own of the fiber", "table", "fiber", _nothing),
+        ),
+    )
+    monkeypatch.setattr(stages, "STAGES", (*stages.STAGES, stage))
+    blocks = make(eid)
+    head, fiber = blocks["session"], blocks["fiber-0"]["panels"]
+    assert head["panels"]["own"]["rows"] == [[head["trials"]["n"]]]
+    assert "own_stage was not made yet" in fiber["own_fiber"]["missing"]
+    places = {entry["name"]: entry for entry in head["order"]}
+    assert list(places)[-2:] == ["own", "own_fiber"]
+    assert (places["own"]["stage"], places["own"]["group"]) == ("own_stage", "own_group")
+    assert places["own"]["kind"] == "table"
+    # the others are those of their stages
+    assert {name: entry["stage"] for name, entry in places.items() if name in fiber} == {
+        "raw": "photometry",
+        "preprocessed": "preprocessed",
+        "responses": "responses",
+        "quality": "photometry_qc",
+        "own_fiber": "own_stage",
+    }
 
-    panel = Panel("own", "trials", "Own", "table", "session", count)
-    contents = read_contents(SessionStore(viewed_settings), eid, viewed_settings)
-    head = unpack(build_document(contents, panels=[panel]).blocks["session"])
-    assert head["panels"]["own"]["rows"] == [[len(contents.trials)]]
-    assert [entry["name"] for entry in head["order"]] == ["own"]
+
+def test_a_root_of_other_stages_has_the_pages_of_those(make, eid):
+    """The data layers have no trials and no fibers; their pages say what they have."""
+    from iblnm.pipeline.groups import DATA_LAYERS, run_group
+
+    with run_group(DATA_LAYERS):
+        head = make(eid)["session"]
+    assert head["events"]["missing"] == "The stages that this root runs make no trials."
+    assert head["order"] == []
+    assert set(head["missing"]) >= {"units", "spikes"}
 
 
 def test_a_document_is_stale_when_a_file_changes(viewed_settings, eid, tmp_path):

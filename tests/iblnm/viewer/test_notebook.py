@@ -31,6 +31,8 @@ def test_in_a_notebook_it_is_a_frame_that_cannot_reach_the_notebook(ps):
     assert "allow-same-origin" not in shown
     assert "height:500px" in shown
     assert ps.eid in shown
+    # neighbors that only a stored report has
+    assert "data-stored=&quot;&quot;" in shown
 
 
 @pytest.mark.slow

@@ -1,8 +1,12 @@
 """The report: self-contained, of the session's own stage, with nothing that could run."""
 
+import base64
+import hashlib
 import re
 
+import pandas as pd
 import pytest
+from bench.hostile import NAMES
 
 from iblnm.pipeline.graph import find_stage
 from iblnm.schemas import SESSIONS
@@ -11,6 +15,7 @@ from iblnm.storage.store import SessionStore
 from iblnm.viewer.document import stored_document
 from iblnm.viewer.report import read_report, report_path, save_report
 from iblnm.viewer.stamp import stamp_of
+from iblnm.viewer.wire import unpack
 
 MARKUP = "</script><img src=x onerror=alert(1)>{{style}}"
 
@@ -40,6 +45,18 @@ def test_a_report_needs_nothing_else_and_holds_the_document(viewed_settings, eid
     assert SessionStore(viewed_settings).load("session_report", eid) == page
 
 
+def test_only_the_script_and_style_of_the_report_may_run(viewed_settings, eid):
+    page = _report(viewed_settings, eid).value
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page).group(1)
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'"
+    for name, tag in (("script-src", "script"), ("style-src", "style")):
+        (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert rules[name] == f"'sha256-{digest}'"
+    assert "unsafe" not in policy
+
+
 def test_markup_in_names_stays_data(viewed_settings, eid):
     path = viewed_settings.root / "metadata" / "sessions" / f"{eid}.pqt"
     row = SESSIONS.restore(read_table(path)).assign(subject=MARKUP, lab=MARKUP)
@@ -48,6 +65,28 @@ def test_markup_in_names_stays_data(viewed_settings, eid):
     assert MARKUP not in page
     assert "onerror" not in page
     assert page.count("<script") == len(re.findall("</script>", page))
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_hostile_names_stay_data(viewed_settings, eid, name):
+    root = viewed_settings.root
+    path = root / "metadata" / "sessions" / f"{eid}.pqt"
+    row = SESSIONS.restore(read_table(path))
+    row = row.assign(subject=name, lab=name, task_protocol=name, line=name, url=name)
+    for column in ("brain_region", "target_NM"):
+        row[column] = pd.Series([[name] * len(row["brain_region"].iloc[0])], dtype=object)
+    write_table(row, path, SESSIONS)
+    before = {item for item in root.parent.rglob("*") if not item.is_relative_to(root)}
+    page = _report(viewed_settings, eid).value
+    assert name == "$" or name not in page
+    assert "onerror" not in page and "evil.example" not in page
+    assert page.count("<script") == page.count("</script>")
+    saved = save_report(page, report_path(root, eid))
+    assert saved.is_relative_to(root)
+    assert {item for item in root.parent.rglob("*") if not item.is_relative_to(root)} == before
+    told = unpack(read_report(saved)[1]["session"])
+    assert told["facts"]["subject"] == told["facts"]["task_protocol"] == name
+    assert {recording["target_NM"] for recording in told["recordings"]} == {name}
 
 
 def test_a_truncated_report_is_none(tmp_path):

@@ -4,12 +4,16 @@ import gzip
 import http.client
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 import pytest
+from bench.hostile import NAMES
 
 from iblnm.pipeline.label_rows import read_rows
 from iblnm.viewer.security import POLICY
@@ -59,6 +63,27 @@ def test_a_post_from_elsewhere_is_refused_and_writes_nothing(
     assert not viewed_settings.labels_fpath.exists()
 
 
+def test_every_post_is_guarded_not_only_that_of_labels(served, eid):
+    known = {"eid": eid, "name": "viewer.js", "check": "x", "block": "session", "fiber:int": "0"}
+    paths = [re.sub(r"{([^}]+)}", lambda m: known[m[1]], r.path) for r in served.app.routes]
+    assert len(paths) > 8
+    for path in paths:
+        assert served.ask("POST", path, {}, origin="http://evil.example")[0] == 403
+        assert served.ask("POST", path, {}, origin=served.url)[0] == 403
+
+
+def test_the_live_page_has_no_inline_script_or_style(served, eid):
+    page = served.ask("GET", f"/sessions/{eid}")[2].decode()
+    scripts = re.findall(r"<script([^>]*)>([^<]*)</script>", page)
+    assert scripts == [(' src="/static/viewer.js"', "")]
+    assert "<style" not in page
+    assert not re.search(r"\s(on\w+|style)=", page)
+    rules = dict(rule.split(" ", 1) for rule in POLICY.split("; "))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == rules["style-src"] == rules["connect-src"] == "'self'"
+    assert rules["frame-ancestors"] == "'none'"
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH"])
 def test_other_methods_are_refused(served, eid, method):
     assert served.ask(method, f"/api/sessions/{eid}/labels", origin=served.url)[0] == 403
@@ -77,6 +102,35 @@ def test_other_methods_are_refused(served, eid, method):
 )
 def test_only_known_sessions_and_files(served, path):
     assert served.ask("GET", path)[0] == 404
+
+
+def test_hostile_names_are_sent_as_data(served, viewed_settings):
+    table = viewed_settings.metadata_dir / "sessions.pqt"
+    sessions = pd.read_parquet(table)
+    names = list(NAMES.values())[: len(sessions)]
+    names += list(NAMES.values())[len(sessions) :]
+    for start in range(0, len(names), len(sessions)):
+        own = names[start : start + len(sessions)]
+        own += own[:1] * (len(sessions) - len(own))
+        sessions["subject"] = sessions["lab"] = sessions["session_type"] = own
+        sessions.to_parquet(table)
+        status, headers, body = served.ask("GET", "/api/sessions")
+        assert status == 200 and headers["content-type"] == "application/json"
+        assert headers["x-content-type-options"] == "nosniff"
+        found = json.loads(body)
+        for key in ("subject", "lab", "type"):
+            assert set(found[key][0]) == set(own)
+    for name in names:
+        for place in ("/static/", "/api/checks/", "/sessions/", "/api/sessions/"):
+            status, headers, body = served.ask("GET", place + quote(name, safe=""))
+            assert status in (200, 307, 404), (place, name)
+            assert "html" not in headers.get("content-type", "") or name.encode() not in body
+
+
+def test_a_session_that_the_catalog_does_not_know_gets_no_label(served, viewed_settings):
+    for unknown in ("11111111-1111-4111-8111-111111111111", "nonsense"):
+        assert served.label(unknown, DROP)[0] == 404
+    assert not viewed_settings.labels_fpath.exists()
 
 
 def test_labels_are_stored_replaced_and_removed(served, viewed_settings, eid):
@@ -155,8 +209,30 @@ def test_the_outcomes_of_a_check_are_in_the_order_of_the_list(served, viewed_set
     assert [rows[eid][0] for eid in listing["eid"]] == list(letters)
 
 
+def test_the_list_counts_checks_and_what_could_not_be_made(viewed_settings, eid):
+    """A session whose asset failed, or that nobody evaluated, does not pass as good."""
+    import pandas as pd
+
+    from iblnm.viewer.catalog import Catalog
+
+    matrix = viewed_settings.metadata_dir / "qc_matrix.pqt"
+    table = pd.read_parquet(matrix)
+    other = next(name for name in table["eid"] if name != eid)
+    table[table["eid"] != other].to_parquet(matrix)
+    errors = pd.DataFrame({"eid": [eid, eid, other], "severity": ["FAILURE", "WARN", "WARN"]})
+    errors.to_parquet(viewed_settings.metadata_dir / "errors.pqt")
+    listing = Catalog(viewed_settings).listing()
+    at = listing["eid"].index
+    own = table[table["eid"] == eid]["outcome"]
+    assert listing["n_pass"][at(eid)] == (own == "pass").sum() > 20
+    assert listing["n_broken"][at(eid)] == 1
+    assert listing["n_broken"][at(other)] == 0
+    assert [listing[name][at(other)] for name in ("n_fail", "n_warn", "n_pass")] == [0, 0, 0]
+
+
+@pytest.mark.slow
 def test_the_server_imports_no_pandas(viewed_settings, eid):
-    """It would triple its memory."""
+    """It would triple its memory; pyarrow.compute would add 15 MB."""
     code = f"""
 import asyncio, sys
 from pathlib import Path
@@ -174,7 +250,8 @@ signal = {{"path": path, "columns": ["G0"], "column": "G0", "window": None,
 trend = (np.array([0.0, 1e4]), np.ones(2))
 sources = Sources(Path("x"), "", signal, {{"GCaMP": trend}}, {{}})
 assert len(read_traces(sources, 0, 100)["GCaMP"][0])
-print([name for name in ("pandas", "scipy", "xarray", "matplotlib") if name in sys.modules])
+names = ("pandas", "scipy", "xarray", "matplotlib", "pyarrow.compute")
+print([name for name in names if name in sys.modules])
 """
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
@@ -182,6 +259,7 @@ print([name for name in ("pandas", "scipy", "xarray", "matplotlib") if name in s
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_the_process_of_the_viewer_serves_without_dagster(viewed_settings, port, tmp_path):
     environment = {**os.environ, "IBLNM_ROOT": str(viewed_settings.root)}
     command = [sys.executable, "-X", "importtime", "-m", "iblnm.viewer", "-p", str(port)]

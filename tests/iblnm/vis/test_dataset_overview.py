@@ -5,6 +5,7 @@ import base64
 import numpy as np
 import pandas as pd
 import pytest
+from bench.hostile import NAMES
 from bench.outcomes import simulate_outcomes
 
 from iblnm.config import Settings
@@ -174,6 +175,18 @@ def test_session_matrix_shows_those_of_the_stage_in_the_targets_color(sessions, 
     assert figure.get_suptitle() == "Passing\nn = 4 of 9 sessions, 2 of 3 mice"
     assert [label.get_text() for label in ax.get_yticklabels()] == ["A", "B", "C"]
     assert ax.get_xlabel() == "Session of the mouse (number)"
+
+
+def test_mice_of_any_name_are_drawn(tmp_path, sessions, matrix, settings):
+    names = {mouse: f"{mouse} {name}" for mouse, name in zip("ABC", NAMES.values(), strict=False)}
+    names["A"] = NAMES["mathematics"]
+    named = sessions.assign(subject=sessions["subject"].replace(names))
+    stages = session_stages(named, matrix, settings)
+    figure = session_matrix_figure(named, stages["complete"], title="Any", settings=settings)
+    (path,) = save_figure(figure, tmp_path / "matrix", types=["svg"])
+    drawn = path.read_text()
+    assert NAMES["mathematics"] in drawn
+    assert "<script" not in drawn and "<!--<" not in drawn
 
 
 @pytest.mark.slow

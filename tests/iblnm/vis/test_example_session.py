@@ -106,6 +106,7 @@ def test_the_example_is_the_recording_with_most_trials_of_the_first_target_there
         choose_example(table.head(0), SETTINGS)
 
 
+@pytest.mark.slow
 def test_a_stored_session_is_drawn_masked_and_with_its_baseline_subtracted(tmp_path, session):
     bands, _, trials = session
     settings = Settings(root=tmp_path)
@@ -129,6 +130,7 @@ def test_a_stored_session_is_drawn_masked_and_with_its_baseline_subtracted(tmp_p
     assert abs(heat[:, 27:30].mean()) < 1e-9
 
 
+@pytest.mark.slow
 def test_the_note_says_masked_only_where_something_is(session):
     bands, responses, trials = session
     figure = example_session_figure(bands, responses, trials, recording="VTA")

@@ -17,7 +17,7 @@ SETTINGS = Settings(_env_file=None)
 
 TARGETS = ("VTA-DA", "LC-NE")
 COUNTS = {"n_subjects": 3, "n_sessions": 6, "n_recordings": 7, "n_trials": 1500}
-INTERVAL = {"ci_low": -0.1, "ci_high": 0.5}
+INTERVAL = {"ci_low": 0.02, "ci_high": 0.5}
 
 
 def bars(ax, label):
@@ -57,7 +57,7 @@ def test_coefficients_and_intervals_are_those_of_the_table(coefficients):
     assert [t.get_text() for t in ax.get_yticklabels()] == ["contrast", "contrast × side"]
     points, ends, face = bars(ax, "LC-NE sure")
     assert points[0].tolist() == pytest.approx([0.15])
-    assert ends[0][:, 0].tolist() == pytest.approx([-0.1, 0.5])
+    assert ends[0][:, 0].tolist() == pytest.approx([0.02, 0.5])
     assert face != "white"
     points, _, face = bars(ax, "LC-NE unsure")
     assert points[0].tolist() == pytest.approx([0.2])
@@ -67,6 +67,13 @@ def test_coefficients_and_intervals_are_those_of_the_table(coefficients):
     assert "n = 3 mice, 6 sessions, 7 recordings, 1,500 trials per" in title.replace("\n", " ")
     assert "filled: corrected p < 0.05" in title
     assert figure.get_supxlabel().startswith("Coefficient (z")
+
+
+def test_no_symbol_is_filled_whose_interval_holds_zero(coefficients):
+    coefficients.loc[coefficients["target_NM"] == "LC-NE", "ci_low"] = -0.01
+    figure = lmm_coefficients_figure(coefficients, settings=SETTINGS)
+    labels = {container.get_label() for ax in figure.axes for container in ax.containers}
+    assert labels == {"LC-NE unsure", "VTA-DA sure", "VTA-DA unsure"}
 
 
 def test_a_symbol_without_a_p_is_open_where_the_others_have_one(coefficients):
@@ -112,6 +119,7 @@ def test_counts_of_the_analysis_replace_those_per_target(coefficients):
     assert "n = 5 mice\n" in figure.get_suptitle()
 
 
+@pytest.mark.slow
 def test_marginal_means_are_at_their_levels_in_order():
     levels = {"contrast": ["100", "0", "12.5"], "side": ["contra", "ipsi"]}
     coded = {"100": 2.0, "0": -2.0, "12.5": 0.5, "contra": 0.5, "ipsi": -0.5}
@@ -238,6 +246,21 @@ def permuted(**columns):
     return pd.DataFrame({**columns, **base})
 
 
+def test_no_star_where_the_interval_over_animals_holds_zero(encoding):
+    tests = permuted(
+        target_NM=["VTA-DA", "LC-NE"],
+        predictor="contrast",
+        null_high=[0.05, 0.1],
+        p_corrected=0.01,
+        ci_low=[0.1, -0.01],
+        ci_high=0.4,
+    )
+    figure = movement_encoding_figure(encoding, tests, settings=SETTINGS)
+    (star,) = figure.axes[0].texts
+    assert star.xy[0] == 0
+    assert "interval over animals without zero" in figure.get_suptitle().replace("\n", " ")
+
+
 def test_a_star_stands_above_the_box_of_its_own_test(encoding):
     tests = permuted(
         target_NM=["VTA-DA", "LC-NE"],
@@ -300,7 +323,7 @@ def test_slopes_on_timing_by_contrast():
         }
     )
     figure = movement_slopes_figure(table, settings=SETTINGS)
-    points, ends, _ = bars(figure.axes[0], "LC-NE sure")
+    points, ends, _ = bars(figure.axes[0], "LC-NE unsure")
     np.testing.assert_allclose(points, [[0, 1], [-0.5, -1.0]])
     np.testing.assert_allclose(ends[0][:, 1], [-2, 2])
     assert figure.axes[1].get_ylabel() == "Slope on movement time\n(z per decade)"

@@ -19,6 +19,7 @@ def test_fractions_and_wilson_intervals_of_known_counts():
     assert (row["low"], row["high"]) == pytest.approx((0.4902, 0.9433), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_points_and_fits_of_a_panel_are_those_of_its_trials(magnitudes, settings):
     figure = psychometric_figure(magnitudes, settings=settings)
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["VTA-DA (3)", "LC-NE (3)"]

@@ -10,10 +10,12 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from bench.hostile import NAMES as HOSTILE
 from bench.outcomes import simulate_outcomes
 
 from iblnm.config import Settings
 from iblnm.pipeline.groups import running_rules
+from iblnm.pipeline.staleness import Stale
 from iblnm.schemas import ERRORS, QC_MATRIX, SESSIONS_TABLE
 from iblnm.vis.qc_dashboard import build_dashboard
 
@@ -53,6 +55,25 @@ def test_reports_are_linked_where_they_are(simulated, data):
     marks = payload(page)["reports"]
     assert [eid for eid, mark in zip(eids, marks, strict=True) if mark == "1"] == [eids[2]]
     assert payload(page)["viewer"] == SETTINGS.viewer_url
+
+
+def test_what_is_out_of_date_is_told_with_its_reason(simulated, data):
+    assert data["stale"] == {"assets": [], "reasons": [], "rows": []}
+    eids = data["sessions"]["eid"]
+    why = "signal.lowpass_hz 0.01 → 0.02"
+    found = [Stale(eid, asset, why) for eid in eids[:2] for asset in ("preprocessed", "responses")]
+    page = build_dashboard(
+        *simulated,
+        RULES,
+        settings=SETTINGS,
+        dagster_url=URL,
+        stale=[*found, Stale("gone", "a", "b")],
+    )
+    told = payload(page)["stale"]
+    assert told["reasons"] == [why]
+    assert [(eids[i], told["assets"][k], told["reasons"][r]) for i, k, r in told["rows"]] == [
+        (item.eid, item.asset, item.why) for item in found
+    ]
 
 
 @pytest.mark.slow
@@ -228,6 +249,31 @@ def test_texts_cannot_become_markup(simulated):
     assert data["sessions"]["subject"][0] == ["<img src=x onerror=alert(1)>"]
 
 
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_names_stay_texts(simulated, name):
+    matrix, sessions = (table.head(100) for table in simulated)
+    eid = sessions["eid"].iloc[0]
+    sessions = sessions.assign(subject=name, lab=name, session_type=name)
+    sessions["target_NM"] = pd.Series([[name]] * len(sessions), index=sessions.index)
+    failure = {"eid": eid, "asset": name, "error_type": name, "error_message": name}
+    errors = pd.DataFrame([{**failure, "severity": "FAILURE"}])
+    page = build_dashboard(
+        matrix.assign(message=name, label=name),
+        sessions,
+        RULES,
+        errors=errors,
+        settings=SETTINGS,
+        dagster_url=URL,
+    )
+    assert page.count("<script") == page.count("</script>") == 2
+    assert "<img" not in page and "<!--" not in page and "\u2028" not in page
+    data = payload(page)
+    for key in ("subject", "lab", "type", "target"):
+        assert data["sessions"][key][0] == [name]
+    assert data["failures"][0] == [0, name, name, name]
+    assert data["messages"]["texts"] == [name]
+
+
 def test_only_the_pages_own_script_may_run_and_nothing_is_fetched(simulated):
     page = build_dashboard(*simulated, RULES, settings=SETTINGS, dagster_url=URL)
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page).group(1)
@@ -250,6 +296,7 @@ def test_same_input_same_page(simulated):
     assert payload(one)["built"] == "2025-03-01 12:00 UTC"
 
 
+@pytest.mark.slow
 def test_a_thousand_sessions_fit_in_two_megabytes():
     matrix, sessions = simulate_outcomes(1000)
     errors = pd.DataFrame({"eid": sessions["eid"].sample(200, random_state=0)}).assign(

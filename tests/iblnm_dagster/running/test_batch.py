@@ -6,17 +6,22 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import dagster as dg
+import pandas as pd
 import pytest
 
+from iblnm.archive.sync_state import Sight, open_state
 from iblnm.errors import DataError, IblnmError, InvalidNameError
+from iblnm.pipeline.outcomes import open_outcomes
 from iblnm_dagster import selection
 from iblnm_dagster.instance import open_instance
 from iblnm_dagster.partitions import known_sessions
 from iblnm_dagster.running.batch import run_batch
-from iblnm_dagster.running.worker import PASSED, SKIPPED, Worker
+from iblnm_dagster.running.catch_up import run_claimed
+from iblnm_dagster.running.worker import BROKEN, PASSED, SKIPPED, Worker
 
 pytestmark = pytest.mark.slow
 
@@ -79,24 +84,62 @@ def test_a_session_that_is_being_run_is_skipped(settings, instance):
     assert Worker(settings, instance).run(eid).status == SKIPPED
 
 
-def test_a_killed_worker_costs_its_session_and_is_found_out(settings, instance):
+def test_a_killed_worker_costs_nothing_but_time(settings, instance):
     batch = _start_batch(settings, "--no-catalogue")
     run = _wait_for_a_run(instance)
     pid = int(run.tags[selection.WORKER_TAG].rpartition(":")[2])
     os.kill(pid, signal.SIGKILL)
     output, _ = batch.communicate(timeout=120)
     lost = run.tags["dagster/partition"]
-    assert batch.returncode == 1, output
-    assert "its worker died (exit code -9)" in output
+    assert batch.returncode == 0, output
+    assert f"{lost}: its worker died; it is tried again at the end" in output
     eids = known_sessions(instance)
-    assert instance.get_materialized_partitions(dg.AssetKey("responses")) >= set(eids) - {lost}
-    assert selection.cancel_runs_of_dead_workers(instance) == [lost]
-    assert selection.missing_sessions(instance) == [lost]
-    assert run_batch(settings, [lost], workers=1, progress=False).counts == {PASSED: 1}
+    assert instance.get_materialized_partitions(dg.AssetKey("responses")) == set(eids)
+    assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.CANCELED
+    assert selection.cancel_runs_of_dead_workers(instance) == []
+    assert selection.failed_sessions(instance, settings) == []
+
+
+def _kill_workers_of(settings, eid: str, killed: list[int], is_over: threading.Event) -> None:
+    own = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED], tags={"dagster/partition": eid})
+    with open_instance(settings) as instance:
+        while not is_over.is_set():
+            for run in instance.get_runs(own):
+                pid = int(run.tags[selection.WORKER_TAG].rpartition(":")[2])
+                if pid not in killed:
+                    killed.append(pid)
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+
+
+def test_a_session_that_kills_its_workers_is_set_aside_and_all_others_go_on(settings, instance):
+    eids = known_sessions(instance)
+    state = open_state(settings)
+    state.note(dict.fromkeys(eids, "2024-01-01T00:00:00"))
+    state.looked({eid: (0.0, Sight("content", "2024-01-01T00:00:00", None)) for eid in eids})
+    killed, is_over = [], threading.Event()
+    killer = threading.Thread(target=_kill_workers_of, args=(settings, eids[0], killed, is_over))
+    killer.start()
+    try:
+        report = run_claimed(settings, state, eids, workers=1, progress=False)
+    finally:
+        is_over.set()
+        killer.join()
+    assert len(killed) == 2
+    assert report.set_aside == [eids[0]]
+    assert report.counts == {PASSED: len(eids) - 1, BROKEN: 1}
+    assert instance.get_materialized_partitions(dg.AssetKey("responses")) >= set(eids[1:])
+    failed = open_outcomes(settings).attempts("failed")
+    assert failed[["eid", "error_type"]].to_numpy().tolist() == [[eids[0], "WorkerDied"]]
+    assert selection.changed_sessions(instance, settings) == []  # it does not stay first in line
+    assert selection.missing_sessions(instance) == []
+    assert selection.failed_sessions(instance, settings) == [eids[0]]
+    assert run_batch(settings, eids[:1], workers=1, progress=False).counts == {PASSED: 1}
+    assert open_outcomes(settings).attempts("failed").empty
 
 
 def test_an_interrupt_finishes_the_session_in_hand(settings, instance):
-    batch = _start_batch(settings)
+    batch = _start_batch(settings, "--no-catalogue")
     run = _wait_for_a_run(instance)
     os.killpg(batch.pid, signal.SIGINT)
     output, _ = batch.communicate(timeout=120)
@@ -104,6 +147,33 @@ def test_an_interrupt_finishes_the_session_in_hand(settings, instance):
     assert "no more are started" in output
     assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.SUCCESS
     assert len(selection.missing_sessions(instance)) >= 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGTERM")
+def test_the_end_of_a_clusters_time_frees_what_was_claimed(settings, instance):
+    batch = _start_batch(settings, "--no-catalogue")
+    run = _wait_for_a_run(instance)
+    state = open_state(settings)
+    assert state.claimed(lambda owner: True) == set(known_sessions(instance))
+    batch.terminate()
+    output, _ = batch.communicate(timeout=120)
+    assert "no more are started" in output
+    assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.SUCCESS
+    assert state.claimed(lambda owner: True) == set()
+
+
+def test_two_batches_at_once_share_the_sessions_and_both_make_whole_tables(settings, instance):
+    batches = [_start_batch(settings) for _ in range(2)]
+    said = [batch.communicate(timeout=300)[0] for batch in batches]
+    assert [batch.returncode for batch in batches] == [0, 0], said
+    eids = known_sessions(instance)
+    runs = instance.get_runs(dg.RunsFilter(job_name="process_session"))
+    ran = [run.tags["dagster/partition"] for run in runs]
+    assert sorted(set(ran)) == sorted(eids)
+    assert len(ran) == len(eids), said
+    assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+    assert open_state(settings).claimed(lambda owner: True) == set()
+    assert set(pd.read_parquet(settings.metadata_dir / "sessions.pqt")["eid"]) == set(eids)
 
 
 def test_two_processes_may_run_the_same_session(settings, instance):

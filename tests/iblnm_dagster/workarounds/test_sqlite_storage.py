@@ -29,6 +29,7 @@ def _count_queries(storage, monkeypatch, keys):
     return len(asked)
 
 
+@pytest.mark.slow
 def test_looking_up_all_keys_asks_the_database_once(tmp_path, monkeypatch):
     storage = SqliteStorage(str(tmp_path)).event_log_storage
     storage.add_dynamic_partitions("eid", KEYS)
@@ -43,6 +44,7 @@ def test_stock_dagster_still_asks_once_per_key(tmp_path, monkeypatch):
     assert _count_queries(storage, monkeypatch, KEYS) >= len(KEYS)
 
 
+@pytest.mark.slow
 def test_keys_of_another_process_are_found_at_once_and_deleted_ones_are_not(tmp_path):
     mine = SqliteStorage(str(tmp_path)).event_log_storage
     other = SqliteStorage(str(tmp_path)).event_log_storage

@@ -81,6 +81,7 @@ def test_all_stages_write_what_the_schemas_say(decoding, matrix, magnitudes, set
             assert parameters["counts"]["used"]["subjects"] <= 12
 
 
+@pytest.mark.slow
 def test_similarity_of_planted_profiles(matrix, settings):
     result = response_similarity(matrix, settings)
     pairs = result.tables["similarity_pairs"]
@@ -133,13 +134,14 @@ def test_small_cohorts_give_empty_tables_and_say_why(matrix, magnitudes, setting
         assert result.counts["used"]["subjects"] == 0
 
 
+@pytest.mark.slow
 def test_anova_names_incomplete_mice_and_uses_the_others(magnitudes, settings):
     target, event = "VTA-DA", "stimOn_times"
     table = magnitudes.copy()
     mouse = table.loc[table["target_NM"] == target, "subject"].iloc[0]
     cell = (table["subject"] == mouse) & (table["contrast"] == 100) & (table["side"] == "ipsi")
     table.loc[cell & (table["event"] == event), "response_early"] = np.nan
-    result = response_anova(table, settings)
+    result = response_anova(table, settings, min_subjects=3)
     anova = result.tables["response_anova"].set_index(["target_NM", "event"])
     assert anova.loc[(target, event), "n_subjects"].unique().tolist() == [3]
     assert anova.loc[("LC-NE", event), "n_subjects"].unique().tolist() == [4]
@@ -180,7 +182,7 @@ def test_the_groups_methods_fill_their_attributes(magnitudes, settings):
     decoder = group.decode_target(Cs=[0.1, 1.0])
     assert decoder is group.decoder
     assert decoder.balanced_accuracy > 0.6
-    assert decoder.contributions["contribution"].notna().all()
+    assert decoder.contributions["delta"].notna().all()
     assert decoder.confusion.shape == (3, 3)
     assert group.anova_response_magnitudes("response_early", 2, 10) is group.anova_results
     assert {event for _, event in group.anova_results} >= {"stimOn"}

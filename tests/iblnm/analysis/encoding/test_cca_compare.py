@@ -7,11 +7,11 @@ import pytest
 from iblnm.analysis.encoding.cca_compare import (
     align_cca_signs,
     bootstrap_correlation,
-    compare_cca_weights,
     cross_project_cca,
     pairwise_projections,
     pairwise_weight_similarities,
     project_recordings,
+    weight_cosines,
 )
 from iblnm.analysis.encoding.cohort_cca import cohort_cca_scores, cohort_cca_table, fit_cohort_ccas
 from iblnm.analysis.stats.cca import fit_cca, standardize_views
@@ -43,9 +43,9 @@ def test_signs_are_those_of_the_reference_whatever_they_were(same):
         aligned = align_cca_signs(given, reference="LC")
         assert list(aligned) == list(given)
         for result in aligned.values():
-            assert result.y_weights.loc["u", 0] > 0
-            assert result.x_weights.loc["a", 0] > 0 > result.x_weights.loc["b", 0]
-            assert np.corrcoef(result.x_scores[0], result.y_scores[0])[0, 1] > 0.8
+            assert result.y_weights.loc["u", "CC1"] > 0
+            assert result.x_weights.loc["a", "CC1"] > 0 > result.x_weights.loc["b", "CC1"]
+            assert np.corrcoef(result.x_scores[:, 0], result.y_scores[:, 0])[0, 1] > 0.8
 
 
 def test_default_reference_has_most_recordings(same):
@@ -54,7 +54,7 @@ def test_default_reference_has_most_recordings(same):
     opposite = fit_cca(*cohort(500, rng, direction=-DIRECTION), 1)
     aligned = align_cca_signs({**results, "NBM": opposite})
     # both views count; the pairs of X and Y point the same way in Y, opposite in X
-    assert aligned["NBM"].y_weights.loc["u", 0] > 0
+    assert aligned["NBM"].y_weights.loc["u", "CC1"] > 0
     assert align_cca_signs({}) == {}
     with pytest.raises(MalformedFileError, match="'SI' is not a cohort"):
         align_cca_signs(results, reference="SI")
@@ -63,14 +63,14 @@ def test_default_reference_has_most_recordings(same):
 def test_weights_of_the_same_effect_are_alike_and_of_another_are_not(same):
     _, results = same
     aligned = align_cca_signs(results)
-    similarity = compare_cca_weights(aligned["DR"], aligned["VTA"])
+    similarity = weight_cosines(aligned["DR"], aligned["VTA"])
     assert similarity["x"] > 0.98 and similarity["y"] > 0.95
     rng = np.random.default_rng(2)
     other = fit_cca(*cohort(400, rng, direction=np.array([0.0, 0.0, 1.0])), 1)
-    assert abs(compare_cca_weights(aligned["DR"], other)["x"]) < 0.2
+    assert abs(weight_cosines(aligned["DR"], other)["x"]) < 0.2
     with pytest.raises(MalformedFileError, match="different features: a, z"):
         x, y = cohort(50, rng)
-        compare_cca_weights(aligned["DR"], fit_cca(x.rename(columns={"a": "z"}), y, 1))
+        weight_cosines(aligned["DR"], fit_cca(x.rename(columns={"a": "z"}), y, 1))
 
 
 def test_projection_on_another_cohorts_weights(same):
@@ -105,7 +105,7 @@ def test_projection_of_recordings_gives_the_scores_of_the_fit(same):
         ("y", y, results["LC"].y_scores),
     ):
         projected = project_recordings(features, results["LC"], view)
-        np.testing.assert_allclose(projected, scores[0], atol=1e-12)
+        np.testing.assert_allclose(projected, scores[:, 0], atol=1e-12)
     gap = x.copy()
     gap.loc[3, "a"] = np.nan
     assert project_recordings(gap, results["LC"]).isna().sum() == 1
@@ -113,6 +113,7 @@ def test_projection_of_recordings_gives_the_scores_of_the_fit(same):
         project_recordings(x.drop(columns="b"), results["LC"])
 
 
+@pytest.mark.slow
 def test_interval_of_animals_covers_the_planted_correlation():
     covered, n_cohorts = 0, 60
     for seed in range(n_cohorts):
@@ -143,6 +144,7 @@ def indexed(n, rng, target, *, per_session=2, **kwargs):
     return x.set_axis(index), y.set_axis(index)
 
 
+@pytest.mark.slow
 def test_cohort_of_targets_with_and_without_an_effect():
     rng = np.random.default_rng(5)
     parts = [
@@ -179,10 +181,10 @@ def test_sparse_cohort_has_common_signs_too():
     parts = [indexed(60, rng, "DR-5HT"), indexed(60, rng, "LC-NE")]
     x, y = (pd.concat(views) for views in zip(*parts, strict=True))
     fitted = fit_cohort_ccas(x, y, n_permutations=19, sparse=True)
-    assert {r.y_weights.loc["u", 0] > 0 for r in fitted.results.values()} == {True}
+    assert {r.y_weights.loc["u", "CC1"] > 0 for r in fitted.results.values()} == {True}
     for result in fitted.results.values():
-        assert result.penalty in result.penalties
-        assert np.linalg.norm(result.x_weights[0]) == pytest.approx(1)
+        assert result.alpha in result.penalties
+        assert np.linalg.norm(result.x_weights["CC1"]) == pytest.approx(1)
 
 
 def test_as_many_features_as_recordings_is_said():

@@ -6,9 +6,9 @@ import pytest
 from bench.cohort_tables import EVENTS, simulate_magnitudes
 
 from iblnm.analysis import (
-    compute_contrast_slopes,
     compute_interaction_effects,
     compute_marginal_means,
+    contrast_slopes,
     fit_best_random_effects,
     fit_mixed_model,
     likelihood_ratio_test,
@@ -47,7 +47,7 @@ def test_planted_effects_are_found(cohort, target, event):
     assert fit.n_subjects == 8
     assert fit.n_sessions == fit.n_recordings == 16
     own = truth["random"].query("target_NM == @target and event == @event").set_index("subject")
-    predicted = fit.random_effects["Intercept"] - fit.random_effects["Intercept"].mean()
+    predicted = fit.subject_effects["Intercept"] - fit.subject_effects["Intercept"].mean()
     actual = (own["intercept"] - own["intercept"].mean()).loc[predicted.index]
     np.testing.assert_allclose(predicted, actual, atol=0.25)
 
@@ -105,6 +105,7 @@ def test_unusable_trials_are_counted(cohort):
     assert fit.n_trials == len(table) - 12
 
 
+@pytest.mark.slow
 def test_r2_is_that_of_the_variances():
     table, _ = simulate_magnitudes(
         targets=["LC-NE"],
@@ -140,6 +141,7 @@ def test_p_uses_few_degrees_of_freedom_where_animals_differ(feedback_fit):
     assert half["side"] == pytest.approx(1.96 * found.loc["side", "se"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_singular_fits_take_the_animals_as_the_unit():
     table, _ = simulate_magnitudes(
         targets=["LC-NE"], n_subjects=3, subject_sd=0.0, slope_sd=0.0, seed=1
@@ -151,7 +153,7 @@ def test_singular_fits_take_the_animals_as_the_unit():
     assert df["Intercept"] <= 2
     assert df["contrast"] <= 2
     assert df["reward"] > 1000
-    slopes = compute_contrast_slopes(fit)
+    slopes = contrast_slopes(fit)
     assert (slopes["df"] <= 2).all()
 
 
@@ -169,7 +171,9 @@ class TestRefused:
     def test_missing_column_and_unknown_name(self, cohort):
         table = of(cohort[0], "VTA-DA", FEEDBACK)
         with pytest.raises(DataError, match="no column side"):
-            fit_mixed_model(table.drop(columns="side"), "response_early")
+            fit_mixed_model(
+                table.drop(columns=["side", "hemisphere", "signed_contrast"]), "response_early"
+            )
         with pytest.raises(DataError, match="cannot be used"):
             fit_mixed_model(table, "response_early", "contrast * nonsense")
 
@@ -227,7 +231,7 @@ class TestMarginal:
         terms = feedback_fit.terms
         i, j = terms.index("contrast"), terms.index("contrast:reward")
         v = feedback_fit.cov_fixed
-        slopes = compute_contrast_slopes(feedback_fit).set_index(["factor", "level"])
+        slopes = contrast_slopes(feedback_fit).set_index(["factor", "level"])
         for level, r in (("incorrect", -0.5), ("correct", 0.5)):
             found = slopes.loc[("reward", level)]
             beta = feedback_fit.params
@@ -241,7 +245,7 @@ class TestMarginal:
 
     def test_no_outcome_without_outcome(self, cohort):
         fit = fit_mixed_model(of(cohort[0], "VTA-DA", STIMULUS), "response_early")
-        assert compute_contrast_slopes(fit)["factor"].tolist() == ["all", "side", "side"]
+        assert contrast_slopes(fit)["factor"].tolist() == ["all", "side", "side"]
 
     def test_simple_effects(self, feedback_fit):
         effects = compute_interaction_effects(feedback_fit, "reward", "contrast")
@@ -261,3 +265,32 @@ def test_result_survives_pickling(feedback_fit):
     pd.testing.assert_frame_equal(
         compute_marginal_means(again, "side"), compute_marginal_means(feedback_fit, "side")
     )
+
+
+@pytest.mark.slow
+def test_animals_that_differ_in_side_and_reward_carry_the_error_of_these_effects():
+    """Four animals; with slopes of contrast alone the error is that of the trials."""
+    effects = {event: {} for event in EVENTS}
+    table, _ = simulate_magnitudes(
+        targets=["VTA-DA"], n_subjects=4, n_trials=200, effects={"VTA-DA": effects}, seed=31
+    )
+    own = table[table["event"] == FEEDBACK].copy()
+    _, code = np.unique(own["subject"], return_inverse=True)
+    slopes = np.array([[-0.5, 0.4, 0.6, -0.3], [0.6, -0.6, 0.5, -0.4]])
+    side = np.where(own["side"] == "contra", 0.5, -0.5)
+    reward = np.where(own["feedbackType"] == 1, 0.5, -0.5)
+    own["response_early"] += slopes[0][code] * side + slopes[1][code] * reward
+    one = fit_mixed_model(own, "response_early", re_formula="contrast")
+    all_of_them = fit_mixed_model(own, "response_early", re_formula="contrast + side + reward ||")
+    assert all_of_them.cov_random.columns.tolist() == ["Intercept", "contrast", "side", "reward"]
+    off = all_of_them.cov_random.to_numpy()[~np.eye(4, dtype=bool)]
+    assert (off == 0).all()
+    before, after = (fit.coefficients.set_index("term") for fit in (one, all_of_them))
+    for term, spread in (("side", slopes[0]), ("reward", slopes[1])):
+        assert after.loc[term, "se"] == pytest.approx(spread.std(ddof=1) / 2, rel=0.6)
+        assert after.loc[term, "se"] > 2 * before.loc[term, "se"]
+        assert after.loc[term, "df"] < 8 < 100 < before.loc[term, "df"]
+    assert all_of_them.log_likelihood > one.log_likelihood + 5
+    at_stimulus = table[table["event"] == EVENTS[0]]
+    fit = fit_mixed_model(at_stimulus, "response_early", re_formula="contrast + side + reward ||")
+    assert fit.cov_random.columns.tolist() == ["Intercept", "contrast", "side"]

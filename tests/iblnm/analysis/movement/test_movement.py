@@ -68,6 +68,7 @@ def loso(trials):
 
 
 class TestLeaveOneSubjectOut:
+    @pytest.mark.slow
     def test_is_refitting_every_fold(self, trials, loso):
         uneven = trials[~((trials["subject"] == "VTA-DA_001") & (trials["trial"] > 40))]
         found, expected = cross_validate_movement(uneven, RESPONSE, TIMING), refitted(uneven)

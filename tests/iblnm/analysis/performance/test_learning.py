@@ -133,6 +133,7 @@ def values(rng, shifts, n=12, per_animal=3):
     return pd.DataFrame(rows)
 
 
+@pytest.mark.slow
 def test_a_planted_difference_is_found_and_its_size_covered():
     table = values(np.random.default_rng(0), {"DR": 0.0, "LC": 0.0, "VTA": 4.0})
     result = compare_targets({"x": table})
@@ -149,6 +150,7 @@ def test_a_planted_difference_is_found_and_its_size_covered():
         assert pair["effect_size"] < -0.8
 
 
+@pytest.mark.slow
 def test_no_difference_gives_the_nominal_rate_of_false_positives():
     rng = np.random.default_rng(1)
     n = 200

@@ -179,6 +179,7 @@ def quality(sessions):
     return QC_PHOTOMETRY.conform(table)
 
 
+@pytest.mark.slow
 def test_quality_overview_finds_the_planted_trend(sessions, quality, settings, tmp_path):
     video = VIDEO.conform(sessions[["eid", "subject", "session_type"]].assign(qc_focus="PASS"))
     result = qc_overview(sessions, quality, video, settings)

@@ -10,6 +10,7 @@ import xarray as xr
 from iblnm.analysis.responses.magnitudes import magnitude_table, recording_magnitudes
 from iblnm.analysis.responses.tables import RESPONSE_MAGNITUDES
 from iblnm.analysis.trials import early_responses
+from iblnm.constants import ANY_SAMPLE
 from iblnm.errors import MalformedFileError
 from iblnm.signal.perievent import (
     mask_subsequent_events,
@@ -41,7 +42,7 @@ def test_planted_magnitudes_are_recovered(loops):
     offset = np.arange(40)[:, None] * 0.5
     values = np.where(time >= 0, planted[:, None], 0.0) + offset
     responses = responses.copy(data=np.broadcast_to(values, responses.shape))
-    magnitude, n_samples = early_responses(responses, trials)
+    magnitude, n_samples = early_responses(responses, trials, min_coverage=ANY_SAMPLE)
     feedback = responses["event"].to_numpy().tolist().index("feedback_times")
     np.testing.assert_allclose(magnitude[feedback], planted, atol=1e-12)
     assert (n_samples[feedback] == 8).all()
@@ -56,7 +57,7 @@ def test_samples_from_the_next_event_on_do_not_count(loops):
     trials["feedback_times"] = trials["stimOn_times"] + [0.5, 0.6, 0.29, 0.7]
     time = responses["time"].to_numpy()
     responses = responses.copy(data=np.broadcast_to(np.maximum(time, 0), responses.shape))
-    magnitude, n_samples = early_responses(responses, trials)
+    magnitude, n_samples = early_responses(responses, trials, min_coverage=ANY_SAMPLE)
     # 0.1, 0.133, 0.167 before 0.19 s; without a movement the feedback at 0.29 s ends it
     assert n_samples[0].tolist() == [3, 0, 6, 0]
     assert magnitude[0, 0] == pytest.approx(np.mean([3, 4, 5]) / 30)
@@ -66,7 +67,7 @@ def test_samples_from_the_next_event_on_do_not_count(loops):
 
 def test_equal_to_the_loop_over_trials(loops, simulated):
     responses, trials = simulated
-    part = recording_magnitudes(RECORDING, responses, trials)
+    part = recording_magnitudes(RECORDING, responses, trials, min_coverage=ANY_SAMPLE)
     loop = loops.loop_magnitudes(responses, trials, "r")
     table = magnitude_table([part])
     assert 0.02 < loop["response_early"].isna().mean() < 0.2
@@ -83,7 +84,7 @@ def test_equal_to_the_functions_of_one_session(simulated):
     responses, trials = simulated
     prepared = subtract_baseline(mask_subsequent_events(responses, trials))
     expected, counted = response_magnitude(prepared)
-    magnitude, n_samples = early_responses(responses, trials)
+    magnitude, n_samples = early_responses(responses, trials, min_coverage=ANY_SAMPLE)
     np.testing.assert_allclose(magnitude, expected, atol=1e-12)
     with_baseline = np.isfinite(magnitude)
     np.testing.assert_array_equal(n_samples[with_baseline], counted.to_numpy()[with_baseline])
@@ -93,10 +94,18 @@ def test_equal_to_the_functions_of_one_session(simulated):
 def test_minimum_coverage(loops, simulated, coverage, needed):
     responses, trials = simulated
     magnitude, n_samples = early_responses(responses, trials, min_coverage=coverage)
-    full, _ = early_responses(responses, trials)
+    full, _ = early_responses(responses, trials, min_coverage=ANY_SAMPLE)
     np.testing.assert_array_equal(np.isnan(magnitude), np.isnan(full) | (n_samples < needed))
     loop = loops.loop_magnitudes(responses, trials, min_samples=needed)
     np.testing.assert_allclose(magnitude.ravel(), loop["response_early"], atol=1e-12)
+
+
+def test_by_default_every_sample_of_the_window_is_needed(simulated):
+    responses, trials = simulated
+    magnitude, n_samples = early_responses(responses, trials)
+    whole, _ = early_responses(responses, trials, min_coverage=1.0)
+    np.testing.assert_array_equal(magnitude, whole)
+    assert (n_samples[np.isfinite(magnitude)] == 8).all()
 
 
 def test_trials_keep_their_numbers_when_some_are_left_out(simulated):

@@ -110,6 +110,7 @@ def test_missing_similarities_are_skipped():
     assert mean_similarity_by_target(sim, list("AAB")).loc["A", "B"] == 0.6
 
 
+@pytest.mark.slow
 def test_contrasts_find_planted_profiles_and_correct_over_targets(oracle):
     X, labels, subjects = oracle.simulate_vectors(45, 15, separation=1.0, subject_sd=0.3, seed=1)
     table = similarity_contrasts(
@@ -127,6 +128,7 @@ def test_contrasts_find_planted_profiles_and_correct_over_targets(oracle):
     assert table["n_subjects"].tolist() == [5, 5, 5, 15]
 
 
+@pytest.mark.slow
 def test_many_recordings_of_few_animals_are_not_evidence():
     """Offsets of animals alone: pairs of recordings would call it significant."""
     rng = np.random.default_rng(0)
@@ -139,6 +141,7 @@ def test_many_recordings_of_few_animals_are_not_evidence():
     assert table["p"].iloc[-1] >= 0.05
 
 
+@pytest.mark.slow
 def test_a_target_of_one_animal_has_no_contrast():
     sim = cosine_similarity_matrix(pd.DataFrame(np.random.default_rng(0).normal(size=(5, 4))))
     table = similarity_contrasts(

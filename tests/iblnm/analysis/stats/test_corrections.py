@@ -7,6 +7,7 @@ import pytest
 from iblnm.analysis import correct_p
 
 
+@pytest.mark.slow
 def test_families_are_apart_and_missing_values_no_tests():
     table = pd.DataFrame(
         {"event": ["a", "a", "a", "b", "b"], "p": [0.01, 0.04, np.nan, 0.03, 0.02]}

@@ -11,10 +11,10 @@ from iblnm.analysis import (
     kruskal_wallis,
     mann_whitney_pairs,
     pca_glm_coefficients,
-    pca_score_stats,
     repeated_measures_anova,
 )
 from iblnm.analysis.anova.repeated import missing_cells, subject_cell_means
+from iblnm.analysis.encoding.decomposition import component_tests
 from iblnm.errors import DataError, IncompleteDesignError
 
 TERMS = ["contrast", "side", "reward", "contrast:side", "contrast:reward", "side:reward"]
@@ -45,12 +45,12 @@ def test_pca_is_that_of_sklearn():
     z = (z - z.mean(axis=0)) / z.std(axis=0)
     model = PCA(3).fit(z)
     np.testing.assert_allclose(result.explained_variance_ratio, model.explained_variance_ratio_)
-    signs = np.sign((model.components_ * result.components.to_numpy()).sum(axis=1))
+    signs = np.sign((model.components_ * result.components).sum(axis=1))
     np.testing.assert_allclose(result.components, signs[:, None] * model.components_, atol=1e-10)
     np.testing.assert_allclose(result.scores, signs * model.transform(z), atol=1e-10)
-    assert result.scores.index.equals(coefs.index)
-    assert result.components.columns.tolist() == TERMS
-    assert (result.components.abs().max(axis=1) == result.components.max(axis=1)).all()
+    assert result.index.equals(coefs.index)
+    assert result.feature_names == TERMS
+    assert (np.abs(result.components).max(axis=1) == result.components.max(axis=1)).all()
 
 
 def test_ica_finds_the_planted_sources():
@@ -93,7 +93,8 @@ def test_explained_variance_adds_up(weighted, n_components):
         pca.scores @ pca.mixing.T.to_numpy(), ica.scores @ ica.mixing.T.to_numpy(), atol=1e-9
     )
     # what is left over is what the components do not explain
-    left = result.weights.to_numpy() @ ((z - result.scores @ result.mixing.T) ** 2).sum(axis=1)
+    explained = result.score_table @ result.mixing.T
+    left = result.weights.to_numpy() @ ((z - explained) ** 2).sum(axis=1)
     assert left / 6 == pytest.approx(1 - total, abs=1e-10)
 
 
@@ -150,9 +151,9 @@ def test_scores_are_compared_on_the_means_of_subjects():
     coefs, subject, _ = _coefficients(n=100, n_minor=50)
     coefs.loc[coefs.index.get_level_values("target_NM") == "LC-NE", TERMS] += 8.0
     result = pca_glm_coefficients(coefs, 2, subjects=subject)
-    stats = pca_score_stats(result)
+    stats = component_tests(result)
     overall = stats[stats["test"] == "kruskal_wallis"].set_index("component")
-    means = result.scores["PC1"].groupby(subject).mean()
+    means = result.score_table["PC1"].groupby(subject).mean()
     groups = [means[means.index.str.startswith(t)] for t in ("VTA", "LC")]
     assert overall.loc["PC1", "p"] == pytest.approx(kruskal(*groups).pvalue)
     assert overall.loc["PC1", "n_a"] == 20
@@ -166,7 +167,7 @@ def test_scores_are_compared_on_the_means_of_subjects():
 def test_scores_without_subjects_are_not_compared():
     coefs, _, _ = _coefficients(n=40, n_minor=10)
     with pytest.raises(DataError, match="subject"):
-        pca_score_stats(pca_glm_coefficients(coefs, 2))
+        component_tests(pca_glm_coefficients(coefs, 2))
 
 
 # comparisons --------------------------------------------------------------------------------
@@ -320,3 +321,48 @@ def test_cells_with_few_trials_are_missing():
     assert cells["n_trials"].tolist() == [3, 2]
     lacking = missing_cells(cells, "subject", ["side"], [["contra", "ipsi"]])
     assert lacking.to_numpy().tolist() == [["m0", "ipsi"], ["m1", "ipsi"]]
+
+
+def test_pairs_that_cannot_reject_are_not_tested():
+    groups = {
+        "a": [1.0, 2, 3],
+        "b": [7.0, 8, 9],
+        "c": [10.0, 11, 12, 13, 14],
+        "d": [4.0, 5, 6, 6.5, 6.6],
+    }
+    table = mann_whitney_pairs(groups, only_possible=True).set_index(["group_a", "group_b"])
+    assert table.loc[("a", "b"), "note"] == "with 3 and 3 animals no p under 0.05 is possible"
+    assert np.isnan(table.loc[("a", "b"), "p"])
+    assert table.loc[("a", "b"), "effect_size"] == -1
+    tested = table.drop(("a", "b"))
+    assert tested["p"].notna().all() and tested["note"].isna().all()
+    # five tests, not six
+    np.testing.assert_allclose(
+        tested["p_corrected"], np.minimum(5 * tested["p"].to_numpy(float), 1)
+    )
+    few = mann_whitney_pairs({name: groups[name][:2] for name in "abc"}, only_possible=True)
+    assert few["p"].isna().all() and few["p_corrected"].isna().all()
+    assert set(few["note"]) == {
+        "over all: with 2, 2 and 2 animals no p under 0.05 is possible",
+    }
+    assert mann_whitney_pairs(groups)["p"].notna().all()
+    assert mann_whitney_pairs({}, only_possible=True).empty
+
+
+@pytest.mark.parametrize("sizes", [(2, 2), (3, 3), (2, 2, 2), (2, 3, 2), (1, 2, 4)])
+def test_the_least_p_is_that_of_all_divisions(sizes):
+    from itertools import permutations
+
+    from scipy.stats import kruskal
+
+    from iblnm.analysis.stats.comparisons import least_p
+
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    ranks = np.arange(1.0, len(labels) + 1)
+    divisions = set(permutations(labels.tolist()))
+    values = [
+        kruskal(*(ranks[np.array(order) == code] for code in range(len(sizes)))).statistic
+        for order in divisions
+    ]
+    expected = np.isclose(values, max(values)).mean()
+    assert least_p(sizes) == pytest.approx(expected)

@@ -83,6 +83,7 @@ def test_unit_of_the_random_column_is_no_matter():
     np.testing.assert_allclose(other * [[1.0], [1000.0]], first, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_default_fit_of_the_library_stops_early_and_says_it_converged():
     # When this fails MixedLM has been mended, and _mixedlm.py can do with less.
     x, z, y, subject = difficult()

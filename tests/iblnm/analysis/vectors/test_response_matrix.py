@@ -16,6 +16,7 @@ from iblnm.analysis.vectors.matrix import (
     to_table,
 )
 from iblnm.analysis.vectors.tables import RESPONSE_MATRIX
+from iblnm.constants import ANY_SAMPLE
 from iblnm.errors import MalformedFileError
 
 
@@ -30,7 +31,8 @@ def magnitudes(loops):
             "hemisphere": ["l", "r", None, "l"][i],
             "fiber_idx": i % 2,
         }
-        parts.append(recording_magnitudes(recording, *loops.simulate(i, 400)))
+        simulated = loops.simulate(i, 400)
+        parts.append(recording_magnitudes(recording, *simulated, min_coverage=ANY_SAMPLE))
     return select_trials(magnitude_table(parts))[0]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from iblnm.config import Settings
 from iblnm.pipeline.groups import running_rules
@@ -119,7 +120,9 @@ FAULTLESS: dict[str, dict[str, Any]] = {
         "saturated_s": 0.0,
         "n_out_of_order": 0,
         "largest_back_s": 0.0,
+        "longest_pause_s": 0.04,
         "n_repeated": 0,
+        "n_mislabeled": 0,
         "first_sample_s": 1.0,
         "last_sample_s": 100.0,
         "first_stim_on_s": 5.0,
@@ -147,6 +150,7 @@ FAULTLESS: dict[str, dict[str, Any]] = {
         }
     },
     "performance": {"psych_50_at_bound": False, "psych_20_at_bound": False},
+    "wheel_velocity": {"n_timed": 200, "n_incomplete": 3},
     "video": {
         "timestamps_loadable": True,
         "session_length": 3600.0,
@@ -224,7 +228,9 @@ PLANTED = {
     "incomplete_signal": Planted({"n_trials_missing": [50, 0]}, 0.25, 0.1),
     "clock_out_of_order": Planted({"n_out_of_order": 7, "largest_back_s": 0.2}, 7, 0),
     "imprecise_synchronization": Planted({"sync_residual_s": 9e-3}, 9e-3, 5e-3),
+    "clock_jump": Planted({"longest_pause_s": 12.5}, 12.5, 2.0),
     "repeated_frames": Planted({"n_repeated": 3}, 3, 0),
+    "mislabeled_bands": Planted({"n_mislabeled": 5000}, 5000, 0),
     "still_signal": Planted({"still_s": [0.1, 90.0]}, 90, 5),
     "saturated_signal": Planted({"saturated_s": [2.5, 0.0]}, 2.5, 0.5),
     "missing_signal_column": Planted({"absent_columns": [["G2"], ["G2"]]}, 1, 0),
@@ -234,6 +240,7 @@ PLANTED = {
     "early_samples": Planted({"n_early_samples": 5.0}, 5, 0),
     "few_unique_samples": Planted({"n_unique_samples": [0.5, 0.01]}, 0.01, 0.05),
     "isosbestic_fit": Planted({"VTA": {"iso_slope": -0.2, "iso_r2": 0.9}}, -0.2, 0),
+    "incomplete_wheel": Planted({"n_incomplete": 90}, 0.45, 0.1),
     "missing_video_timestamps": Planted(
         {"timestamps_loadable": False}, no_number="times can be read or not"
     ),
@@ -251,7 +258,10 @@ def _inputs(asset: str, changes: dict[str, Any]) -> dict[str, Any]:
     for name in needed & set(FAULTLESS):
         own = {key: changes[key] for key in FAULTLESS[name] if key in changes}
         value = {**FAULTLESS[name], **own}
-        given[name] = pd.DataFrame(value) if name in _TABLES else value
+        if name == "wheel_velocity":
+            given[name] = xr.DataArray(attrs=value)
+        else:
+            given[name] = pd.DataFrame(value) if name in _TABLES else value
     return given
 
 

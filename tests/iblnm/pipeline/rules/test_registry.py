@@ -140,6 +140,11 @@ def test_validate_hemisphere_takes_a_lookup():
     log = []
     validate_hemisphere(session, {("m", "VTA"): "r"}, exlog=log)
     assert [entry["error_type"] for entry in log] == ["HemisphereMismatch"]
+    log = []
+    for sides in ([], [""], None):
+        row = pd.Series({"eid": "a", "brain_region": ["VTA"], "hemisphere": sides})
+        assert validate_hemisphere(row, exlog=log) is row
+    assert [entry["error_type"] for entry in log] == ["MissingHemisphere"] * 3
 
 
 def test_validate_datasets_and_video_raise_their_types():

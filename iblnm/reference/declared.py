@@ -1,21 +1,32 @@
-"""Reference of rules, metrics, stages, analyses and tables, rendered from their declarations."""
+"""Tables of what is declared, rendered from the declarations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import inspect
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
 
 from iblnm.config import Settings
 from iblnm.pipeline.stage import Stage
+from iblnm.reference.markdown import grid, number, span
+from iblnm.reference.sentences import attribute_sentences, settings_of
 from iblnm.schemas.core import Column, Table
 from iblnm.schemas.wide import WideTable
+
+if TYPE_CHECKING:
+    from iblnm.analysis.registry import PlacedFigure
 
 TITLES = {
     "rules": "Rules",
     "metrics": "Quality metrics",
     "stages": "Stages of a session",
     "analyses": "Analyses over all sessions",
+    "figures": "Figures",
     "tables": "Tables",
+    "settings": "Settings",
 }
 
 
@@ -30,14 +41,17 @@ def reference_pages(settings: Settings) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        ``rules``, ``metrics``, ``stages``, ``analyses``, ``tables``.
+        ``rules``, ``metrics``, ``stages``, ``analyses``, ``figures``, ``tables``,
+        ``settings``.
     """
     parts = {
         "rules": _rules(settings),
         "metrics": _metrics(settings),
         "stages": _stages(),
         "analyses": _analyses(),
+        "figures": _figures(),
         "tables": _tables(),
+        "settings": _settings(),
     }
     return {
         stem: "\n\n".join([f"# {TITLES[stem]}", *sections]) + "\n"
@@ -72,32 +86,32 @@ def _rules(settings: Settings) -> list[str]:
             f"`{entry.name}`",
             entry.asset,
             entry.severity,
-            _number(entry.limit(settings), entry.unit),
+            number(entry.limit(settings), entry.unit),
             entry.description,
             ", ".join(entry.blocks),
         )
         for entry in running_rules()
     ]
-    return [_grid(header, rows)]
+    return [grid(header, rows)]
 
 
 def _metrics(settings: Settings) -> list[str]:
     from iblnm.signal.metrics import metrics
 
-    header = ("metric", "unit", "from", "bands", "possible values", "limit", "meaning")
+    header = ("metric", "meaning", "unit", "from", "bands", "possible values", "limit")
     rows = [
         (
             f"`{metric.name}`",
+            metric.description,
             metric.unit or metric.label,
             metric.source,
             ", ".join(metric.bands or ("all",)),
-            _range(*metric.bounds),
-            "" if metric.limit is None else _number(metric.limit(settings)),
-            metric.description,
+            span(*metric.bounds),
+            "" if metric.limit is None else number(metric.limit(settings)),
         )
         for metric in metrics()
     ]
-    return [_grid(header, rows)]
+    return [grid(header, rows)]
 
 
 def _stages() -> list[str]:
@@ -114,7 +128,7 @@ def _stages() -> list[str]:
         )
         for stage in all_stages()
     ]
-    return [_grid(header, rows)]
+    return [grid(header, rows)]
 
 
 def _places(stage: Stage) -> str:
@@ -144,34 +158,60 @@ def _analyses() -> list[str]:
         )
         for entry in ANALYSES
     ]
-    return [_grid(header, rows)]
+    return [grid(header, rows)]
 
 
-def _tables() -> list[str]:
+def figure_sentence(figure: PlacedFigure) -> str:
+    """What a figure shows: the first sentence about the function that draws it."""
+    draw = figure.analysis.function(figure.declaration.draw)
+    return (inspect.getdoc(draw) or "").partition("\n\n")[0]
+
+
+def _figures() -> list[str]:
+    from iblnm.analysis.registry import figures
+
+    header = ("figure", "what it shows", "drawn from", "of the analysis")
+    rows = [
+        (
+            f"`{name}`",
+            figure_sentence(figure),
+            ", ".join(f"`{file}`" for file in figure.files),
+            figure.analysis.name,
+        )
+        for name, figure in figures().items()
+    ]
+    return [grid(header, rows)]
+
+
+def all_tables() -> dict[str, Table | WideTable]:
+    """Every table that is declared, by name."""
     from iblnm.analysis import registry
     from iblnm.pipeline.graph import all_stages
     from iblnm.schemas import TABLES
 
     of_stages = {stage.table.name: stage.table for stage in all_stages() if stage.table}
-    found = {**TABLES, **of_stages, **registry.tables()}
-    return [part for table in found.values() for part in _table(table)]
+    return {**TABLES, **of_stages, **registry.tables()}
+
+
+def _tables() -> list[str]:
+    return [part for table in all_tables().values() for part in _table(table)]
 
 
 def _table(table: Table | WideTable) -> list[str]:
     columns, note = (table.columns, "") if isinstance(table, Table) else _wide(table)
-    header = ("column", "type", "unit", "null", "values", "meaning")
+    header = ("column", "meaning", "type", "unit", "null", "values")
     rows = [
         (
             f"`{column.name}`",
+            column.description,
             column.dtype,
             column.unit,
             "yes" if column.nullable else "no",
             _values(column),
-            column.description,
         )
         for column in columns
     ]
-    return [f"## `{table.name}`", f"{table.description}.{note}", _grid(header, rows)]
+    return [f"## `{table.name}`", f"{table.description}.{note}", grid(header, rows)]
 
 
 def _wide(table: WideTable) -> tuple[tuple[Column, ...], str]:
@@ -179,26 +219,40 @@ def _wide(table: WideTable) -> tuple[tuple[Column, ...], str]:
 
 
 def _values(column: Column) -> str:
-    return ", ".join(column.isin) if column.isin else _range(column.ge, column.le)
+    return ", ".join(column.isin) if column.isin else span(column.ge, column.le)
 
 
-def _range(low: float | None, high: float | None) -> str:
-    parts = (
-        f"at least {low:g}" if low is not None else "",
-        f"at most {high:g}" if high is not None else "",
-    )
-    return ", ".join(part for part in parts if part)
+def _settings() -> list[str]:
+    """One table per group of settings, with the defaults."""
+    groups: dict[type[BaseModel], list[tuple[str, str]]] = {}
+    for name, model, field in settings_of():
+        groups.setdefault(model, []).append((name, field))
+    parts = [
+        "Each is a variable of the environment or a line of `.env`: `IBLNM_` and the name in "
+        "capitals, with `__` where the name has a dot (`IBLNM_THRESHOLDS__MIN_TRIALS=100`). Lists "
+        "and mappings are written as JSON.",
+    ]
+    header = ("setting", "meaning", "default")
+    for model, members in groups.items():
+        sentences = attribute_sentences(model)
+        rows = [
+            (f"`{name}`", sentences.get(field, ""), _default(model, field))
+            for name, field in members
+        ]
+        parts += [f"## {_title(model)}", str(inspect.getdoc(model)), grid(header, rows)]
+    return parts
 
 
-def _number(value: float | None, unit: str = "") -> str:
-    return "" if value is None else f"{value:g} {unit}".strip()
+def _title(model: type[BaseModel]) -> str:
+    words = "".join(f" {c.lower()}" if c.isupper() else c for c in model.__name__).strip()
+    return words.capitalize()
 
 
-def _grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(_cell(text) for text in line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(str(text).split()).replace("|", "\\|")
+def _default(model: type[BaseModel], field: str) -> str:
+    value: Any = model.model_fields[field].default
+    if model.model_fields[field].default_factory is not None:
+        return "found when the command starts"
+    if value is None:
+        return "none"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return f"`{text if len(text) <= 60 else text[:57] + '...'}`"

@@ -1,0 +1,1 @@
+"""Sessions as files of other formats; the libraries of these formats are optional extras."""
