@@ -134,6 +134,7 @@ def graph():
 # what is declared ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_edges_are_those_of_the_design(graph):
     edges = {
         key.to_user_string(): {parent.to_user_string() for parent in graph.get(key).parent_keys}
@@ -207,6 +208,7 @@ def test_every_rule_of_a_session_is_a_partitioned_check_of_its_asset(graph):
     assert set(checked_stages()) >= CHECKED
 
 
+@pytest.mark.slow
 def test_an_asset_without_a_declared_place_is_refused():
     @dg.asset
     def homeless():
@@ -312,6 +314,7 @@ def test_the_library_knows_nothing_of_the_orchestration():
     assert found == {}
 
 
+@pytest.mark.slow
 def test_the_orchestration_computes_nothing():
     assert len(GRAPH) > 20
     forbidden = {"numpy", "scipy", "xarray", "h5py", "statsmodels", "sklearn", "one", "matplotlib"}

@@ -36,6 +36,7 @@ def test_it_is_made_only_when_it_is_asked_for():
     assert node.automation_condition is None
 
 
+@pytest.mark.slow
 def test_it_writes_the_file_of_a_session(viewed_settings):
     pytest.importorskip("pynwb", reason="the extra nwb is not installed")
     eid = SessionStore(viewed_settings).eids("session")[0]

@@ -51,6 +51,7 @@ def test_the_configuration_of_an_earlier_version_gets_what_is_new_in_it(tmp_path
     assert path.read_text() == shipped
 
 
+@pytest.mark.slow
 def test_the_history_belongs_to_the_root_whichever_way_it_is_started(tmp_path, monkeypatch):
     checkout, root = tmp_path / "checkout", tmp_path / "elsewhere"
     settings = Settings(root=root, one_cache_dir=tmp_path / "alf")

@@ -59,6 +59,7 @@ def test_trials_and_wheel_of_the_raw_files_are_those_of_the_extraction(real_data
 
 
 @pytest.mark.parametrize("name", ["training_lt5", "training_ge5", "biased_ge5"])
+@pytest.mark.slow
 def test_every_generation_of_rigs_gives_what_ibllib_gives(name):
     folder = shipped(name)
     from ibllib.io.extractors.bpod_trials import get_bpod_extractor

@@ -180,6 +180,7 @@ def fit(trials):
     return analysis.fit_response_lmm(own, "response_early", re_formula="contrast")
 
 
+@pytest.mark.slow
 def test_a_model_is_read_as_scripts_read_it(fit, trials):
     assert fit.summary_df.columns.tolist() == ["Coef.", "Std.Err.", "z", "P>|z|"]
     assert fit.summary_df.loc[fit.contrast_col, "Coef."] == fit.params["contrast"]
@@ -194,6 +195,7 @@ def test_a_model_is_read_as_scripts_read_it(fit, trials):
     np.testing.assert_array_equal(fit.result.bse, fit.summary_df["Std.Err."])
 
 
+@pytest.mark.slow
 def test_information_criteria_are_by_maximum_likelihood(trials):
     from statsmodels.formula.api import mixedlm
 
@@ -213,6 +215,7 @@ def test_information_criteria_are_by_maximum_likelihood(trials):
     assert found["linear"].bic == pytest.approx(theirs.bic, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_predictions_are_on_the_grid_of_levels(fit):
     table = fit.predictions
     known = ["contrast", "side", "reward", "predicted", "ci_lower", "ci_upper"]
@@ -229,6 +232,7 @@ def test_predictions_are_on_the_grid_of_levels(fit):
     assert correct.is_monotonic_increasing and means["correct"] < correct[100.0]
 
 
+@pytest.mark.slow
 def test_slopes_are_those_of_outcomes_and_of_subjects(fit, trials):
     slopes = analysis.compute_contrast_slopes(fit)
     known = ["reward", "slope", "ci_lower", "ci_upper", "type", "subject"]
@@ -380,6 +384,7 @@ def test_a_correlation_is_made_again_from_stored_tables(tmp_path):
 # tables of earlier runs -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_functions_of_trials_derive_what_other_columns_say(trials):
     n = len(trials)
     rng = np.random.default_rng(8)

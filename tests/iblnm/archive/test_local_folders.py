@@ -102,6 +102,7 @@ def old_tables(root, indexed):
 
 
 @pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.slow
 def test_tables_of_an_earlier_one(archive, small, indexed):
     eid = archive.sessions[0][0]["id"]
     old_tables(archive.root, indexed)
@@ -180,6 +181,7 @@ def test_a_side_that_the_second_source_knows_is_taken(tree, small):
 
 
 @pytest.mark.parametrize(("location", "side"), [("SNc", None), ("VTA-l", "l")])
+@pytest.mark.slow
 def test_the_second_source_does_not_overrule(tree, small, location, side):
     assert describe(tree, small, location).hemisphere == [side]
 

@@ -23,6 +23,8 @@ from iblnm.errors import (
     TransientError,
 )
 
+pytestmark = pytest.mark.slow
+
 PROJECT = "ibl_fibrephotometry"
 QUICK = RemoteSettings(max_attempts=1, first_backoff_s=0.0, deadline_s=5.0)
 

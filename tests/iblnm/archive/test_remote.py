@@ -111,6 +111,7 @@ def test_all_sessions_are_listed(server, settings):
 @pytest.mark.parametrize(
     "kind", [429, 500, 502, 503, "reset", "truncated", "html", "hang", "drip"]
 )
+@pytest.mark.slow
 def test_a_fault_that_passes_is_tried_again(server, settings, kind):
     one = connect(settings)
     server.faults.add("GET /sessions", kind, times=1)
@@ -161,6 +162,7 @@ def test_a_refusal_is_not_tried_again(server, settings, kind, error_type, n_aske
     assert caught.value.status == kind
 
 
+@pytest.mark.slow
 def test_waits_grow_and_have_a_limit(server, settings):
     one = connect(settings)
     server.faults.add("GET /sessions", 500, times=None)

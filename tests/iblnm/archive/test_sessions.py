@@ -178,6 +178,7 @@ def test_a_side_of_the_locations_that_contradicts_the_description_is_told(tree, 
         {"procedures": ["x"]},
     ],
 )
+@pytest.mark.slow
 def test_empty_descriptions_fall_through(tree, files, description):
     files[DESCRIPTION] = description
     assert fetch(tree, tree.add(files))["region_source"] == "roi locations"

@@ -17,6 +17,8 @@ from iblnm.archive.watch import RemoteChanges, observe
 from iblnm.config import RemoteSettings, Settings
 from iblnm.errors import DataError, MalformedFileError, ServerError
 
+pytestmark = pytest.mark.slow
+
 PROJECT = "ibl_fibrephotometry"
 QUICK = RemoteSettings(max_attempts=1, first_backoff_s=0.0, deadline_s=5.0)
 

@@ -143,6 +143,7 @@ def test_a_save_that_changes_nothing_of_use_is_no_version(watched, change):
 @pytest.mark.parametrize(
     "fields", [{"qc": "FAIL"}, {"json": {"LEN_BLOCKS": [90]}}, {"end_time": None}]
 )
+@pytest.mark.slow
 def test_a_save_that_matters_is_a_version(watched, fields):
     watched.observe()
     watched.rest()
@@ -162,6 +163,7 @@ def test_a_replaced_file_is_a_version(watched):
 
 
 @pytest.mark.parametrize("clock", ["sessions", "datasets"])
+@pytest.mark.slow
 def test_a_late_commit_behind_the_newest_stamp_is_found(watched, clock):
     watched.observe()
     watched.rest()
@@ -197,6 +199,7 @@ def test_a_late_commit_to_a_session_just_looked_at_is_found(watched):
     assert list(watched.versions()) == [eid]
 
 
+@pytest.mark.slow
 def test_a_late_commit_during_a_round_that_takes_hours_is_found(watched, monkeypatch):
     watched.observe()
     watched.rest()
@@ -245,6 +248,7 @@ def test_a_deleted_dataset_is_found_though_no_stamp_tells_of_it(watched):
 
 
 @pytest.mark.parametrize("how", ["deleted", "moved to another project"])
+@pytest.mark.slow
 def test_a_withdrawn_session_is_marked_after_the_next_full_listing(watched, how):
     watched.observe()
     watched.rest()

@@ -78,6 +78,7 @@ def test_a_session_is_what_it_was_in_our_own_file(documented, processed_root):
         np.testing.assert_allclose(found.wheel_velocity["time"], own.wheel_velocity["time"])
 
 
+@pytest.mark.slow
 def test_what_was_read_can_be_stored_and_read_again(documented, tmp_path):
     path = next(documented.sessions_h5_dir.glob("*.h5"))
     session = PhotometrySession.from_h5(path, settings=documented)

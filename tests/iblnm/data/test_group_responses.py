@@ -70,6 +70,7 @@ def test_what_is_not_stored_is_named(cohort, tmp_path, loops):
     assert f"1 left out, no responses of SNc stored: {eids[0]} fiber 1" in group.skipped.notes()
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_session(group):
     features = group.get_response_features(nan_handling=None, min_trials=2)
     assert features is group.response_features

@@ -38,6 +38,7 @@ def test_random_effects_are_those_of_the_truth():
     np.testing.assert_allclose(one["response_early"], expected, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_tables_hold_together():
     table, truth = simulate_magnitudes(n_unbiased=90, nogo_fraction=0.05, n_shared_subjects=2)
     assert not table.duplicated(["eid", "fiber_idx", "event", "trial"]).any()

@@ -60,6 +60,7 @@ def test_the_same_animal_has_the_same_coefficients_in_the_truth(truth):
             assert value == pytest.approx(wanted, abs=1e-8), (event, name)
 
 
+@pytest.mark.slow
 def test_animals_and_sessions_differ_about_the_mean_of_the_target():
     target = "VTA-DA"
     mean = population_coefficients(target)[FEEDBACK_EVENT]

@@ -78,6 +78,7 @@ def test_blocks_follow_the_plan(session):
     assert on_left[p == 0.2].mean() == pytest.approx(0.2, abs=0.02)
 
 
+@pytest.mark.slow
 def test_choices_follow_the_psychometric_curve():
     truth = Psychometric(bias=5.0, threshold=20.0, lapse_left=0.08, lapse_right=0.05)
     session = simulate_session(

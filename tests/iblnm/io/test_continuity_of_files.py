@@ -131,6 +131,7 @@ def early(responses):
         (jump_ahead, "incomplete_signal", 11, 190),
     ],
 )
+@pytest.mark.slow
 def test_a_gap_is_a_gap_in_everything(tree, long_files, damage, rule, n_lost, lost_until):
     long_files[SIGNAL] = damage(long_files[SIGNAL])
     reference, trials, failed, responses = evaluated(tree, long_files)
@@ -200,6 +201,7 @@ def test_a_clock_set_back_that_leaves_the_task_uncovered_stops_the_photometry(tr
         (sparse_nan, None, None),
     ],
 )
+@pytest.mark.slow
 def test_a_few_bad_frames_cost_a_few_trials(tree, long_files, damage, rule, value):
     long_files[SIGNAL] = damage(long_files[SIGNAL])
     reference, _, failed, responses = evaluated(tree, long_files)
@@ -242,6 +244,7 @@ def interchange(table):
     ("isosbestic_nm", "damage", "n_wrong"),
     [(415, None, 0), (405, None, 0), (415, interchange, 14398), (None, interchange, None)],
 )
+@pytest.mark.slow
 def test_names_that_contradict_the_light_stop_the_photometry(
     tree, long_files, isosbestic_nm, damage, n_wrong
 ):

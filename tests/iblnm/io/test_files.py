@@ -127,6 +127,7 @@ def test_a_trial_that_lacks_something_is_missing_alone(
         ("intervals_1", 19, 1.0),
     ],
 )
+@pytest.mark.slow
 def test_a_value_that_cannot_be_is_missing_and_counted(tree, files, column, row, value):
     table = files[TRIALS]
     table[column] = table[column].astype(float)

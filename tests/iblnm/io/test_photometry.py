@@ -214,6 +214,7 @@ def rename_both(table):
         (rename_both, "regions name the columns G0, G1; the file has G4, G5"),
     ],
 )
+@pytest.mark.slow
 def test_malformed_signals(tree, files, damage, message):
     damage(files[SIGNAL])
     with pytest.raises(MalformedFileError, match=message) as error:

@@ -66,6 +66,7 @@ def test_samples_are_where_they_were_taken(raw_only):
         assert np.abs(frame.index.to_numpy() - taken).max() < 5e-4
 
 
+@pytest.mark.slow
 def test_responses_are_those_of_the_extracted_session(raw_only):
     made, preprocessed = responses_of(raw_only)
     assert made.value is not None, made.note

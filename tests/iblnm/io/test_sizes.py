@@ -52,6 +52,7 @@ def test_an_array_that_states_more_than_there_is_is_truncated(tmp_path):
         require_size(tmp_path / name, LIMITS)
 
 
+@pytest.mark.slow
 def test_a_small_table_of_many_rows_is_not_read(tmp_path):
     path = tmp_path / "photometry.signal.pqt"
     rows = pa.array(np.zeros(1_000_000))

@@ -149,6 +149,7 @@ def test_drifting_units_have_small_p_values_without_any_effect():
     assert 0.55 < (table["spontaneous_mean_rate_MIp"] < 0.05).mean() < 0.8
 
 
+@pytest.mark.slow
 def test_an_unknown_epoch_is_missing():
     grouped = _units([5.0], [5.0], np.random.default_rng(0))
     row = {"task_pre_spontaneous_start": 0.0, "task_pre_spontaneous_stop": 300.0}

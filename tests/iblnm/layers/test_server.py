@@ -104,6 +104,7 @@ def looked_at(server, settings, eid, one=None):
 
 
 @pytest.mark.parametrize("name", PROBES)
+@pytest.mark.slow
 def test_probes_are_read_as_alyx_records_them(server, settings, name):
     json, (picked, uploaded, resolved, n_alignments, n_units) = PROBES[name]
     eid = add_session(server, "A-1", json)
@@ -126,6 +127,7 @@ def test_probes_are_read_as_alyx_records_them(server, settings, name):
         (("GR",), False, "no-stacks", "TRACE STACKS"),
     ],
 )
+@pytest.mark.slow
 def test_a_listing_tells_of_the_stacks(server, settings, kind, stacks, listed, state, task):
     if kind:
         server.faults.add("GET /data/histology", kind, times=None)
@@ -149,6 +151,7 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("kind", UNKNOWN)
+@pytest.mark.slow
 def test_without_a_listing_the_stacks_are_unknown_and_never_absent(server, settings, kind):
     first = add_session(server, "A-1", {})
     second = add_session(server, "A-2", {"extended_qc": RESOLVED})

@@ -25,6 +25,7 @@ from iblnm.layers.spike_trains import SpikeTrains
 from .conftest import EID, probe_in, uuids_of, write_sorting
 
 
+@pytest.mark.slow
 def test_real_spikes_have_their_known_values(layers_data, known):
     right = known["spikes"]
     times = np.load(layers_data / "spikes" / "spikes.times.npy")
@@ -60,6 +61,7 @@ def test_real_duplicates_are_counted_in_whole_samples(layers_data, known):
     assert compared["drift"] == pytest.approx((0.01085 - 0.00343) - (0.00029 - 0.00037), abs=2e-5)
 
 
+@pytest.mark.slow
 def test_duplicates_need_one_peak_channel_and_one_sample():
     samples = np.array([10, 11, 13, 13, 100, 100, 100])
     clusters = np.array([0, 1, 0, 2, 0, 0, 1])
@@ -85,6 +87,7 @@ def stored(tmp_path, sorting):
     return root, path, ids
 
 
+@pytest.mark.slow
 def test_the_documented_access_works(stored):
     root, _, ids = stored
     with h5py.File(root / "data" / "spikes.h5") as file:
@@ -131,6 +134,7 @@ def test_spikes_come_in_the_order_asked_for(stored):
     assert list(few) == ids[::-1]
 
 
+@pytest.mark.slow
 def test_many_units_by_uuid_are_those_of_each_alone(tmp_path):
     rng = np.random.default_rng(0)
     times, clusters = np.sort(rng.random(5000)), rng.integers(0, 40, 5000)
@@ -187,6 +191,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("message", FAULTS)
+@pytest.mark.slow
 def test_files_that_do_not_fit_are_named_and_the_old_file_stays(stored, sorting, message):
     _, path, ids = stored
     folder, _ = sorting

@@ -295,6 +295,7 @@ def test_evaluations_under_another_limit_are_found(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_duplicates_are_judged_among_usable_sessions(evaluations):
     eids = [A, B, C, C[:-1] + "3"]
     table = pd.DataFrame(

@@ -182,6 +182,7 @@ class TestRestriction:
             restrict_to_task(make_bands(), start, end)
 
     @pytest.mark.real
+    @pytest.mark.slow
     def test_same_rows_as_the_library(self, cq002):
         from iblphotometry.fpio import restrict_to_session_time
 

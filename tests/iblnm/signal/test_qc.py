@@ -155,6 +155,7 @@ def assert_equals_library(bands):
 
 class TestSlidingMetrics:
     @pytest.mark.parametrize("fs", [15.0, 29.97, 50.0])
+    @pytest.mark.slow
     def test_equals_library_window_by_window(self, make_bands, fs):
         bands = make_bands(fs=fs, duration_s=630)
         assert assert_equals_library(bands) == 2 * 2 * 9

@@ -45,6 +45,7 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("key", GROUPS)
+@pytest.mark.slow
 def test_each_group_comes_back_as_it_went_in(path, session, key):
     write_groups(path, {key: session[key]})
     assert list_groups(path) == [key]

@@ -17,6 +17,8 @@ from iblnm.viewer.report import read_report, report_path, save_report
 from iblnm.viewer.stamp import stamp_of
 from iblnm.viewer.wire import unpack
 
+pytestmark = pytest.mark.slow
+
 MARKUP = "</script><img src=x onerror=alert(1)>{{style}}"
 
 

@@ -31,6 +31,7 @@ def eid(small_archive):
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:3001", "127.0.0.1.evil.example", ""]
 )
+@pytest.mark.slow
 def test_a_foreign_name_is_refused(served, eid, host):
     for path in ("/", "/api/sessions", f"/api/sessions/{eid}"):
         assert served.ask("GET", path, host=host)[0] == 403
@@ -56,6 +57,7 @@ def test_own_names_are_served_with_the_policy(served):
         {"host": "evil.example", "origin": "http://evil.example"},
     ],
 )
+@pytest.mark.slow
 def test_a_post_from_elsewhere_is_refused_and_writes_nothing(
     served, viewed_settings, eid, headers
 ):
@@ -100,6 +102,7 @@ def test_other_methods_are_refused(served, eid, method):
         "/static/viewer.html",
     ],
 )
+@pytest.mark.slow
 def test_only_known_sessions_and_files(served, path):
     assert served.ask("GET", path)[0] == 404
 
@@ -164,6 +167,7 @@ def test_labels_are_stored_replaced_and_removed(served, viewed_settings, eid):
         ({"fiber_idx": -1}, "fiber_idx"),
     ],
 )
+@pytest.mark.slow
 def test_a_wrong_label_is_refused_with_the_reason(served, viewed_settings, eid, change, words):
     status, _, body = served.label(eid, {**DROP, **change})
     assert status == 400

@@ -41,6 +41,7 @@ def test_without_files_the_missing_one_is_named(name, root, reason):
 
 
 @pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.slow
 def test_empty_tables_give_a_reason(name, root, reason):
     for file in FIGURES[name].files:
         table = _schemas().get(file)

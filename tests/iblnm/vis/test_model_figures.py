@@ -95,6 +95,7 @@ def test_fits_that_did_not_converge_are_named_and_not_drawn(coefficients):
     assert "LC-NE unsure" not in labels
 
 
+@pytest.mark.slow
 def test_singular_fits_are_named_and_explained(coefficients):
     assert (
         "singular" not in lmm_coefficients_figure(coefficients, settings=SETTINGS).get_suptitle()
@@ -282,6 +283,7 @@ def test_a_star_stands_above_the_box_of_its_own_test(encoding):
     assert not [line for line in contrast.lines if line.get_label() == "_interval"]
 
 
+@pytest.mark.slow
 def test_columns_have_their_own_scale_and_stars_stand_above_points_and_boxes(encoding):
     both = pd.concat([encoding, encoding.assign(timing_col="movement_time")])
     tests = permuted(

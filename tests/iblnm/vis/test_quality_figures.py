@@ -176,6 +176,7 @@ def test_components_are_drawn_as_they_are_given(scores, components):
     }
 
 
+@pytest.mark.slow
 def test_nothing_and_one_recording_are_no_crash(values, scores, components, trend, reason):
     assert "is empty" in reason(qc_histograms_figure(values.head(0), settings=SETTINGS))
     assert "is empty" in reason(
@@ -209,6 +210,7 @@ def video():
     )
 
 
+@pytest.mark.slow
 def test_verdicts_are_counted_and_what_is_not_set_is_shown(video, reason):
     table = verdict_counts(video)
     assert table.loc["timestamps"].tolist() == [2, 1, 0, 1, 2]
@@ -226,6 +228,7 @@ def test_verdicts_are_counted_and_what_is_not_set_is_shown(video, reason):
 
 
 @pytest.mark.parametrize("longest", [-1500.0, 700.0, 4000.0])
+@pytest.mark.slow
 def test_the_largest_difference_of_length_is_within_the_axis(video, longest):
     video["length_discrepancy"] = [longest, *[0.5] * (len(video) - 1)]
     ax = video_figure(video, settings=SETTINGS).axes[1]
@@ -236,6 +239,7 @@ def test_the_largest_difference_of_length_is_within_the_axis(video, longest):
     assert longest in shown
 
 
+@pytest.mark.slow
 def test_few_frame_rates_are_bars_with_their_number_and_many_a_histogram(video):
     ax = video_figure(video, settings=SETTINGS).axes[2]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["59", "60", "150"]

@@ -22,6 +22,7 @@ def test_an_animals_trace_is_the_mean_of_its_recordings_by_trials(mean_traces):
     assert found["response"].tolist() == pytest.approx([expected])
 
 
+@pytest.mark.slow
 def test_lines_and_bands_are_mean_and_sem_of_animals(mean_traces, settings):
     figure = mean_traces_figure(mean_traces, event="feedback_times", settings=settings)
     titles = [ax.get_title(loc="left") for ax in figure.axes]
@@ -73,6 +74,7 @@ def few_left(n_at_end, subjects=("a", "b")):
         ({"a": 10, "b": 9}, 6),
     ],
 )
+@pytest.mark.slow
 def test_lines_end_where_few_trials_are_left(n_at_end, n_times):
     figure = mean_traces_figure(few_left(n_at_end), event="stimOn_times", settings=SETTINGS)
     (ax,) = figure.axes
@@ -102,6 +104,7 @@ def test_animals_that_are_not_drawn_are_not_counted():
     assert figure.axes[0].texts[0].get_text() == "1 mouse\n40 trials"
 
 
+@pytest.mark.slow
 def test_contrasts_differ_in_lightness_and_width(mean_traces):
     figure = mean_traces_figure(mean_traces, settings=SETTINGS)
     lines = [line for line in figure.axes[0].lines if line.get_label().endswith("%")]
@@ -136,6 +139,7 @@ def test_conditions_are_parsed_and_ordered():
     assert table["contrast"].tolist() == [6.25, 100.0, 0.0, 0.0]
 
 
+@pytest.mark.slow
 def test_vectors_are_means_of_animals_with_their_sem(response_matrix, settings):
     figure = response_vectors_figure(response_matrix, counts={"trials": 7}, settings=settings)
     assert "n = 6 mice, 12 sessions, 12 recordings, 7 trials" in figure.get_suptitle()
@@ -151,6 +155,7 @@ def test_vectors_are_means_of_animals_with_their_sem(response_matrix, settings):
     assert figure.axes[-1].get_xlabel() == "Contrast (%) at feedback"
 
 
+@pytest.mark.slow
 def test_vectors_without_conditions_say_so(response_matrix):
     figure = response_vectors_figure(
         response_matrix[["eid", "target_NM", "subject"]], settings=SETTINGS

@@ -50,6 +50,7 @@ def test_this_process_lives_and_one_before_it_of_its_number_does_not():
     assert machine_of(OTHER) == "otherhost/0a1b2c3d"
 
 
+@pytest.mark.slow
 def test_a_process_that_ended_is_dead():
     code = "from iblnm_dagster.owners import worker_tag; print(worker_tag())"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -155,6 +155,7 @@ def test_outcomes_are_read_once_until_another_process_writes(checked, monkeypatc
     assert _sessions(instance, keys, FAILED) == set()
 
 
+@pytest.mark.slow
 def test_stock_dagster_still_reads_all_outcomes_at_each_question(checked, monkeypatch):
     """When this fails, Dagster keeps the outcomes itself: drop that part of the work-around."""
     instance, evaluate, keys = checked

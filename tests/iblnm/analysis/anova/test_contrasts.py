@@ -35,6 +35,7 @@ def result():
     return response_anova(cohort(1, {"reward": 0.8, "contrast": 0.1}), SETTINGS)
 
 
+@pytest.mark.slow
 def test_outcome_is_tested_where_no_mouse_has_every_cell(result):
     table = TABLES["response_anova"].validate(result.tables["response_anova"])
     at = table[table["event"] == FEEDBACK].set_index("source")

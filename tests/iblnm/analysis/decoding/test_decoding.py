@@ -129,6 +129,7 @@ def test_every_fit_converged_and_says_so(decoded):
     assert decoded["folds"]["violation"].max() <= 1e-4
 
 
+@pytest.mark.slow
 def test_fits_that_do_not_converge_predict_nothing(cohort):
     result = decode_targets(*cohort, C=10.0, solver=Solver(max_steps=1))
     assert set(result["folds"]["status"]) == {"not converged"}

@@ -45,6 +45,7 @@ def decoding(matrix, settings):
     return target_decoding(matrix, settings)
 
 
+@pytest.mark.slow
 def test_decoding_of_planted_profiles(decoding, matrix):
     predictions = decoding.tables["decoding_predictions"]
     assert predictions["eid"].tolist() == matrix["eid"].tolist()

@@ -35,6 +35,7 @@ def feedback_fit(cohort):
 
 @pytest.mark.parametrize("target", ["VTA-DA", "NBM-ACh"])
 @pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.slow
 def test_planted_effects_are_found(cohort, target, event):
     table, truth = cohort
     fit = fit_mixed_model(of(table, target, event), "response_early", re_formula="contrast")
@@ -179,6 +180,7 @@ class TestRefused:
 
 
 class TestRandomEffects:
+    @pytest.mark.slow
     def test_slopes_where_they_converge(self, cohort):
         fit = fit_best_random_effects(of(cohort[0], "VTA-DA", FEEDBACK), "response_early")
         assert fit.re_formula == "contrast"
@@ -195,6 +197,7 @@ class TestRandomEffects:
 
 
 class TestLikelihoodRatio:
+    @pytest.mark.slow
     def test_of_a_planted_and_of_no_effect(self, cohort):
         table = of(cohort[0], "VTA-DA", FEEDBACK)
         fits = [

@@ -15,6 +15,8 @@ from iblnm.analysis.movement.shifts import Shifts
 from iblnm.analysis.movement.wheel import fit_wheel_model
 from iblnm.config import ModelSettings, Settings
 
+pytestmark = pytest.mark.slow
+
 STIMULUS = "stimOn_times"
 
 

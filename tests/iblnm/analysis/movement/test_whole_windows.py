@@ -33,6 +33,7 @@ def _p_values(recordings, min_coverage):
     return slopes["timing_p"].to_numpy(), np.array(wheel), record["remaining_trials"][0]
 
 
+@pytest.mark.slow
 def test_with_whole_windows_reaction_time_predicts_nothing(recordings):
     slopes, wheel, remaining = _p_values(recordings, SETTINGS.cohort.min_coverage)
     assert len(slopes) == len(wheel) == 5
@@ -43,6 +44,7 @@ def test_with_whole_windows_reaction_time_predicts_nothing(recordings):
     assert 0.2 < remaining["share"] < 0.6
 
 
+@pytest.mark.slow
 def test_with_any_sample_the_window_makes_it_predict_them(recordings):
     slopes, wheel, remaining = _p_values(recordings, ANY_SAMPLE)
     assert (slopes < 0.05).sum() >= 4

@@ -84,6 +84,7 @@ def test_tables_hold_their_schemas_and_are_written(result, tmp_path):
     assert set(write_result(result, tmp_path, TABLES)) == set(TABLES)
 
 
+@pytest.mark.slow
 def test_all_training_counts_also_without_fiber_or_below_70_percent(result, sessions):
     curves = result.tables["learning_curves"]
     assert len(curves) == len(sessions)

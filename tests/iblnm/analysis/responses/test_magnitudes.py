@@ -65,6 +65,7 @@ def test_samples_from_the_next_event_on_do_not_count(loops):
     assert magnitude[0, 2] == pytest.approx(np.mean(np.arange(3, 9)) / 30)
 
 
+@pytest.mark.slow
 def test_equal_to_the_loop_over_trials(loops, simulated):
     responses, trials = simulated
     part = recording_magnitudes(RECORDING, responses, trials, min_coverage=ANY_SAMPLE)
@@ -91,6 +92,7 @@ def test_equal_to_the_functions_of_one_session(simulated):
 
 
 @pytest.mark.parametrize(("coverage", "needed"), [(0.0, 1), (0.5, 4), (0.51, 5), (1.0, 8)])
+@pytest.mark.slow
 def test_minimum_coverage(loops, simulated, coverage, needed):
     responses, trials = simulated
     magnitude, n_samples = early_responses(responses, trials, min_coverage=coverage)

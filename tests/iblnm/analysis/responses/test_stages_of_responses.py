@@ -34,6 +34,7 @@ def _run(name, cohort, **changes):
 
 
 @pytest.mark.parametrize("name", STAGES)
+@pytest.mark.slow
 def test_counts_of_candidates_eligible_and_used(name, cohort):
     stem, schema = STAGES[name]
     # one session is of another type, one has no file, one fiber no analyzed target
@@ -87,6 +88,7 @@ def test_trials_of_mean_traces_are_those_selected(cohort, loops):
     assert 0.95 * expected < result.counts["used"]["trials"] <= expected
 
 
+@pytest.mark.slow
 def test_files_say_how_they_were_made(cohort, tmp_path):
     result = _run("response_magnitudes", cohort)
     paths = write_result(result, tmp_path / "results", TABLES)

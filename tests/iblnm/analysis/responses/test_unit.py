@@ -63,6 +63,7 @@ def test_the_check_names_targets_that_mix_corrections():
     assert names == ["few_whole_windows", "mixed_corrections"]
 
 
+@pytest.mark.slow
 def test_a_recording_twice_as_loud_has_the_same_dff():
     table, _ = simulate_magnitudes(targets=["LC-NE"], n_subjects=4, n_trials=80, seed=3)
     eids = sorted(set(table["eid"]))

@@ -46,6 +46,7 @@ def test_fewer_than_six_animals_are_refused():
 
 
 @pytest.mark.parametrize(("n", "heavy"), [(6, False), (8, True)])
+@pytest.mark.slow
 def test_familywise_error_and_coverage(n, heavy):
     rng, truth = np.random.default_rng(100 + n), np.sin(np.linspace(0, 3, 30))
     errors, covered, pointwise = [], [], []

@@ -13,6 +13,8 @@ from iblnm.analysis.stats.mixedlm import fit_mixed
 from iblnm.analysis.stats.products import Products, maximize, satterthwaite, variance_of_variance
 from iblnm.analysis.trials import code_trials
 
+pytestmark = pytest.mark.slow
+
 
 def library_fit(y, x, subject, z=None, **options):
     with warnings.catch_warnings(), np.errstate(all="ignore"):

@@ -272,6 +272,7 @@ def test_every_rule_has_a_planted_defect():
 
 
 @pytest.mark.parametrize("asset", sorted({rule.asset for rule in running_rules()}))
+@pytest.mark.slow
 def test_what_is_faultless_passes_every_rule(asset):
     outcomes = evaluate(asset, SETTINGS, **_inputs(asset, {}))
     assert {outcome.rule: outcome.message for outcome in outcomes if not outcome.passed} == {}
