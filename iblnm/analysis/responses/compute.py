@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from iblnm.analysis.responses.baselines import (
+    Ratios,
+    baseline_costs,
+    cost_note,
+    noise_ratios,
+)
 from iblnm.analysis.responses.corrections import CORRECTIONS, count_corrections
 from iblnm.analysis.responses.magnitudes import (
     magnitude_table,
@@ -28,6 +35,7 @@ def collect_magnitudes(
     settings: Settings,
     *,
     min_coverage: float | None = None,
+    ratios: Ratios | None = None,
 ) -> tuple[pd.DataFrame, Skipped]:
     """Magnitudes of the recordings of a table, one session in memory at a time.
 
@@ -39,6 +47,9 @@ def collect_magnitudes(
         Folder of the session files.
     settings : Settings
     min_coverage : float, optional
+    ratios : list, optional
+        Gets the target of each recording with what its baseline costs; see
+        `iblnm.analysis.responses.baselines.noise_ratios`.
 
     Returns
     -------
@@ -48,22 +59,23 @@ def collect_magnitudes(
         Recordings without stored responses.
     """
     skipped = Skipped()
-    coverage = settings.cohort.min_coverage if min_coverage is None else min_coverage
-    parts = (
-        recording_magnitudes(
-            recording,
-            responses,
-            trials,
-            event_order=settings.response_events,
-            baseline_window=settings.signal.baseline_window,
-            window=settings.signal.early_window,
-            min_coverage=coverage,
-        )
+    parameters: dict[str, Any] = {
+        "event_order": settings.response_events,
+        "baseline_window": settings.signal.baseline_window,
+        "window": settings.signal.early_window,
+        "min_coverage": settings.cohort.min_coverage if min_coverage is None else min_coverage,
+    }
+
+    def parts() -> Iterator[dict[str, Any]]:
         for recording, responses, trials in with_signal_attributes(
             iterate_responses(recordings, h5_dir, skipped=skipped), h5_dir
-        )
-    )
-    return magnitude_table(parts), skipped
+        ):
+            yield recording_magnitudes(recording, responses, trials, **parameters)
+            if ratios is not None:
+                found = noise_ratios(responses, trials, **parameters)
+                ratios.append((recording.get("target_NM"), found))
+
+    return magnitude_table(parts()), skipped
 
 
 def response_magnitudes(
@@ -103,12 +115,16 @@ def response_magnitudes(
     selected, recordings, account, counts = eligible_recordings(
         sessions, settings, errors, performance_table, labels, criteria
     )
-    table, skipped = collect_magnitudes(recordings, store.h5_dir, settings)
+    ratios: Ratios = []
+    table, skipped = collect_magnitudes(recordings, store.h5_dir, settings, ratios=ratios)
+    costs = baseline_costs(ratios)
     table = with_kernel_magnitudes(table, response_kernels)
     counts["used"] = count_units(table)
     signal, cohort = settings.signal, settings.cohort
     finite = table["response_early"].notna()
     notes = notes_of_reading(table, selected, skipped)
+    if note := cost_note(costs, signal.baseline_window):
+        notes.append(note)
     record: dict[str, Any] = {}
     try:
         record = analyzed_trials(table, settings, masked=True)[1]
@@ -120,6 +136,7 @@ def response_magnitudes(
         parameters={
             "window": list(signal.early_window),
             "baseline_window": list(signal.baseline_window),
+            "baseline_costs": costs,
             "event_order": list(settings.response_events),
             "min_coverage": cohort.min_coverage,
             **record,
