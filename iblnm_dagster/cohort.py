@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
+    AssetIn,
     AssetsDefinition,
     Failure,
     MaterializeResult,
@@ -27,6 +28,7 @@ from iblnm.storage.store import SessionStore
 from iblnm.threads import one_thread
 from iblnm_dagster.checks import analysis_check_results, analysis_check_specs
 from iblnm_dagster.columns import column_schema
+from iblnm_dagster.io_managers import TABLE
 from iblnm_dagster.markup import without_markup
 
 if TYPE_CHECKING:
@@ -100,6 +102,7 @@ def _analysis_asset(declared: Analysis, current: Settings) -> AssetsDefinition:
         name=declared.name,
         description=declared.text,
         code_version=code_version(declared, current),
+        ins=_ins(declared),
         deps=list(declared.reads),
         check_specs=analysis_check_specs(declared),
         group_name=ANALYSIS_GROUP,
@@ -111,6 +114,16 @@ def _analysis_asset(declared: Analysis, current: Settings) -> AssetsDefinition:
             "dagster/column_schema": column_schema(main),
         },
     )(compute)
+
+
+def _ins(declared: Analysis) -> dict[str, AssetIn]:
+    """Inputs that are a further table of another analysis, under the name of the table."""
+    found = {name: registry.input_table(name) for name in declared.inputs}
+    return {
+        name: AssetIn(key=table[0].name, metadata={TABLE: name})
+        for name, table in found.items()
+        if table is not None and table[0].name != name
+    }
 
 
 def materialization_metadata(result: AnalysisResult) -> dict[str, Any]:

@@ -25,6 +25,9 @@ from iblnm.schemas import TABLES
 from iblnm.storage.provenance import Provenance
 from iblnm_dagster.migration import outcomes_of
 
+TABLE = "iblnm/input_table"
+"""Metadata of an input: the stem of the table of the analysis, if it is not the main one."""
+
 
 class RefusingIOManager(IOManager):
     """Default of the graph: an asset without a declared place on disk is a mistake."""
@@ -182,7 +185,7 @@ class TableIOManager(IOManager):
 
 
 class CohortIOManager(IOManager):
-    """The tables of an analysis under ``results/``; its main table as input."""
+    """The tables of an analysis under ``results/``; as input its main table, or a named one."""
 
     def __init__(self, settings: Settings):
         self._root = settings.root
@@ -215,12 +218,13 @@ class CohortIOManager(IOManager):
         from iblnm.storage.parquet import read_table
 
         declared = registry.analysis(context.asset_key.to_user_string())
-        path = self._root / declared.files[declared.main]
+        stem = (context.definition_metadata or {}).get(TABLE, declared.main)
+        path = self._root / declared.files[stem]
         if not path.exists():
             raise MissingFileError(
                 f"not made yet: materialize {context.asset_key.to_user_string()} first", path=path
             )
-        return declared.tables[declared.main].restore(read_table(path))
+        return declared.tables[stem].restore(read_table(path))
 
 
 def _table_of(context: InputContext | OutputContext) -> Any:

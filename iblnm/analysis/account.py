@@ -74,9 +74,9 @@ def stored_account(entry: Analysis, root: Path) -> list[dict[str, Any]]:
     own = _parameters(entry, root).get(ACCOUNT)
     if own:
         return list(own)
-    known = {other.name: other for other in registry.ANALYSES}
-    inputs = (known[name] for name in entry.inputs if name in known)
-    return next((found for other in inputs if (found := stored_account(other, root))), [])
+    tables = (registry.input_table(name) for name in entry.inputs)
+    accounts = (stored_account(table[0], root) for table in tables if table is not None)
+    return next((account for account in accounts if account), [])
 
 
 def why_empty(entry: Analysis, root: Path, words: Collection[str] = ()) -> list[str]:

@@ -125,7 +125,8 @@ class Analysis:
         Of the asset, the command's argument and the input of other analyses.
     compute : callable
         Its parameters by position are the inputs: names of other analyses and of tables over
-        all sessions, whose (main) table it gets, and `RESOURCES`. Those by keyword are
+        all sessions, whose (main) table it gets, stems of further tables of other analyses,
+        and `RESOURCES`. Those by keyword are
         options, which keep their defaults. Its docstring describes the analysis.
     folder : str
         Below ``results/``, and below ``figures/`` for its figures.

@@ -108,6 +108,25 @@ def analysis(name: str) -> Analysis:
     return {entry.name: entry for entry in ANALYSES}[name]
 
 
+def input_table(name: str) -> tuple[Analysis, str] | None:
+    """The analysis that an input is made by, and the stem of the table.
+
+    Parameters
+    ----------
+    name : str
+        Of an analysis, for its main table, or the stem of another of its tables.
+
+    Returns
+    -------
+    Analysis, str, or None
+        None if no analysis makes it.
+    """
+    for entry in ANALYSES:
+        if entry.name == name:
+            return entry, entry.main
+    return next(((entry, name) for entry in ANALYSES if name in entry.tables), None)
+
+
 def figures() -> dict[str, PlacedFigure]:
     """All figures by name, in the order of their folders."""
     placed = [

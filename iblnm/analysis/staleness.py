@@ -35,8 +35,10 @@ def stored_digest(settings: Settings, file: str) -> str | None:
 
 def input_file(name: str) -> str | None:
     """File of an input of analyses below the root; None if it has none of its own."""
-    known = {entry.name: entry.files[entry.main] for entry in registry.ANALYSES}
-    return {**CATALOG_FILES, **known}.get(name)
+    if name in CATALOG_FILES:
+        return CATALOG_FILES[name]
+    found = registry.input_table(name)
+    return None if found is None else found[0].files[found[1]]
 
 
 def made_from(entry: Analysis, settings: Settings, outcomes: OutcomeStore) -> dict[str, Any]:

@@ -85,7 +85,7 @@ COHORT_EDGES = {
         "preprocessed",
         "response_kernels",
     },
-    "waveform_inference": {"sessions", "errors", "performance_table", "trials", "preprocessed"},
+    "waveform_inference": {"response_kernels"},
     "mean_traces": {
         "sessions",
         "errors",

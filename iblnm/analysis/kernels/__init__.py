@@ -17,7 +17,7 @@ ANALYSIS = Analysis(
         "signal.baseline_window",
         "signal.early_window",
     ),
-    methods=("analysis.kernels.regression",),
+    methods=("analysis.kernels.regression", "analysis.kernels.effects"),
     figures=(Figure("response_kernels", "figures:kernels_figure", ("kernels",)),),
     reads=("trials", "preprocessed"),
 )

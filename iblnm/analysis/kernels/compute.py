@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from iblnm.analysis.kernels.effects import kernel_effects
 from iblnm.analysis.kernels.regression import Kernels, fit_kernels
 from iblnm.analysis.kernels.tables import TABLES
 from iblnm.analysis.result import AnalysisResult, conformed, count_units
 from iblnm.analysis.selected import eligible_recordings, notes_of_reading
 from iblnm.analysis.stored import Skipped, iterate_sessions
+from iblnm.analysis.trials import ContrastCoding
 from iblnm.config import Settings
 from iblnm.constants import OPPOSITE_SIDE, TRIAL_EVENTS
 from iblnm.storage.store import SessionStore
@@ -43,7 +45,7 @@ def response_kernels(
     Returns
     -------
     AnalysisResult
-        Tables ``kernel_magnitudes``, ``kernels`` and ``kernel_fits``.
+        Tables ``kernel_magnitudes``, ``kernels``, ``kernel_effects`` and ``kernel_fits``.
     """
     selected, recordings, account, counts = eligible_recordings(
         sessions, settings, errors, performance_table, labels, criteria
@@ -55,6 +57,7 @@ def response_kernels(
     ):
         found["kernel_magnitudes"].append(magnitude_rows(recording, kernels))
         found["kernels"].append(kernel_rows(recording, kernels))
+        found["kernel_effects"] += effect_rows(recording, kernels, settings)
         found["kernel_fits"].append(_fit_row(recording, correction, kernels))
     tables = conformed(
         {
@@ -167,6 +170,33 @@ def kernel_rows(recording: dict[str, Any], kernels: Kernels) -> pd.DataFrame:
             ).astype({"stim_side": object, "side": object, "modulator": object})
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def effect_rows(
+    recording: dict[str, Any], kernels: Kernels, settings: Settings
+) -> list[pd.DataFrame]:
+    """Rows of `KERNEL_EFFECTS` of one recording, by event."""
+    found = kernel_effects(
+        kernels,
+        recording["hemisphere"],
+        center=ContrastCoding("log", settings.analysis_contrasts).center,
+        baseline_window=settings.signal.baseline_window,
+    )
+    own = {name: recording[name] for name in ("eid", "subject", "target_NM", "fiber_idx")}
+    return [
+        pd.DataFrame(
+            {
+                **own,
+                "event": event,
+                "term": np.repeat(np.array(list(terms), dtype=object), len(kernels.time)),
+                "time": np.tile(kernels.time, len(terms)),
+                "effect": np.concatenate(list(terms.values())),
+                "signal_sd": recording["signal_sd"],
+                "n_trials": kernels.magnitude.shape[1],
+            }
+        )
+        for event, terms in found.items()
+    ]
 
 
 def _fit_row(recording: dict[str, Any], correction: str | None, kernels: Kernels) -> pd.DataFrame:

@@ -69,6 +69,24 @@ KERNELS = Table(
         "time",
     ),
 )
+KERNEL_EFFECTS = Table(
+    "kernel_effects",
+    "What contrast, side and reward add to the response, from the kernels of a recording: one row "
+    "per recording, event, term and time",
+    (
+        _EID,
+        _SUBJECT,
+        _TARGET,
+        _FIBER,
+        Column("event", "str", "Event of the response", nullable=False),
+        Column("term", "str", "Term, coded as in the mixed models", nullable=False),
+        Column("time", "float", "Time from the event", "s", nullable=False),
+        Column("effect", "float", "What the term adds to the response", "z", nullable=False),
+        Column("signal_sd", "float", "dF/F of one z of the signal", "dF/F per z", ge=0),
+        Column("n_trials", "int", "Trials of the session", nullable=False, ge=1),
+    ),
+    key=("eid", "fiber_idx", "event", "term", "time"),
+)
 KERNEL_FITS = Table(
     "kernel_fits",
     "How each recording was fitted: one row per recording",
@@ -91,5 +109,6 @@ KERNEL_FITS = Table(
 TABLES = {
     "kernel_magnitudes": KERNEL_MAGNITUDES,
     "kernels": KERNELS,
+    "kernel_effects": KERNEL_EFFECTS,
     "kernel_fits": KERNEL_FITS,
 }

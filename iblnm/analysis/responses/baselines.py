@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from iblnm.analysis.trials import early_responses
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 LONGER_S = (0.5, 1.0)
 """Lengths of the baselines that the one of the settings is held against [s]."""

@@ -1,6 +1,6 @@
 """Effects on whole traces, over animals."""
 
-from iblnm.analysis.declaration import SELECTION_SETTINGS, Analysis, Figure
+from iblnm.analysis.declaration import Analysis, Figure
 from iblnm.analysis.waveforms.compute import waveform_inference
 from iblnm.analysis.waveforms.tables import TABLES
 from iblnm.constants import FEEDBACK_EVENT, STIMULUS_EVENT
@@ -11,7 +11,7 @@ ANALYSIS = Analysis(
     folder="responses",
     tables=TABLES,
     settings_read=(
-        *SELECTION_SETTINGS,
+        "analysis_contrasts",
         "cohort.unit",
         "kernels.n_folds",
         "kernels.penalties",
@@ -19,10 +19,8 @@ ANALYSIS = Analysis(
         "models.correction",
         "models.seed",
         "signal.baseline_window",
-        "signal.early_window",
     ),
     methods=(
-        "analysis.kernels.regression",
         "analysis.waveforms.regression",
         "analysis.stats.curves",
     ),
@@ -35,5 +33,4 @@ ANALYSIS = Analysis(
         )
         for event in (STIMULUS_EVENT, FEEDBACK_EVENT)
     ),
-    reads=("trials", "preprocessed"),
 )

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from iblnm.analysis.kernels.compute import collect_kernels
 from iblnm.analysis.result import AnalysisResult, conformed, count_units
-from iblnm.analysis.selected import eligible_recordings, notes_of_reading
 from iblnm.analysis.stats.corrections import correct_p
 from iblnm.analysis.stats.curves import MIN_ANIMALS, curve_test
-from iblnm.analysis.stored import NO_SCALE, Skipped
-from iblnm.analysis.trials import ContrastCoding
-from iblnm.analysis.waveforms.regression import animal_curves, kernel_effects
+from iblnm.analysis.stored import NO_SCALE
+from iblnm.analysis.waveforms.regression import animal_curves
 from iblnm.analysis.waveforms.tables import TABLES
 from iblnm.config import Settings
 from iblnm.signal.perievent import mean_of_finite
-from iblnm.storage.store import SessionStore
 
 _KEYS = ["target_NM", "event", "term"]
 
 
-def waveform_inference(
-    sessions: pd.DataFrame,
-    errors: pd.DataFrame | None,
-    performance_table: pd.DataFrame | None,
-    store: SessionStore,
-    settings: Settings,
-    *,
-    labels: pd.DataFrame | None = None,
-    **criteria: Any,
-) -> AnalysisResult:
+def waveform_inference(kernel_effects: pd.DataFrame, settings: Settings) -> AnalysisResult:
     """Effects of contrast, side and reward over time, with the animal as the unit.
 
     From the kernels of each recording (see `response_kernels`), all its trials; fibers are
@@ -41,32 +27,37 @@ def waveform_inference(
     Over animals: p by sign flips with the largest |t| over time, and simultaneous bands. With
     fewer than six animals there are their curves only, as no p under 0.05 is possible.
 
-    Parameters are those of `iblnm.analysis.responses.compute.response_magnitudes`.
+    Parameters
+    ----------
+    kernel_effects : DataFrame
+        Schema `iblnm.analysis.kernels.tables.KERNEL_EFFECTS`.
+    settings : Settings
 
     Returns
     -------
     AnalysisResult
         Tables ``waveforms``, ``waveform_tests`` and ``animal_waveforms``.
     """
-    selected, recordings, account, counts = eligible_recordings(
-        sessions, settings, errors, performance_table, labels, criteria
-    )
-    effects, n_trials, skipped = collect_effects(recordings, store.h5_dir, settings)
-    curves = animal_curves(effects) if len(effects) else effects
+    effects, without = in_unit(kernel_effects, settings)
+    curves = animal_curves(effects)
     waveforms, tests = infer_curves(curves, settings)
-    notes = notes_of_reading(effects, selected, skipped)
+    notes = [f"{without} recordings left out: {NO_SCALE}"] if without else []
+    if effects.empty:
+        notes.append("No recording has kernels.")
     few = tests[tests["note"].notna()] if len(tests) else tests
     if len(few):
         targets = ", ".join(sorted(few["target_NM"].unique()))
         notes.append(
             f"fewer than {MIN_ANIMALS} animals, so no p under 0.05 is possible: {targets}"
         )
-    counts["used"] = count_units(effects, trials=n_trials)
     return AnalysisResult(
         tables=conformed(
             {"waveforms": waveforms, "waveform_tests": tests, "animal_waveforms": curves}, TABLES
         ),
-        counts=counts,
+        counts={
+            "candidates": _count(kernel_effects),
+            "used": _count(effects),
+        },
         parameters={
             "baseline_window": list(settings.signal.baseline_window),
             **settings.kernels.model_dump(),
@@ -76,46 +67,40 @@ def waveform_inference(
             "min_animals": MIN_ANIMALS,
             "seed": settings.models.seed,
             "unit": settings.cohort.unit,
-            "selection": account["criterion"].tolist(),
         },
         numbers={"curves": float(len(tests)), "curves with p": float(tests["p"].notna().sum())},
         notes=notes,
-        removed=account,
     )
 
 
-def collect_effects(
-    recordings: pd.DataFrame, h5_dir: Path, settings: Settings
-) -> tuple[pd.DataFrame, int, Skipped]:
-    """Effects over time of each recording and event, and how many trials they rest on."""
-    skipped = Skipped()
-    center = ContrastCoding("log", settings.analysis_contrasts).center
-    parts, trials_of = [], {}
-    for recording, _, kernels in collect_kernels(recordings, h5_dir, settings, skipped):
-        scale = 1.0 if settings.cohort.unit == "z" else recording["signal_sd"]
-        if scale is None:
-            key = (str(recording["eid"]), int(recording["fiber_idx"]))
-            skipped.recordings[key] = NO_SCALE
-            continue
-        found = kernel_effects(
-            kernels,
-            recording["hemisphere"],
-            center=center,
-            baseline_window=settings.signal.baseline_window,
-        )
-        trials_of[recording["eid"]] = kernels.magnitude.shape[1]
-        parts += [
-            _long(
-                recording,
-                event,
-                list(terms),
-                kernels.time,
-                scale * np.stack(list(terms.values())),
-            )
-            for event, terms in found.items()
-        ]
-    table = pd.concat(parts, ignore_index=True) if parts else _no_effects()
-    return table, sum(trials_of.values()), skipped
+def in_unit(effects: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, int]:
+    """Effects in the unit of the cohort, of recordings of a known target.
+
+    Parameters
+    ----------
+    effects : DataFrame
+        Schema `iblnm.analysis.kernels.tables.KERNEL_EFFECTS`.
+    settings : Settings
+        ``cohort.unit``.
+
+    Returns
+    -------
+    effects : DataFrame
+    without : int
+        Recordings that are left out, as the scale of their signal is not known.
+    """
+    effects = effects[effects["target_NM"].notna()]
+    if settings.cohort.unit == "z":
+        return effects, 0
+    known = effects["signal_sd"].notna()
+    without = len(effects.loc[~known, ["eid", "fiber_idx"]].drop_duplicates())
+    kept = effects[known]
+    return kept.assign(effect=kept["effect"] * kept["signal_sd"]), without
+
+
+def _count(effects: pd.DataFrame) -> dict[str, int]:
+    trials = effects.drop_duplicates("eid")["n_trials"].sum()
+    return count_units(effects, trials=int(trials))
 
 
 def infer_curves(curves: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -177,22 +162,3 @@ def _one_curve(wide: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, dict[str, A
     for name in ("se", "low", "high", "p"):
         table.loc[tested, name] = getattr(found, name)
     return table, {**test, "p": float(found.p.min())}
-
-
-def _long(
-    recording: dict[str, Any], event: str, terms: list[str], time: np.ndarray, effects: np.ndarray
-) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            **{name: recording[name] for name in ("eid", "subject", "target_NM", "fiber_idx")},
-            "event": event,
-            "term": np.repeat(np.array(terms, dtype=object), len(time)),
-            "time": np.tile(time, len(terms)),
-            "effect": effects.ravel(),
-        }
-    )
-
-
-def _no_effects() -> pd.DataFrame:
-    names = ["eid", "subject", "target_NM", "fiber_idx", "event", "term", "time", "effect"]
-    return pd.DataFrame({name: pd.Series(dtype=object) for name in names})

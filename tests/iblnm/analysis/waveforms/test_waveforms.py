@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 from bench.signal_cohort import CENTER, Noise, kernel, simulate_cohort
 
+from iblnm.analysis.kernels.effects import kernel_effects
 from iblnm.analysis.kernels.regression import fit_kernels
+from iblnm.analysis.kernels.tables import KERNEL_EFFECTS
 from iblnm.analysis.waveforms.compute import infer_curves, waveform_inference
 from iblnm.analysis.waveforms.figures import waveforms_figure
-from iblnm.analysis.waveforms.regression import animal_curves, kernel_effects
+from iblnm.analysis.waveforms.regression import animal_curves
 from iblnm.analysis.waveforms.tables import TABLES
 from iblnm.config import Settings
-from iblnm.storage.store import SessionStore
 
 pytestmark = pytest.mark.slow
 
@@ -106,13 +107,30 @@ def test_below_six_animals_there_are_curves_and_the_reason_only(effects):
     plt.close(figure)
 
 
-def test_no_session_gives_empty_tables_and_a_note(tmp_path):
-    settings = Settings(_env_file=None, root=tmp_path)
-    names = ["eid", "subject", "start_time", "session_type", "brain_region", "hemisphere"]
-    sessions = pd.DataFrame(columns=[*names, "target_NM", "NM"])
-    result = waveform_inference(
-        sessions, None, None, SessionStore(settings), settings, min_performance=False
-    )
+def test_effects_are_compared_in_the_unit_of_the_cohort(effects):
+    stored = KERNEL_EFFECTS.conform(effects.assign(signal_sd=0.02, n_trials=200))
+    unknown = stored["eid"] == stored["eid"].iloc[0]
+    stored.loc[unknown, "signal_sd"] = np.nan
+    keys = ["event", "term", "time"]
+    in_z = waveform_inference(stored, SETTINGS)
+    expected, _ = infer_curves(animal_curves(effects), SETTINGS)
+    merged = in_z.tables["waveforms"].merge(expected, on=keys, suffixes=("", "_expected"))
+    np.testing.assert_allclose(merged["effect"], merged["effect_expected"])
+    assert in_z.counts["used"] == in_z.counts["candidates"]
+    assert in_z.counts["used"]["trials"] == 200 * effects["eid"].nunique()
+    settings = Settings(_env_file=None, cohort={"unit": "dff"})
+    in_dff = waveform_inference(stored, settings)
+    assert in_dff.parameters["unit"] == "dff"
+    assert in_dff.counts["used"]["recordings"] == in_z.counts["used"]["recordings"] - 1
+    assert any(note.startswith("1 recording") for note in in_dff.notes)
+    own = in_dff.tables["animal_waveforms"]
+    merged = own.merge(in_z.tables["animal_waveforms"], on=["subject", *keys])
+    whole = merged["subject"] != effects["subject"].iloc[0]
+    np.testing.assert_allclose(merged["effect_x"][whole], 0.02 * merged["effect_y"][whole])
+
+
+def test_no_session_gives_empty_tables_and_a_note():
+    result = waveform_inference(KERNEL_EFFECTS.empty(), SETTINGS)
     for stem, schema in TABLES.items():
         assert result.tables[stem].empty
         assert list(result.tables[stem]) == schema.names
