@@ -43,8 +43,8 @@ def open_instance(settings: Settings) -> DagsterInstance:
     """
     config = settings.root / "dagster.yaml"
     if not config.exists():
-        settings.root.mkdir(parents=True, exist_ok=True)
-        config.write_bytes(_shipped())
+        with write_whole(config) as path:  # another that begins now reads all of it, or none
+            path.write_bytes(_shipped())
     _renew(config)
     folder = storage_dir(settings)
     folder.mkdir(parents=True, exist_ok=True)

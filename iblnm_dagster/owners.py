@@ -8,7 +8,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
-_START_FIELD = 19  # of proc(5) stat, counted after the name of the command
+# of proc(5) stat, counted after the name of the command
+_STATE_FIELD, _START_FIELD = 0, 19
+_ENDED = ("Z", "X")
 
 
 def worker_tag() -> str:
@@ -67,7 +69,11 @@ def _was_requeued(job: str) -> bool:
 
 
 def process_is_alive(pid: int) -> bool:
-    """Whether a process of this number exists on this machine."""
+    """Whether a process of this number exists on this machine.
+
+    One that has ended and that nobody has asked for its exit code, as the orphans in a container
+    without an init process, does not.
+    """
     if sys.platform == "win32":  # signal 0 is Ctrl-C there
         return True
     try:
@@ -75,8 +81,8 @@ def process_is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    return _stat_field(pid, _STATE_FIELD) not in _ENDED
 
 
 @cache
@@ -90,8 +96,12 @@ def _boot() -> str:
 
 def _start_of(pid: int) -> str:
     """When a process began, in ticks since the machine did; empty if not known."""
+    return _stat_field(pid, _START_FIELD)
+
+
+def _stat_field(pid: int, field: int) -> str:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    return text.rpartition(")")[2].split()[_START_FIELD]
+    return text.rpartition(")")[2].split()[field]

@@ -116,26 +116,37 @@ class Slurm:
         return found
 
     def requeue(self, task: str) -> bool:
-        """Put a task in line again, to begin at once; whether Slurm has taken that in."""
+        """Put a task that has ended in line again, to begin at once; whether that is done.
+
+        One that is ending is left alone: what Slurm still does to its first start it could do to
+        the second, and the two minutes that it would wait in between are not waited for here.
+        """
+        if self.states()[task] in ("RUNNING", "COMPLETING"):
+            return False
         self.run("scontrol", "requeue", task, check=False)
         if self.states()[task] != "PENDING":
             return False
         self.run("scontrol", "update", f"JobId={task}", "StartTime=now")
         return True
 
-    def kill_task(self, task: str) -> int:
-        """End all processes of one task of an array at once, as the kernel out of memory does."""
+    def signal_task(self, task: str, number: int = signal.SIGKILL) -> int:
+        """Send a signal to all processes of one task of an array; by default the end, at once."""
         wanted = {f"SLURM_ARRAY_TASK_ID={task}", f"SLURM_CONF={self.environment['SLURM_CONF']}"}
-        killed = 0
+        reached = 0
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
                 variables = set(path.read_text(errors="replace").split("\0"))
                 if wanted <= variables:
-                    os.kill(int(path.parent.name), signal.SIGKILL)
-                    killed += 1
+                    os.kill(int(path.parent.name), number)
+                    reached += 1
             except OSError:  # it has ended
                 continue
-        return killed
+        return reached
+
+    def told(self) -> str:
+        """What Slurm knows of all jobs, and what its two servers have logged."""
+        logs = [(self.folder / f"{name}.log").read_text() for name in ("slurmctld", "slurmd")]
+        return "\n".join([self.run("scontrol", "show", "job", check=False), *logs])
 
     def _await_node(self) -> None:
         end = time.monotonic() + _START_S

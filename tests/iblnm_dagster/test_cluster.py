@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ TABLES = ("metadata/sessions.pqt", "data/performance.pqt", "data/qc_photometry.p
 # of the day, of the machine, of the root
 _NOT_THE_SAME = {"logged_errors", "source"}
 _PATIENCE_S = 400.0
+_GOING_ON = ("PENDING", "RUNNING", "COMPLETING")
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +92,18 @@ def test_a_job_array_with_a_task_that_is_killed_and_requeued_gives_the_tables_of
     task = "1"
     array = next(name for name in slurm.states() if name.endswith(f"_{task}"))
     following = next(name for name in slurm.states() if "_" not in name)
-    assert slurm.kill_task(task) >= 1
+    # the other task waits meanwhile: with the whole array at its end the tables would be made
+    slurm.signal_task("2", signal.SIGSTOP)
+    assert slurm.signal_task(task) >= 1
     _until(lambda: slurm.requeue(array), f"{array} is requeued")
     assert slurm.states()[following] == "PENDING"
+    slurm.signal_task("2", signal.SIGCONT)
     reference = _reference(small_archive, tmp_path)
-    logs = "\n".join(path.read_text() for path in folder.glob("*.log"))
-    _until(lambda: slurm.states()[following] not in ("PENDING", "RUNNING"), logs)
-    logs = "\n".join(path.read_text() for path in folder.glob("*.log"))
+    _until(lambda: slurm.states()[following] not in _GOING_ON, "the tables are made")
     states = slurm.states()
-    assert set(states.values()) == {"COMPLETED"}, (states, logs)
+    logs = "\n".join(f"{path.name}:\n{path.read_text()}" for path in folder.glob("*.log"))
+    if set(states.values()) != {"COMPLETED"}:
+        pytest.fail(f"{states}\n{logs}\n{slurm.told()}")
     assert postgres_server.password not in logs
 
     ended = [status for _, status in _runs(postgres_server, settings)]

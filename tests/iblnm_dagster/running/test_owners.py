@@ -57,6 +57,18 @@ def test_a_process_that_ended_is_dead():
     assert owner_is_alive(ended.stdout.strip()) is False
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="what is told of an ended process")
+def test_an_ended_process_that_nobody_has_waited_for_is_dead():
+    process = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    try:
+        assert owner_is_alive(f"{HOST}:{process.pid}") is True
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert owner_is_alive(f"{HOST}:{process.pid}") is False
+    finally:
+        process.communicate()
+
+
 def test_a_claim_of_a_machine_that_gives_no_sign_of_life_is_taken_over(state, monkeypatch):
     state.claim(["a", "b"], OTHER)
     assert state.claimed(owner_is_alive) == {"a", "b"}
