@@ -13,6 +13,7 @@ from pathlib import Path
 
 _PROGRAMS = ("slurmctld", "slurmd", "sbatch", "scontrol")
 _START_S = 60.0
+_PAUSE_S = 2
 _CONFIGURATION = """\
 ClusterName=loopback
 SlurmctldHost={host}(127.0.0.1)
@@ -116,17 +117,17 @@ class Slurm:
         return found
 
     def requeue(self, task: str) -> bool:
-        """Put a task that has ended in line again, to begin at once; whether that is done.
+        """Put a task that has ended in line again, to begin soon; whether that is done.
 
-        One that is ending is left alone: what Slurm still does to its first start it could do to
-        the second, and the two minutes that it would wait in between are not waited for here.
+        Slurm itself would let it wait for two minutes. It refuses a start in the second in which
+        the start before has ended ("Job credential revoked"), and the task has failed then.
         """
         if self.states()[task] in ("RUNNING", "COMPLETING"):
             return False
         self.run("scontrol", "requeue", task, check=False)
         if self.states()[task] != "PENDING":
             return False
-        self.run("scontrol", "update", f"JobId={task}", "StartTime=now")
+        self.run("scontrol", "update", f"JobId={task}", f"StartTime=now+{_PAUSE_S}")
         return True
 
     def signal_task(self, task: str, number: int = signal.SIGKILL) -> int:
