@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import gzip
+import ipaddress
 import json
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -13,7 +16,7 @@ import pytest
 from iblnm.archive.client import Client
 from iblnm.archive.remote import exposed_credentials
 from iblnm.config import Settings
-from iblnm.errors import IblnmError, MalformedFileError
+from iblnm.errors import IblnmError, MalformedFileError, RemoteError
 
 pytestmark = pytest.mark.slow
 
@@ -23,9 +26,10 @@ WORD = "data-secret"
 class Server:
     """Answers what a test says; keeps the requests."""
 
-    def __init__(self):
+    def __init__(self, context: ssl.SSLContext | None = None):
         own = self
         self.seen = []
+        self.posted = []
         self.answer = None
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,6 +38,7 @@ class Server:
                 own.answer(self)
 
             def do_POST(self):
+                own.posted.append(self.path)
                 body = json.dumps({"token": "t" * 40}).encode()
                 own.send(self, 200, body, {"Content-Type": "application/json"})
 
@@ -41,7 +46,10 @@ class Server:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        scheme = "http" if context is None else "https"
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     @staticmethod
@@ -62,8 +70,8 @@ class Server:
 def start():
     servers = []
 
-    def start_():
-        servers.append(Server())
+    def start_(context=None):
+        servers.append(Server(context))
         return servers[-1]
 
     yield start_
@@ -135,6 +143,58 @@ def test_no_credentials_follow_to_another_server(start, make_client, tmp_path):
     with pytest.raises(IblnmError, match="the server has moved"):
         make_client(server).ask("sessions", "list")
     assert len(other.seen) == 1
+
+
+def _self_signed(folder, *, days):
+    """Server's side of TLS with a certificate that ends so many days from now; and the file."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    place = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    builder = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=30))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(place, critical=False)
+    )
+    certificate, private = folder / f"certificate{days}.pem", folder / f"key{days}.pem"
+    encoding = serialization.Encoding.PEM
+    certificate.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(encoding))
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private.write_bytes(key.private_bytes(encoding, *plain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, private)
+    return context, certificate
+
+
+@pytest.mark.parametrize(
+    "days, is_known, reason",
+    [(30, False, "self-signed|self signed"), (-1, True, "expired"), (30, True, None)],
+)
+def test_no_credentials_reach_a_server_whose_certificate_is_not_trusted(
+    days, is_known, reason, start, make_client, tmp_path, monkeypatch
+):
+    context, certificate = _self_signed(tmp_path, days=days)
+    if is_known:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    server = start(context)
+    json_type = {"Content-Type": "application/json"}
+    server.answer = lambda handler: server.send(handler, 200, b"[]", json_type)
+    client = make_client(server)
+    if reason is None:  # the same server is asked once it is trusted
+        assert list(client.ask("sessions", "list")) == []
+        assert server.posted and server.seen
+        return
+    with pytest.raises(RemoteError, match=reason) as caught:
+        client.ask("sessions", "list")
+    assert "no trusted connection to https://127.0.0.1" in str(caught.value)
+    with pytest.raises(RemoteError, match=reason):
+        client.download(f"{server.url}/a.npy", tmp_path / "a.npy")
+    assert not server.posted and not server.seen
+    assert not (tmp_path / "a.npy").exists()
 
 
 def test_credentials_that_a_server_echoes_are_not_shown(start, make_client):
