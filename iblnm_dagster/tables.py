@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iblnm.config import Settings
@@ -12,8 +15,8 @@ from iblnm_dagster.jobs import CATALOG_JOB
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions, ExecuteInProcessResult
 
-
 _WAIT_S = 1800.0
+_LOOK_S = 1.0
 
 
 def tables_exist(settings: Settings) -> bool:
@@ -21,16 +24,35 @@ def tables_exist(settings: Settings) -> bool:
     return (settings.metadata_dir / "errors.pqt").exists()
 
 
-def update_tables(defs: Definitions, instance: DagsterInstance) -> ExecuteInProcessResult:
-    """Make the tables over all sessions anew.
+@contextmanager
+def alone_at_the_tables(
+    metadata_dir: Path, on_wait: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """Wait until no other process makes the tables, so that the last to be written are the latest.
 
-    Of several processes one is at it at a time, so that the tables that are written last were
-    made of the latest sessions.
+    Parameters
+    ----------
+    metadata_dir : Path
+        Where the tables are.
+    on_wait : callable
+        Called about once a second while it waits; what it raises ends that.
     """
     from iblnm.storage.atomic import locked
 
-    metadata_dir = defs.resources["settings"].metadata_dir
+    end = time.monotonic() + _WAIT_S
     with ExitStack() as held:
-        with suppress(TransientError):  # rather beside another than never
-            held.enter_context(locked(metadata_dir / "tables", timeout_s=_WAIT_S))
+        while time.monotonic() < end:  # then rather beside another than never
+            with suppress(TransientError):
+                held.enter_context(locked(metadata_dir / "tables", timeout_s=_LOOK_S))
+                break
+            on_wait()
+        yield
+
+
+def update_tables(defs: Definitions, instance: DagsterInstance) -> ExecuteInProcessResult:
+    """Make the tables over all sessions anew.
+
+    Of several processes one is at it at a time.
+    """
+    with alone_at_the_tables(defs.resources["settings"].metadata_dir):
         return defs.resolve_job_def(CATALOG_JOB).execute_in_process(instance=instance)

@@ -6,9 +6,17 @@ import multiprocessing
 import os
 import random
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RepositoryDefinition
+from dagster import (
+    DagsterEvent,
+    DagsterEventType,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    RepositoryDefinition,
+)
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.events import EngineEventData
@@ -16,7 +24,12 @@ from dagster._core.execution.api import execute_run_iterator
 from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import deserialize_value
 from dagster._utils.error import serializable_error_info_from_exc_info
-from dagster._utils.interrupts import capture_interrupts
+from dagster._utils.interrupts import capture_interrupts, pop_captured_interrupt
+
+from iblnm.config import get_settings
+from iblnm_dagster.assets import CATALOG_ASSETS
+from iblnm_dagster.jobs import CATALOG_JOB
+from iblnm_dagster.tables import alone_at_the_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,8 +114,12 @@ def _be_a_process_of_its_own() -> None:
 
 def _execute(repository: RepositoryDefinition, run: DagsterRun, instance: DagsterInstance) -> None:
     try:
-        for _ in _events(repository, run, instance):
-            pass
+        with ExitStack() as held:
+            for event in _events(repository, run, instance):
+                # a run that has not started cannot be terminated, and is ended when that lasts
+                if event.event_type == DagsterEventType.RUN_START and _makes_tables(run):
+                    folder = get_settings().metadata_dir
+                    held.enter_context(alone_at_the_tables(folder, _end_if_told))
     except (KeyboardInterrupt, DagsterExecutionInterruptedError):
         _fail(instance, run, "Run execution terminated by interrupt")
     except Exception:  # noqa: BLE001 (whatever it is, the run's log must tell it)
@@ -111,9 +128,20 @@ def _execute(repository: RepositoryDefinition, run: DagsterRun, instance: Dagste
         _fail(instance, run, None)
 
 
+def _makes_tables(run: DagsterRun) -> bool:
+    """Whether it makes tables over all sessions, as one process at a time may."""
+    tables = {key for asset in CATALOG_ASSETS for key in asset.keys}
+    return run.job_name == CATALOG_JOB or bool(tables & set(run.asset_selection or ()))
+
+
+def _end_if_told() -> None:
+    if pop_captured_interrupt():
+        raise DagsterExecutionInterruptedError
+
+
 def _events(
     repository: RepositoryDefinition, run: DagsterRun, instance: DagsterInstance
-) -> Iterator[object]:
+) -> Iterator[DagsterEvent]:
     return execute_run_iterator(InMemoryJob(repository.get_job(run.job_name)), run, instance)
 
 

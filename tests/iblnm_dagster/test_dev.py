@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
 
 from iblnm.config import Settings
 from iblnm.storage.atomic import locked
@@ -47,6 +47,7 @@ class Page:
     launch: Callable[..., str]
     terminate: Callable[[str], dict]
     h5_folder: Path
+    metadata_dir: Path
     eids: list[str]
 
 
@@ -132,7 +133,8 @@ def dev(small_archive, tmp_path):
             folder.mkdir(parents=True, exist_ok=True)
             ask = partial(_post, port, TERMINATE)
             eids = [session["eid"] for session in truth["sessions"]]
-            yield Page(process, instance, launch, lambda run: ask(r=run), folder, eids)
+            folders = folder, settings.metadata_dir
+            yield Page(process, instance, launch, lambda run: ask(r=run), *folders, eids)
         finally:
             process.kill()
             process.wait()
@@ -164,6 +166,16 @@ def test_runs_of_all_jobs_are_forks_and_end_with_the_page(dev):
         assert answer["__typename"] == "TerminateRunSuccess", answer
         assert _ended(instance, unwanted) == DagsterRunStatus.CANCELED
     assert _ended(instance, going_on) == DagsterRunStatus.SUCCESS
+    _ended(instance, runs[CATALOG_JOB])
+    with locked(dev.metadata_dir / "tables"):  # another process makes them
+        tables, unwanted = launch(CATALOG_JOB), launch(CATALOG_JOB)
+        for run in (tables, unwanted):
+            _wait_for(lambda r=run: instance.get_run_by_id(r).status == STARTED, RUN_S)
+        answer = dev.terminate(unwanted)["terminateRun"]
+        assert answer["__typename"] == "TerminateRunSuccess", answer
+        assert _ended(instance, unwanted) == DagsterRunStatus.CANCELED
+        assert not instance.all_logs(tables, of_type=DagsterEventType.STEP_START)
+    assert _ended(instance, tables) == DagsterRunStatus.SUCCESS
     tree = _tree(process.pid)
     assert len(tree) > 5
     process.send_signal(signal.SIGKILL)

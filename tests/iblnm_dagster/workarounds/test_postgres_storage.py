@@ -166,10 +166,27 @@ def test_plain_dagster_opens_the_same_history(settings, instance, monkeypatch):
     with DagsterInstance.from_config(str(settings.root)) as plain:
         assert isinstance(plain.event_log_storage, SqliteEventLog)
     get_settings.cache_clear()
-    without = settings.model_copy(update={"pg_url_file": None})
+    elsewhere = {"pg_url_file": None, "root": settings.root / "other"}
+    without = settings.model_copy(update=elsewhere)
     monkeypatch.setenv("IBLNM_PG_URL_FILE", str(settings.pg_url_file))
     with open_instance(without) as other:  # these settings, not those of the environment
         assert isinstance(other.event_log_storage, SqliteEventLog)
+
+
+def test_a_second_history_on_one_root_is_refused(settings, instance, postgres_server, tmp_path):
+    without = settings.model_copy(update={"pg_url_file": None})
+    with pytest.raises(SettingsError, match="IBLNM_PG_URL_FILE is not set"):
+        open_instance(without)
+    other = settings.model_copy(update={"pg_url_file": postgres_server.new_database(tmp_path)})
+    with pytest.raises(SettingsError, match="address of another") as caught:
+        open_instance(other)
+    assert postgres_server.password not in str(caught.value)
+    open_instance(settings).dispose()  # that of the root is as it was
+    with open_instance(without.model_copy(update={"root": tmp_path / "plain"})) as plain:
+        assert plain.get_runs() == []
+    moved = other.model_copy(update={"root": tmp_path / "plain"})
+    open_instance(moved).dispose()  # from SQLite to a database there is a way
+    open_instance(moved).dispose()
 
 
 def test_many_that_open_an_empty_database_at_once_make_its_tables_once(
