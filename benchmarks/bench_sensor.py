@@ -35,14 +35,14 @@ def thread_seconds(function: Callable[[], object], repeats: int = 5) -> float:
     return min(times)
 
 
-def bench_remote_tick(root: Path) -> None:
-    """A tick over known sessions of a server, nothing new."""
+def bench_remote_tick(root: Path, n_sessions: int = N_SESSIONS) -> float:
+    """A tick over known sessions of a server, nothing new; its CPU seconds."""
     from bench.alyx import AlyxServer, synthetic
 
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.sensors import SessionWatch
 
-    model = synthetic(N_SESSIONS * 20 // 19, now=datetime.now())
+    model = synthetic(n_sessions * 20 // 19, now=datetime.now())
     with AlyxServer(model) as server:
         os.environ.update(server.environment())
         settings = Settings(root=root, one_cache_dir=root / "one")
@@ -59,6 +59,7 @@ def bench_remote_tick(root: Path) -> None:
             row("requests of a tick with nothing new", len(server.requests), "", "<= 3")
             seconds = thread_seconds(lambda: watch.tick(instance))
             row("tick with nothing new, remote", seconds, "CPU-s", "<= 0.5")
+    return seconds
 
 
 def bench_local_tick(root: Path) -> None:
