@@ -30,6 +30,7 @@ from iblnm.storage.store import SessionStore
 from iblnm_dagster.markup import without_markup
 from iblnm_dagster.migration import outcomes_of
 from iblnm_dagster.partitions import SESSION_PARTITIONS
+from iblnm_dagster.workarounds.check_target import CheckResult
 
 
 def build_session_checks(settings: Settings) -> list[AssetChecksDefinition]:
@@ -161,7 +162,7 @@ def _result(
 ) -> AssetCheckResult:
     warns = outcome.severity == "WARN"
     whose = "" if outcome.passed or not words else f"{words}: "
-    return AssetCheckResult(
+    return CheckResult(
         asset_key=asset,
         check_name=outcome.rule,
         passed=outcome.passed,

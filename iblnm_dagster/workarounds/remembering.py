@@ -10,6 +10,8 @@
    and every two seconds again; each answer reads every evaluation and builds one set per
    session, 1 s with 5,000 sessions. This storage keeps the answer until an event is written;
    the second question waits for the answer to the first.
+3. Every evaluation of a check asks whether the table of checks exists, in SQLite with a new
+   engine and connection. This storage asks until a table is there; none is dropped.
 """
 
 from __future__ import annotations
@@ -39,7 +41,14 @@ class RemembersKeysAndStates(SqlEventLogStorage):
         self._keys: dict[str, tuple[float, set[str]]] = {}
         self._states: dict[frozenset, tuple[float, tuple, Mapping]] = {}
         self._states_lock = threading.Lock()
+        self._tables: set[str] = set()
         super().__init__(*args, **kwargs)
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the table exists; see the module's docstring."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
 
     def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
         """Whether the key exists; see the module's docstring."""

@@ -1,7 +1,7 @@
-"""Work-around for three slow habits of SQLite storage in Dagster 1.13.
+"""Work-around for four slow habits of SQLite storage in Dagster 1.13.
 
-1. and 2. What the event log asks again and again: see `iblnm_dagster.workarounds.remembering`.
-3. Every event opens a new engine and a new connection, which compiles each statement anew,
+1. to 3. What the event log asks again and again: see `iblnm_dagster.workarounds.remembering`.
+4. Every event opens a new engine and a new connection, which compiles each statement anew,
    and, closing the last connection, folds the write-ahead log back into the database. This
    storage keeps an engine with one connection per database, and leaves it to the operating
    system when the log reaches the disk (``synchronous=NORMAL``): a killed process loses

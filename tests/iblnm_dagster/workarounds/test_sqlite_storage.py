@@ -164,3 +164,29 @@ def test_stock_dagster_still_reads_all_outcomes_at_each_question(checked, monkey
     ask = partial(SqliteEventLogStorage.get_asset_check_state, storage, keys)
     with partition_loading_context(dynamic_partitions_store=instance):
         assert _count_readings(storage, monkeypatch, ask) == 3
+
+
+def _engines_of_a_question(storage, monkeypatch):
+    from dagster._core.storage.event_log.sqlite import sqlite_event_log
+
+    assert storage.supports_asset_checks
+    opened = []
+    stock = sqlite_event_log.create_engine
+
+    def counting(*args, **options):
+        opened.append(args)
+        return stock(*args, **options)
+
+    monkeypatch.setattr(sqlite_event_log, "create_engine", counting)
+    assert storage.supports_asset_checks
+    assert not storage.has_table("no_such_table")
+    monkeypatch.undo()
+    return len(opened)
+
+
+def test_a_table_that_is_there_is_asked_for_once(tmp_path, monkeypatch):
+    storage = SqliteStorage(str(tmp_path)).event_log_storage
+    stock = SqliteEventLogStorage(str(tmp_path / "stock"))
+    # when the second is no more than the first, Dagster remembers too: drop that part
+    assert _engines_of_a_question(storage, monkeypatch) == 1
+    assert _engines_of_a_question(stock, monkeypatch) == 2
