@@ -15,6 +15,7 @@ from iblnm.analysis.stored import Skipped, iterate_responses
 from iblnm.analysis.trials import ContrastCoding, code_factors, select_trials
 from iblnm.constants import CURVE_WINDOW
 from iblnm.errors import DataError
+from iblnm.io.text import as_inert
 from iblnm.signal.perievent import in_window, mean_of_finite
 from iblnm.task.contrasts import add_relative_contrast
 
@@ -106,6 +107,8 @@ def wide_table(
 def write_wide_table(found: WideTable, path: Path) -> None:
     """Write the table as a CSV file, whole; missing values are ``NA``.
 
+    A name that a spreadsheet would take for a formula has an apostrophe before it.
+
     Parameters
     ----------
     found : WideTable
@@ -116,7 +119,10 @@ def write_wide_table(found: WideTable, path: Path) -> None:
 
     names = [f"{OUTCOME}_{i + 1}" for i in range(len(found.times))]
     times = pd.DataFrame({"sample": names, "time_s": found.times})
-    for table, own in ((found.table, path), (times, times_path(path))):
+    texts = found.table.select_dtypes(include=["object", "string", "category"])
+    inert = texts.astype(object).map(as_inert, na_action="ignore")
+    rows = found.table.assign(**{name: inert[name] for name in inert})
+    for table, own in ((rows, path), (times, times_path(path))):
         with write_whole(own) as temporary:
             table.to_csv(temporary, index=False, na_rep="NA", float_format="%.6g")
 

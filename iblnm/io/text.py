@@ -74,6 +74,10 @@ class TextTable:
         return self.separator != ","
 
 
+FORMULA_SIGNS = ("=", "+", "-", "@", "'")
+"""What a text begins with that a spreadsheet takes for a formula, or for a quoted one."""
+
+
 def read_text(path: Path | str) -> str:
     """Text of a file in UTF-8 or UTF-16, with or without byte-order mark, else in cp1252.
 
@@ -180,6 +184,17 @@ def read_eid_lines(path: Path | str) -> dict[str, int]:
         except InvalidNameError as error:
             raise InvalidNameError(f"line {number}: {error.message}", path=path) from None
     return found
+
+
+def as_inert(text: str) -> str:
+    """A text that a spreadsheet which opens the file takes for a text, and never for a formula.
+
+    Examples
+    --------
+    >>> as_inert("=HYPERLINK(1)"), as_inert("DM-001")
+    ("'=HYPERLINK(1)", 'DM-001')
+    """
+    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
 
 
 def _decoded(content: bytes, path: Path) -> str:

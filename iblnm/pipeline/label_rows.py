@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iblnm.errors import InvalidNameError, MalformedFileError
-from iblnm.io.text import Line, TextTable, read_delimited
+from iblnm.io.text import FORMULA_SIGNS, Line, TextTable, as_inert, read_delimited
 from iblnm.storage.atomic import update_whole
 from iblnm.storage.names import validate_eid
 
@@ -24,8 +24,7 @@ MASK = "mask"
 _WINDOW = ("t0", "t1")
 _REQUIRED = ("verdict", "who", "when", "why")
 _FREE = ("who", "why")
-_FORMULA = ("=", "+", "-", "@", "'")
-_QUOTED_FORMULA = tuple(f"'{sign}" for sign in _FORMULA)
+_QUOTED_FORMULA = tuple(f"'{sign}" for sign in FORMULA_SIGNS)
 _MAX_LENGTH = 500
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -253,11 +252,6 @@ def _row(header: Sequence[str], fields: Sequence[str], has_decimal_commas: bool)
     return check_row(given)
 
 
-def _inert(text: str) -> str:
-    """A text that a spreadsheet takes for a text; see `_row`, which reads it as it was."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
 def _rewrite(path: Path, keep: Callable[[Row], bool], added: Row | None) -> None:
     with update_whole(path) as temporary:
         table = TextTable([Line(1, list(COLUMNS))], ",")
@@ -275,6 +269,6 @@ def _rewrite(path: Path, keep: Callable[[Row], bool], added: Row | None) -> None
             elif keep(row):
                 writer.writerow([*fields, *[""] * (len(header) - len(fields))])
         if added is not None:
-            values = {**added, **{name: _inert(added[name]) for name in _FREE}}
+            values = {**added, **{name: as_inert(added[name]) for name in _FREE}}
             writer.writerow(["" if values[name] is None else values[name] for name in header])
         temporary.write_text(out.getvalue(), encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from iblnm.errors import DataError
-from iblnm.export.fastfmm import times_path, wide_table, write_wide_table
+from iblnm.export.fastfmm import WideTable, times_path, wide_table, write_wide_table
 from iblnm.storage import write_table
 
 
@@ -72,6 +72,13 @@ def test_the_file_is_read_as_it_was_made(settings, tmp_path):
     times = pd.read_csv(times_path(path))
     assert times["sample"].tolist() == [n for n in read if n.startswith("photometry_")]
     np.testing.assert_allclose(times["time_s"], found.times, atol=1e-6)
+
+
+def test_a_name_is_no_formula_in_a_spreadsheet(tmp_path):
+    table = pd.DataFrame({"subject": ["=1+1", "DM-001", None], "photometry_1": [-1.0, 2.0, 3.0]})
+    path = tmp_path / "wide.csv"
+    write_wide_table(WideTable(table, np.zeros(1)), path)
+    assert path.read_text().splitlines()[1:] == ["'=1+1,-1", "DM-001,2", "NA,3"]
 
 
 def test_an_event_without_responses_is_named(settings, tmp_path):
