@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -183,3 +184,21 @@ def test_nothing_is_written_outside_for_a_dataset_outside_its_session(
     assert set(report.failures) <= {eids[0]}
     assert set(tmp_path.parent.rglob("outside*")) == before
     assert not Path("/tmp/outside.npy").exists()
+
+
+@pytest.mark.parametrize(
+    "record", [[1, 2], "text", 7, {"a": "x" * 20_000_000}], ids=["list", "text", "number", "large"]
+)
+def test_a_record_of_another_kind_or_of_20_megabytes_costs_its_session_at_most(
+    one, model, settings, tmp_path, record
+):
+    eids = choose_sessions(one, PROJECT)
+    model.update_session(eids[0], json=record)
+    with suppress(DataError):
+        assert len(fetch_session(one, eids[0], settings)) == 1
+    assert len(fetch_session(one, eids[1], settings)) == 1
+    state = SyncState(tmp_path / "state.sqlite")
+    assert observe(RemoteChanges(one, PROJECT), state, settings.sync).error is None
+    assert {item.eid for item in state.waiting()} == set(eids)
+    report = mirror_sessions(one, eids, tmp_path / "mirror")
+    assert set(report.failures) <= {eids[0]}
