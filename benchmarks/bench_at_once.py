@@ -1,4 +1,8 @@
-"""Two batches, the sensor's run and three `iblnm catalogue` at once on one root, by two hosts."""
+"""Two batches, the sensor's run and three `iblnm catalogue` at once on one root, by two hosts.
+
+Run: python benchmarks/bench_at_once.py. It ends with an error if a session is missing, a table torn or
+a process ended by a lock.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,8 @@ _SUBJECTS = 6
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print how long it took, and in how many runs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sessions", type=int, default=60)
     parser.add_argument("--minutes", type=float, default=10.0, help="length of a session")
     parser.add_argument("--limit", type=float, default=3600.0, help="of all of it [s]")
