@@ -1,7 +1,7 @@
 """Two batches, the sensor's run and three `iblnm catalogue` at once on one root, by two hosts.
 
-Run: python benchmarks/bench_at_once.py. It ends with an error if a session is missing, a table torn or
-a process ended by a lock.
+Run: python benchmarks/bench_at_once.py. It ends with an error if a session is
+missing, a table torn or a process ended by a lock.
 """
 
 from __future__ import annotations
