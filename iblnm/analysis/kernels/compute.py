@@ -21,6 +21,7 @@ from iblnm.constants import OPPOSITE_SIDE, TRIAL_EVENTS
 from iblnm.storage.store import SessionStore
 
 _SIGNALS = "photometry/preprocessed"
+_CODING = "log"
 _OF_RECORDING = ("eid", "subject", "target_NM", "brain_region", "fiber_idx")
 
 
@@ -76,6 +77,8 @@ def response_kernels(
             **settings.kernels.model_dump(),
             "early_window": list(settings.signal.early_window),
             "baseline_window": list(settings.signal.baseline_window),
+            "contrasts": list(settings.analysis_contrasts),
+            "contrast_coding": _CODING,
             "selection": account["criterion"].tolist(),
         },
         numbers={
@@ -179,7 +182,7 @@ def effect_rows(
     found = kernel_effects(
         kernels,
         recording["hemisphere"],
-        center=ContrastCoding("log", settings.analysis_contrasts).center,
+        center=ContrastCoding(_CODING, settings.analysis_contrasts).center,
         baseline_window=settings.signal.baseline_window,
     )
     own = {name: recording[name] for name in ("eid", "subject", "target_NM", "fiber_idx")}

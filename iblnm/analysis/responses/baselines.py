@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from iblnm.analysis.trials import early_responses
+from iblnm.signal.perievent import in_window, mean_of_finite
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,15 +59,17 @@ def noise_ratios(
     """
     short = early_responses(responses, trials, baseline_window=baseline_window, **parameters)[0]
     stop = baseline_window[1]
-    step = float(np.median(np.diff(responses["time"].to_numpy())))
-    first = float(responses["time"].min()) - step / 2
+    time = responses["time"].to_numpy()
+    values = responses.transpose("event", "trial", "time").to_numpy()
+    before = mean_of_finite(values[..., in_window(time, baseline_window)])[0]
+    first = float(time.min()) - float(np.median(np.diff(time))) / 2
     codes = _condition_codes(trials.iloc[responses["trial"].to_numpy()])
     ratios = {}
     for length in longer_s:
         start = stop - length
         if start < first or start >= baseline_window[0]:
             continue
-        long = early_responses(responses, trials, baseline_window=(start, stop), **parameters)[0]
+        long = short + before - mean_of_finite(values[..., in_window(time, (start, stop))])[0]
         for event, a, b in zip(responses["event"].to_numpy(), short, long, strict=True):
             both = np.isfinite(a) & np.isfinite(b) & (codes >= 0)
             noise = _within(b[both], codes[both])

@@ -11,14 +11,9 @@ ANALYSIS = Analysis(
     folder="responses",
     tables=TABLES,
     settings_read=(
-        "analysis_contrasts",
         "cohort.unit",
-        "kernels.n_folds",
-        "kernels.penalties",
-        "kernels.window",
         "models.correction",
         "models.seed",
-        "signal.baseline_window",
     ),
     methods=(
         "analysis.waveforms.regression",

@@ -59,10 +59,6 @@ def waveform_inference(kernel_effects: pd.DataFrame, settings: Settings) -> Anal
             "used": _count(effects),
         },
         parameters={
-            "baseline_window": list(settings.signal.baseline_window),
-            **settings.kernels.model_dump(),
-            "contrasts": list(settings.analysis_contrasts),
-            "contrast_coding": "log",
             "correction": settings.models.correction,
             "min_animals": MIN_ANIMALS,
             "seed": settings.models.seed,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from bench.settings_reads import watched
 from bench.signal_cohort import CENTER, Noise, kernel, simulate_cohort
 
 from iblnm.analysis.kernels.effects import kernel_effects
 from iblnm.analysis.kernels.regression import fit_kernels
 from iblnm.analysis.kernels.tables import KERNEL_EFFECTS
+from iblnm.analysis.waveforms import ANALYSIS
 from iblnm.analysis.waveforms.compute import infer_curves, waveform_inference
 from iblnm.analysis.waveforms.figures import waveforms_figure
 from iblnm.analysis.waveforms.regression import animal_curves
@@ -127,6 +129,15 @@ def test_effects_are_compared_in_the_unit_of_the_cohort(effects):
     merged = own.merge(in_z.tables["animal_waveforms"], on=["subject", *keys])
     whole = merged["subject"] != effects["subject"].iloc[0]
     np.testing.assert_allclose(merged["effect_x"][whole], 0.02 * merged["effect_y"][whole])
+
+
+def test_the_settings_of_the_kernels_are_not_told_as_its_own(effects):
+    """They may have been others when the kernels were fitted."""
+    read = set()
+    stored = KERNEL_EFFECTS.conform(effects.assign(signal_sd=0.02, n_trials=200))
+    result = waveform_inference(stored, watched(SETTINGS, read.add))
+    assert read == set(ANALYSIS.settings_read)
+    assert not set(result.parameters) & {"window", "penalties", "n_folds", "baseline_window"}
 
 
 def test_no_session_gives_empty_tables_and_a_note():
