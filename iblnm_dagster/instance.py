@@ -12,7 +12,6 @@ from dagster._core.instance.ref import InstanceRef
 
 from iblnm.config import Settings
 from iblnm.storage.atomic import write_whole
-from iblnm_dagster.history import require_own_history
 from iblnm_dagster.workarounds.root_storage import RootStorage
 from iblnm_dagster.workarounds.run_origin import show_own_runs
 
@@ -54,8 +53,6 @@ def open_instance(settings: Settings) -> DagsterInstance:
     _renew(config)
     folder = storage_dir(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    if settings.pg_url_file is None:
-        require_own_history(settings, folder, None)
     storage = yaml.safe_load(config.read_text())["storage"]
     if "custom" in storage and "base_dir" in storage["custom"].get("config", {}):
         storage["custom"]["config"]["base_dir"] = str(folder)
@@ -66,10 +63,7 @@ def open_instance(settings: Settings) -> DagsterInstance:
     reference = InstanceRef.from_dir(
         str(folder), config_dir=str(settings.root), overrides={"storage": storage}
     )
-    instance = DagsterInstance.from_ref(reference)
-    if settings.pg_url_file is not None:
-        require_own_history(settings, folder, instance)
-    return show_own_runs(instance)
+    return show_own_runs(DagsterInstance.from_ref(reference))
 
 
 def _shipped() -> bytes:

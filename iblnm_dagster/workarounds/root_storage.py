@@ -8,7 +8,8 @@ from typing import Any
 from dagster import Field, StringSource
 from dagster._core.storage.base_storage import DagsterStorage
 
-from iblnm_dagster.workarounds.sqlite_storage import SqliteStorage
+from iblnm_dagster.history import require_own_history
+from iblnm_dagster.workarounds.sqlite_storage import SqliteStorage, folder_of_root
 
 
 class RootStorage(SqliteStorage):
@@ -26,15 +27,24 @@ class RootStorage(SqliteStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> DagsterStorage:
-        """Open the storage."""
+        """Open the storage, for plain `dagster` too.
+
+        Raises
+        ------
+        SettingsError
+            If the root has its history elsewhere; see `iblnm_dagster.history`.
+        """
+        folder = folder_of_root(config_value)
         file = config_value.get("address_file")
         if file is None:
             from iblnm.config import get_settings
 
             file = get_settings().pg_url_file
         if not file:
-            folder = {"base_dir": config_value["base_dir"]}
-            return SqliteStorage.from_config_value(inst_data, folder)
+            require_own_history(folder)
+            return SqliteStorage.from_config_value(inst_data, {"base_dir": str(folder)})
         from iblnm_dagster.workarounds.postgres_storage import PostgresStorage
 
-        return PostgresStorage(Path(file), inst_data)
+        storage = PostgresStorage(Path(file), inst_data)
+        require_own_history(folder, Path(file), storage.run_storage)
+        return storage

@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -153,13 +153,17 @@ class SqliteStorage(DagsterSqliteStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> SqliteStorage:
-        """Open the storage that ``dagster.yaml`` describes.
+        """Open the storage that ``dagster.yaml`` describes."""
+        return cls(inst_data=inst_data, base_dir=str(folder_of_root(config_value)))
 
-        A folder that is not absolute is one of the root of the settings: the history of a root
-        is the same for `iblnm` and for plain `dagster`, wherever that is started.
-        """
-        from iblnm.config import get_settings
 
-        folder = Path(config_value["base_dir"])
-        base_dir = folder if folder.is_absolute() else get_settings().root.resolve() / folder
-        return cls(inst_data=inst_data, base_dir=str(base_dir))
+def folder_of_root(config_value: Mapping[str, Any]) -> Path:
+    """The folder of a storage that ``dagster.yaml`` describes.
+
+    One that is not absolute is of the root of the settings: the history of a root is the same
+    for `iblnm` and for plain `dagster`, wherever that is started.
+    """
+    from iblnm.config import get_settings
+
+    folder = Path(config_value["base_dir"])
+    return folder if folder.is_absolute() else get_settings().root.resolve() / folder

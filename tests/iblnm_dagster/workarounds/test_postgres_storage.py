@@ -163,6 +163,10 @@ def test_plain_dagster_opens_the_same_history(settings, instance, monkeypatch):
         assert "plain" in plain.get_dynamic_partitions("eid")
     monkeypatch.delenv("IBLNM_PG_URL_FILE")
     get_settings.cache_clear()
+    with pytest.raises(SettingsError, match="IBLNM_PG_URL_FILE is not set"):
+        DagsterInstance.from_config(str(settings.root))
+    monkeypatch.setenv("IBLNM_ROOT", str(settings.root / "plain"))
+    get_settings.cache_clear()
     with DagsterInstance.from_config(str(settings.root)) as plain:
         assert isinstance(plain.event_log_storage, SqliteEventLog)
     get_settings.cache_clear()
