@@ -24,7 +24,7 @@ from iblnm.analysis.decoding.folds import (
 from iblnm.analysis.stats.l1_logistic import L1Path, class_coefficients
 from iblnm.errors import DataError
 
-METHOD_VERSION = 1
+METHOD_VERSION = 2
 MIN_CLASSES = 2
 
 

@@ -20,7 +20,7 @@ from iblnm.analysis.decoding.folds import (
     select_c,
 )
 
-METHOD_VERSION = 2
+METHOD_VERSION = 3
 N_PERMUTATIONS = 500
 N_BOOTSTRAP = 2000
 COVERAGE = 0.95

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 _MAX_SWEEPS = 2000
-_SWEEPS_PER_SUBSPACE_STEP = 5
+_MAX_SUBSPACE_STEPS = 50
 _RIDGE = 1e-10
 _ARMIJO = 1e-4
 _MIN_STEP = 1e-8
@@ -64,11 +64,15 @@ def penalized_loss(features, weights, labels, penalty, coef, intercept):
 
 @njit(cache=True)
 def _minimize_model(hessian, gradient, start, limit, tolerance):
-    """Minimize g·d + d·H·d/2 + sum(limit·|start + d|): coordinate descent, with subspace steps."""
+    """Minimize g·d + d·H·d/2 + sum(limit·|start + d|).
+
+    Sweeps of coordinate descent find which coefficients are not zero, steps among these find
+    their values.
+    """
     size = gradient.size
     step = np.zeros(size)
     slope = gradient.copy()
-    for sweep in range(1, _MAX_SWEEPS + 1):
+    for _ in range(_MAX_SWEEPS):
         worst = 0.0
         for u in range(size):
             curvature = hessian[u, u]
@@ -83,16 +87,20 @@ def _minimize_model(hessian, gradient, start, limit, tolerance):
                 worst = max(worst, abs(change) * curvature)
         if worst <= tolerance:
             break
-        if sweep % _SWEEPS_PER_SUBSPACE_STEP == 0:
-            _subspace_step(hessian, slope, start, step, limit)
+        for _ in range(_MAX_SUBSPACE_STEPS):
+            if not _subspace_step(hessian, slope, start, step, limit):
+                break
     return step
 
 
 @njit(cache=True)
 def _subspace_step(hessian, slope, start, step, limit):
-    """Newton step among the nonzero coefficients, up to the first that would change its sign.
+    """Newton step among the nonzero coefficients, as far as the penalized model falls along it.
 
     Coordinate descent alone needs thousands of sweeps where features are nearly collinear.
+    Whether a coefficient reached zero or changed its sign on the way, so that another step
+    goes elsewhere (feature-sign search, Lee et al. 2007, Adv. Neural Inf. Process. Syst. 19,
+    801, with an exact search along the line).
     """
     size = slope.size
     free = np.empty(size, np.int64)
@@ -109,20 +117,42 @@ def _subspace_step(hessian, slope, start, step, limit):
             matrix[a, b] = hessian[free[a], free[b]]
         target[a] = -slope[free[a]] - limit[free[a]] * np.sign(start[free[a]] + step[free[a]])
     direction = np.linalg.solve(matrix, target)
-    length = 1.0
-    stopped = -1
-    for a in range(count):
-        u = free[a]
-        value = start[u] + step[u]
-        if limit[u] > 0.0 and value * (value + length * direction[a]) < 0.0:
-            length = -value / direction[a]
-            stopped = a
+    length, stopped, crossed = _length_along(direction, target, free, start, step, limit)
     for a in range(count):
         u = free[a]
         change = -(start[u] + step[u]) if a == stopped else length * direction[a]
         step[u] = -start[u] if a == stopped else step[u] + change
         for v in range(size):
             slope[v] += change * hessian[u, v]
+    return crossed
+
+
+@njit(cache=True)
+def _length_along(direction, target, free, start, step, limit):
+    """Where the penalized model is smallest along a Newton direction.
+
+    Returns the length, the coefficient that ends there at zero (else −1), and whether any
+    coefficient reached zero up to there.
+    """
+    slope = -np.dot(target, direction)
+    curvature = -slope
+    crossing = np.full(direction.size, np.inf)
+    for a in range(direction.size):
+        value = start[free[a]] + step[free[a]]
+        if limit[free[a]] > 0.0 and value * direction[a] < 0.0:
+            crossing[a] = -value / direction[a]
+    crossed = False
+    while curvature > 0.0:
+        a = np.argmin(crossing)
+        lowest = -slope / curvature
+        if lowest <= crossing[a]:
+            return lowest, -1, crossed
+        slope += 2.0 * limit[free[a]] * abs(direction[a])
+        crossed = True
+        if slope + crossing[a] * curvature >= 0.0:
+            return crossing[a], a, True
+        crossing[a] = np.inf
+    return 0.0, -1, False
 
 
 @njit(cache=True)

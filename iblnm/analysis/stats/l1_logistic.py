@@ -118,8 +118,21 @@ def fit_path(
         path.violation[i] = solve(
             features, weights, codes, penalty, coef, intercept, first, max_steps, tolerance
         )
+        _equalize_plain_classes(coef, intercept)
         path.coef[i], path.intercept[i] = coef, intercept
     return path
+
+
+def _equalize_plain_classes(coef: np.ndarray, intercept: np.ndarray) -> None:
+    """Give classes without a nonzero coefficient one intercept, in place.
+
+    Under balanced weights it is the same for all of them at the optimum. Short of it, the
+    remainder of the solver would decide between classes that tie.
+    """
+    plain = ~coef.any(axis=1)
+    if plain.any():
+        intercept[plain] = intercept[plain].mean()
+        intercept -= intercept[0]
 
 
 def predict_codes(features: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:

@@ -332,6 +332,19 @@ def test_ties_go_to_the_first_class():
     assert np.isnan(balanced_accuracy(np.array([0, 1]), np.array([-1, -1]), 2))
 
 
+def test_the_remainder_of_the_solver_does_not_choose_between_classes_that_tie():
+    """One feature tells the last class; of the others, unequal in number, none is likelier."""
+    codes = np.repeat([0, 1, 2, 3], [9, 14, 20, 12])
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(codes.size, 1)) + 6.0 * (codes == 3)[:, None]
+    features -= features.mean()
+    path = fit_path(features / features.std(), codes, 4, np.array([0.1]), tolerance=1e-3)
+    assert (path.coef[0] != 0).any(axis=1).tolist() == [False, False, False, True]
+    assert path.violation[0] <= 1e-3
+    low = features[:, 0] < 0
+    assert set(predict_codes(features[low], path.coef[0], path.intercept[0])) == {0}
+
+
 # the null and the intervals -----------------------------------------------------------------
 
 
