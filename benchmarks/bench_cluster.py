@@ -82,7 +82,7 @@ def tasks(settings: Settings, n_tasks: int, n_sessions: int, server: PostgresSer
         while not ended.wait(0.2):
             largest = max(largest, server.query(asked)[0][0])
 
-    watching = threading.Thread(target=watch)
+    watching = threading.Thread(target=watch, daemon=True)
     watching.start()
     start = time.perf_counter()
     running = [_task(settings, i, n_tasks) for i in range(1, n_tasks + 1)]
@@ -90,6 +90,8 @@ def tasks(settings: Settings, n_tasks: int, n_sessions: int, server: PostgresSer
         with suppress(Exception):  # there is no table yet
             if any(status == "SUCCESS" for _, status in server.query(sql, database)):
                 break
+        if all(process.poll() is not None for process in running):
+            raise SystemExit("the tasks have ended, and no session has run to its end")
         time.sleep(0.5)
     os.killpg(running[0].pid, signal.SIGKILL)
     running[0].wait()
@@ -242,7 +244,9 @@ def _seconds(function: Callable[[], object]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=40, help="sessions of the batches")
-    parser.add_argument("--minutes", type=float, default=10.0, help="length of a session")
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="of a session; short ones are blocked"
+    )
     parser.add_argument("--tasks", type=int, default=4, help="of the job array")
     parser.add_argument("--keys", type=int, default=5000, help="of the page of checks")
     parser.add_argument("--many", type=int, default=100_000, help="sessions that are known")

@@ -8,7 +8,6 @@ and once for the clock, and prints time, ratio and limit. ``--large`` adds 83 mi
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -17,10 +16,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+from _common import temporary_root
+from bench.layer_tables import simulate_sessions
 
 from iblnm.layers.dataset_status import dataset_status
 from iblnm.layers.duplicates import find_duplicates
 from iblnm.layers.grouping import group_spikes
+from iblnm.layers.page import build_page, save_page
 from iblnm.layers.population import correlation_matrix, eigenvalue_spectrum
 from iblnm.layers.registry import Registry, entries_of_paths
 from iblnm.layers.single_unit import Epoch, single_unit_metrics
@@ -198,6 +200,14 @@ def bench_science(folder: Path, n_spikes: int, n_units: int) -> None:
     print(f"{'':52} largest difference {np.abs(right - spectrum[0]).max():.1e}")
 
 
+def bench_page(folder: Path, n_sessions: int) -> None:
+    sessions, detail, histology = simulate_sessions(n_sessions)
+    path = folder / "datasets.html"
+    seconds = cpu(lambda: save_page(build_page(sessions, detail, histology), path))
+    print(f"{f'page Datasets, {n_sessions} sessions':52} {seconds * 1e3:10.1f} ms")
+    print(f"{'':52} {path.stat().st_size / 1e6:.2f} MB, limit 2 MB")
+
+
 def bench_index(folder: Path, n_files: int, n_units: int) -> None:
     rng = np.random.default_rng(0)
     files = []
@@ -217,13 +227,13 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="83 million spikes too")
     given = parser.parse_args()
     n_spikes = 2_600_000 if given.small else 26_000_000
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
+    with temporary_root() as folder:
         for part in (folder / "warm", folder):  # compile, then measure
             n, m = (20_000, 60) if part != folder else (n_spikes, 1600)
             bench_status()
             bench_spikes(part, n, m, 3.0, 900.0)
             bench_science(part, n, m)
+            bench_page(part, 10 if part != folder else 1000)
             bench_index(part, 2 if part != folder else 50, m)
             print("-" * 100)
         if given.large:
