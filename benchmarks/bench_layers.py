@@ -8,6 +8,9 @@ and once for the clock, and prints time, ratio and limit. ``--large`` adds 83 mi
 from __future__ import annotations
 
 import argparse
+import json
+import multiprocessing
+import os
 import time
 import uuid
 from collections.abc import Callable
@@ -19,6 +22,8 @@ import pandas as pd
 from _common import temporary_root
 from bench.layer_tables import simulate_sessions
 
+from iblnm.archive.cache_tables import update_cache_tables
+from iblnm.demo import build_layers_archive
 from iblnm.layers.dataset_status import dataset_status
 from iblnm.layers.duplicates import find_duplicates
 from iblnm.layers.grouping import group_spikes
@@ -33,6 +38,7 @@ from iblnm.layers.units import session_units
 
 EID = "51b90000-0000-4000-8000-000000000001"
 DURATION_S, RATE_HZ = 5400.0, 30_000
+DAYS = ("2024-05-01", "2024-05-08")  # of the two sessions of an animal of the simulated archive
 EPOCHS = {"spontaneous": Epoch((100.0, 400.0), (3000.0, 3300.0))}
 
 
@@ -221,6 +227,55 @@ def bench_index(folder: Path, n_files: int, n_units: int) -> None:
     print(f"{'':52} {path.stat().st_size / 1e6:.1f} MB, limit 20 MB")
 
 
+def bench_worker(folder: Path, n_spikes: int, n_units: int) -> None:
+    """All layers of a session in a warm worker, which is a process of its own."""
+    truth = build_layers_archive(folder / "alf", n_animals=1)["sessions"]
+    eids = [eid for eid, session in truth.items() if session["condition"]]
+    (day,) = (folder / "alf").glob(f"*/Subjects/PS_000/{DAYS[1]}")
+    (times,) = day.rglob("spikes.times.npy")
+    make_sorting(folder / "large", n_spikes, n_units)
+    for path in (folder / "large").iterdir():
+        path.replace(times.with_name(path.name))
+    record = folder / "alf" / ".alyx" / "sessions" / f"{eids[1]}.json"
+    detail = json.loads(record.read_text())
+    for item in detail["data_dataset_session_related"]:
+        if (written := times.with_name(item["name"])).exists():
+            item |= {"file_size": written.stat().st_size, "hash": None}
+    record.write_text(json.dumps(detail))
+    update_cache_tables(folder / "alf", [detail], "bench_layers")
+    os.environ["IBLNM_ROOT"] = str(folder / "root")
+    os.environ["IBLNM_ONE_CACHE_DIR"] = str(folder / "alf")
+    os.environ["IBLNM_LAYERS__ENABLED"] = "true"
+    process = multiprocessing.get_context("spawn").Process(target=run_layers, args=(eids,))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit("the worker has failed")
+
+
+def run_layers(eids: list[str]) -> None:
+    """A small session, then a large one, by the settings of the environment."""
+    from iblnm.config import get_settings
+    from iblnm_dagster.instance import open_instance
+    from iblnm_dagster.partitions import add_sessions
+    from iblnm_dagster.running.worker import Worker
+
+    settings = get_settings()
+    with open_instance(settings) as instance:
+        add_sessions(instance, eids)
+        worker = Worker(settings, instance)
+        worker.run(eids[0])
+        forget_peak()
+        outcome = worker.run(eids[1])
+    if outcome.status not in ("passed", "blocked"):
+        raise SystemExit(f"{outcome}")
+    (spikes,) = (settings.root / "data" / "spikes").glob(f"{eids[1]}.h5")
+    print(f"{'warm worker, all layers of a session':52} {outcome.cpu_s * 1e3:10.1f} ms")
+    print(
+        f"{'':52} {peak_mib():10.1f} MiB limit     1024 MiB; {spikes.stat().st_size / 1e6:.0f} MB"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="a tenth of the spikes")
@@ -236,6 +291,7 @@ def main() -> None:
             bench_page(part, 10 if part != folder else 1000)
             bench_index(part, 2 if part != folder else 50, m)
             print("-" * 100)
+        bench_worker(folder / "worker", n_spikes, 1600)
         if given.large:
             bench_spikes(folder, 83_000_000, 1600, 6.0, 2048.0)
 

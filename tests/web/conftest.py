@@ -11,13 +11,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from iblnm.config import Settings
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DRIVERS = ("chromedriver", "chromium.chromedriver")
@@ -36,8 +38,9 @@ FLAGS = (
     "--host-resolver-rules=MAP evil.example 127.0.0.1",
     "--window-size=1680,1050",
 )
-START_TIMEOUT_S = 120
+START_TIMEOUT_S = 300
 STOP_TIMEOUT_S = 20
+_COMMAND = [sys.executable, "-m", "iblnm_dagster.cli"]
 
 
 def _found(names: tuple[str, ...]) -> str | None:
@@ -95,36 +98,68 @@ def dagster_page(small_archive, tmp_path_factory) -> Iterator[DagsterPage]:
     root.mkdir()
     trials = [len(pd.read_parquet(p)) for p in cache.rglob("_ibl_trials.table.pqt")]
     assert min(trials) < max(trials)
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    environment = {
-        **{name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"},
-        "IBLNM_ROOT": str(root),
-        "IBLNM_ONE_CACHE_DIR": str(cache),
-        "IBLNM_THRESHOLDS__MIN_TRIALS": str(max(trials)),
-    }
-    command = [sys.executable, "-m", "iblnm_dagster.cli"]
+    limit = {"IBLNM_THRESHOLDS__MIN_TRIALS": str(max(trials))}
     subprocess.run(
-        [*command, "batch", "--workers", "1"],
-        env=environment,
+        [*_COMMAND, "batch", "--workers", "1"],
+        env=_environment(root, cache, **limit),
         cwd=root,
         check=True,
         capture_output=True,
         timeout=300,
     )
+    with _serve_page(root, cache, **limit) as url:
+        yield DagsterPage(url, root, pd.read_parquet(root / "metadata" / "qc_matrix.pqt"))
+
+
+@dataclass(frozen=True)
+class PageOnPostgres:
+    """A running page on a root with its history in PostgreSQL, where nothing was run yet."""
+
+    url: str
+    eid: str
+    query: Callable[[str], list[tuple]]
+
+
+@pytest.fixture
+def page_on_postgres(small_archive, postgres_server, tmp_path) -> Iterator[PageOnPostgres]:
+    """``iblnm dev`` on PostgreSQL, with a session that is known."""
+    from iblnm_dagster.instance import open_instance
+    from iblnm_dagster.partitions import add_sessions
+
+    cache, truth = small_archive
+    eid = truth["sessions"][0]["eid"]
+    file = postgres_server.new_database(tmp_path)
+    settings = Settings(root=tmp_path / "root", one_cache_dir=cache, pg_url_file=file)
+    with open_instance(settings) as instance:
+        add_sessions(instance, [eid])
+    more = {"IBLNM_PG_URL_FILE": str(file), "IBLNM_SYNC__IS_ON": "false"}
+    with _serve_page(settings.root, cache, **more) as url:
+        yield PageOnPostgres(url, eid, lambda sql: postgres_server.query(sql, file.stem))
+
+
+def _environment(root: Path, cache: Path, **more: str) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
+    return {**own, "IBLNM_ROOT": str(root), "IBLNM_ONE_CACHE_DIR": str(cache), **more}
+
+
+@contextmanager
+def _serve_page(root: Path, cache: Path, **more: str) -> Iterator[str]:
+    """``iblnm dev`` on a root, with further settings as variables; its address."""
+    port = _free_port()
     log = root / "dev.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "dev", "-p", str(port)],
-            env=environment,
+            [*_COMMAND, "dev", "-p", str(port)],
+            env=_environment(root, cache, **more),
             cwd=root,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    url = f"http://127.0.0.1:{port}"
     try:
         _wait_until_served(url, process, log)
-        yield DagsterPage(url, root, pd.read_parquet(root / "metadata" / "qc_matrix.pqt"))
+        yield url
     finally:
         _stop(process)
 

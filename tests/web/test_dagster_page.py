@@ -10,58 +10,11 @@ from iblnm.validation import RULES, rules_for
 
 By = pytest.importorskip("selenium.webdriver.common.by", reason="selenium is not installed").By
 Wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
+Page = pytest.importorskip("bench.dagster_ui").Page
 pytestmark = [pytest.mark.web, pytest.mark.slow]
 
 PATIENCE_S = 40
 CHECK = "insufficient_trials"
-
-
-class Page:
-    """The Dagster page; everything on it appears some time after it was asked for."""
-
-    def __init__(self, browser, url):
-        self.browser, self.url = browser, url
-
-    def open(self, path):
-        self.browser.get(self.url + path)
-
-    def text(self, xpath="//body"):
-        return self.browser.find_element(By.XPATH, xpath).text
-
-    def wait_for(self, *texts):
-        def shown(browser):
-            page = browser.find_element(By.TAG_NAME, "body").text
-            return all(text in page for text in texts)
-
-        Wait(self.browser, PATIENCE_S, ignored_exceptions=_moving()).until(
-            shown, f"not all of {texts} appear in:\n{self.text()}"
-        )
-
-    def click(self, xpath):
-        def clicked(browser):
-            found = browser.find_elements(By.XPATH, xpath)
-            [entry for entry in found if entry.is_displayed()][-1].click()
-            return True
-
-        Wait(self.browser, PATIENCE_S, ignored_exceptions=(IndexError, *_moving())).until(
-            clicked, f"nothing to click at {xpath}"
-        )
-
-    def find(self, xpath):
-        return Wait(self.browser, PATIENCE_S).until(
-            lambda browser: browser.find_element(By.XPATH, xpath), f"no {xpath}"
-        )
-
-
-def _moving():
-    from selenium.common import exceptions
-
-    return (
-        exceptions.NoSuchElementException,
-        exceptions.StaleElementReferenceException,
-        exceptions.ElementClickInterceptedException,
-        exceptions.ElementNotInteractableException,
-    )
 
 
 @pytest.fixture
