@@ -21,35 +21,19 @@ def count_clusters(clusters, n_clusters):
 
 
 @njit(cache=True)
-def scatter(times, clusters, first, last, flags, at, gathered, n_gathered, out, out_flags):
+def scatter(times, clusters, first, last, flags, at, out, out_flags):
     """One piece of a counting sort: stable, so that each cluster's times keep their order.
 
-    Eight times of a cluster are gathered before they are written, which spares the memory a
-    jump for each of them. `flags` may be empty.
+    `at` is where the next spike of each cluster goes. `flags` may be empty; `out_flags` is False.
     """
     has_flags = flags.size > 0
     for i in range(first, last):
         k = clusters[i]
-        f = n_gathered[k]
-        gathered[k, f] = times[i]
+        to = at[k]
+        out[to] = times[i]
         if has_flags and flags[i]:
-            out_flags[at[k] + f] = True
-        f += 1
-        if f == 8:
-            to = at[k]
-            for j in range(8):
-                out[to + j] = gathered[k, j]
-            at[k] = to + 8
-            f = 0
-        n_gathered[k] = f
-
-
-@njit(cache=True)
-def flush(at, gathered, n_gathered, out):
-    """Write what is still gathered."""
-    for k in range(at.size):
-        for j in range(n_gathered[k]):
-            out[at[k] + j] = gathered[k, j]
+            out_flags[to] = True
+        at[k] = to + 1
 
 
 @njit(cache=True)

@@ -59,7 +59,7 @@ def group_spikes(
     >>> group_spikes(np.array([0.1, 0.2, 0.3]), np.array([1, 0, 1]), 3).times
     array([0.2, 0.1, 0.3])
     """
-    from iblnm.layers._kernels import count_clusters, flush, scatter
+    from iblnm.layers._kernels import count_clusters, scatter
 
     counts, _ = count_clusters(clusters, n_clusters)
     offsets = np.zeros(n_clusters + 1, dtype=np.int64)
@@ -69,10 +69,8 @@ def group_spikes(
     marks = none if duplicates is None else duplicates
     flags = none if duplicates is None else np.zeros(len(times), dtype=bool)
     at = offsets[:-1].copy()
-    gathered, n_gathered = np.empty((n_clusters, 8)), np.zeros(n_clusters, dtype=np.int32)
     for first in range(0, len(times), PIECE):
         last = min(first + PIECE, len(times))
-        scatter(times, clusters, first, last, marks, at, gathered, n_gathered, ordered, flags)
+        scatter(times, clusters, first, last, marks, at, ordered, flags)
         release(times, clusters)
-    flush(at, gathered, n_gathered, ordered)
     return Grouped(ordered, offsets, None if duplicates is None else flags)
