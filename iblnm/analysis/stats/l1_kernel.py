@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 _MAX_SWEEPS = 2000
+_SWEEPS_PER_ROUND = 5
 _MAX_SUBSPACE_STEPS = 50
 _RIDGE = 1e-10
 _ARMIJO = 1e-4
@@ -72,7 +73,7 @@ def _minimize_model(hessian, gradient, start, limit, tolerance):
     size = gradient.size
     step = np.zeros(size)
     slope = gradient.copy()
-    for _ in range(_MAX_SWEEPS):
+    for sweep in range(1, _MAX_SWEEPS + 1):
         worst = 0.0
         for u in range(size):
             curvature = hessian[u, u]
@@ -87,6 +88,8 @@ def _minimize_model(hessian, gradient, start, limit, tolerance):
                 worst = max(worst, abs(change) * curvature)
         if worst <= tolerance:
             break
+        if sweep % _SWEEPS_PER_ROUND:
+            continue
         for _ in range(_MAX_SUBSPACE_STEPS):
             if not _subspace_step(hessian, slope, start, step, limit):
                 break
@@ -142,7 +145,7 @@ def _length_along(direction, target, free, start, step, limit):
         if limit[free[a]] > 0.0 and value * direction[a] < 0.0:
             crossing[a] = -value / direction[a]
     crossed = False
-    while curvature > 0.0:
+    while curvature > 0.0 and np.isfinite(curvature):
         a = np.argmin(crossing)
         lowest = -slope / curvature
         if lowest <= crossing[a]:
