@@ -49,6 +49,7 @@ def test_it_writes_the_file_of_a_session(viewed_settings):
     assert event.metadata["left out"].value == "nothing"
 
 
+@pytest.mark.slow
 def test_without_the_extra_it_says_how_to_get_it(small_settings, monkeypatch):
     monkeypatch.setattr("iblnm.export.nwb.find_spec", lambda name: None)
     result = run(small_settings, "20e8a615-1124-47b2-94cb-50a9b935f09d")

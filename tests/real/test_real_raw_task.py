@@ -81,6 +81,7 @@ def test_a_wheel_that_cannot_be_extracted_costs_the_movement_times_alone():
     assert task.trials["feedback_times"].notna().all()
 
 
+@pytest.mark.slow
 def test_without_the_encoder_the_trials_are_the_same_but_for_the_movement():
     files = files_of(shipped("training_ge5"))
     whole = extract_task(files)

@@ -80,6 +80,7 @@ def test_a_time_that_is_a_logarithm_is_used_as_it_is(trials):
     assert found["delta_r2_timing"].mean() > 0.1
 
 
+@pytest.mark.slow
 def test_the_slope_of_one_contrast_is_a_dict_or_nothing(trials):
     own = trials[trials["contrast"] == 25.0]
     found = analysis.fit_movement_lmm_per_contrast(own, "response_early", "log_rt")
@@ -95,6 +96,7 @@ def test_the_slope_of_one_contrast_is_a_dict_or_nothing(trials):
         analysis.fit_movement_lmm_per_contrast(trials, "response_early", "log_rt")
 
 
+@pytest.mark.slow
 def test_a_model_that_the_data_cannot_carry_is_none_and_told(trials):
     own = trials.assign(event="feedback_times")
     assert analysis.fit_response_lmm(own, "response_early").n_subjects == 6
@@ -105,6 +107,7 @@ def test_a_model_that_the_data_cannot_carry_is_none_and_told(trials):
         analysis.fit_response_lmm(own, "nothing")
 
 
+@pytest.mark.slow
 def test_wheel_models_read_the_side_and_choice_of_the_trials(trials):
     own = trials[trials["contrast"] == 25.0]
     left = own["side"] == "contra"
@@ -124,6 +127,7 @@ def test_wheel_models_read_the_side_and_choice_of_the_trials(trials):
     assert analysis.fit_wheel_lmm(raw.head(5), "peak_velocity") is None
 
 
+@pytest.mark.slow
 def test_decoding_gives_a_table_of_predictions():
     rng = np.random.default_rng(1)
     names = [(f"e{i}", "A" if i % 2 else "B") for i in range(24)]
@@ -252,6 +256,7 @@ def test_slopes_are_those_of_outcomes_and_of_subjects(fit, trials):
     assert (effects["p_interaction"] == p).all()
 
 
+@pytest.mark.slow
 def test_contrasts_without_a_code_are_named_and_no_variance_is_no_model(trials):
     own = trials.assign(event="feedback_times")
     n = int((own["contrast"] == 12.5).sum())
@@ -332,6 +337,7 @@ def test_scores_of_targets_are_compared_by_component(coefficients):
         assert analysis.pca_score_stats(pca)["n_a"].max() == 40
 
 
+@pytest.mark.slow
 def test_a_penalized_correlation_has_as_many_components_as_are_asked_for():
     rng = np.random.default_rng(2)
     x = pd.DataFrame(rng.normal(size=(80, 4)), columns=list("abcd")).assign(still=1.0)

@@ -43,6 +43,7 @@ def test_mixed_models_of_a_stage_are_centered_on_the_contrasts_they_record(table
     assert b["contrast"] == pytest.approx(a["contrast"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_ranks_are_those_among_the_contrasts_asked_for(table):
     stimulus = table[table["event"] == "stimOn_times"]
     coded, center = code_trials(stimulus, "response_early", "rank", contrasts=EXTREMES)

@@ -171,6 +171,7 @@ def test_a_file_that_the_server_lost(server, model, settings, eid):
     assert len(downloads(server)) == 1
 
 
+@pytest.mark.slow
 def test_a_download_that_breaks_off_is_tried_again(server, model, settings, eid):
     model.add_dataset(eid, NAME, CONTENT)
     one = connect(settings)

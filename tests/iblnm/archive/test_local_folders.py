@@ -40,6 +40,7 @@ def add(tree):
     return add_folders(tree.root, places, tables=tree.root, settle_s=0, project="mine")
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_session_is_named_and_the_others_are_added(archive, small):
     good = archive.add(small, subject="M2")
     archive.sessions.pop()
@@ -77,6 +78,7 @@ def test_files_behind_links_are_found_and_a_linked_session_is_not_taken_twice(ar
     assert table.loc[eid].rel_path.tolist() == ["alf/task_00/_ibl_wheel.timestamps.npy"]
 
 
+@pytest.mark.slow
 def test_folders_are_added_to_tables_without_rows_and_to_those_of_others(tree, small):
     tree.add(small)
     tree.write_tables()
@@ -174,6 +176,7 @@ def describe(tree, files, location, located="VTA-r"):
     return fetch_session(tree.open(), eid, tree.settings).iloc[0]
 
 
+@pytest.mark.slow
 def test_a_side_that_the_second_source_knows_is_taken(tree, small):
     row = describe(tree, small, "VTA")
     assert (row.brain_region, row.hemisphere) == (["VTA"], ["r"])
@@ -186,11 +189,13 @@ def test_the_second_source_does_not_overrule(tree, small, location, side):
     assert describe(tree, small, location).hemisphere == [side]
 
 
+@pytest.mark.slow
 def test_a_damaged_second_source_does_not_refuse_the_session(tree, small):
     row = describe(tree, small, "VTA", located=None)
     assert row.hemisphere == [None]
 
 
+@pytest.mark.slow
 def test_a_name_that_cannot_be_one_is_named_by_the_rule(tree, files):
     from iblnm.io import photometry_reference
 

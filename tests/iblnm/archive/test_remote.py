@@ -180,6 +180,7 @@ def test_waits_grow_and_have_a_limit(server, settings):
     assert time.monotonic() - started < 0.6
 
 
+@pytest.mark.slow
 def test_the_server_says_how_long_to_wait(server, settings):
     one = connect(settings)
     server.faults.add("GET /sessions", 429, times=1, retry_after=1)

@@ -81,6 +81,7 @@ def fetch(tree, eid):
     return row.iloc[0]
 
 
+@pytest.mark.slow
 def test_everything_that_the_record_knows(tree, files):
     eid = tree.add(files)
     add_records(tree, eid, insertions=[("VTA-l", -500.0), ("SNc-r", 1200.0)])
@@ -131,6 +132,7 @@ def test_genotype_decides_the_neuromodulator_of_a_target(tree, files):
     assert row["target_NM"] == ["VTA-5HT", "SNc-5HT"]
 
 
+@pytest.mark.slow
 def test_targets_of_two_kinds_leave_the_neuromodulator_unknown(tree, files):
     files[LOCATIONS]["brain_region"] = ["DRN", "LC"]
     row = fetch(tree, tree.add(files))
@@ -184,6 +186,7 @@ def test_empty_descriptions_fall_through(tree, files, description):
     assert fetch(tree, tree.add(files))["region_source"] == "roi locations"
 
 
+@pytest.mark.slow
 def test_fiber_table_comes_last(tree, files):
     write_fibers(
         tree, [("M1", "DRN", "5HT", 300.0), ("M1", "MR", "5HT", None), ("M2", "LC", "", 1)]
@@ -200,6 +203,7 @@ def test_fiber_table_comes_last(tree, files):
     assert other["n_recordings"] == 0
 
 
+@pytest.mark.slow
 def test_sides_of_the_fiber_table(tree, files):
     write_fibers(
         tree, [("M1", "VTA", "DA", 500.0), ("M1", "SNC", "DA", -900.0), ("M1", "SNc", "DA", 900.0)]
@@ -251,6 +255,7 @@ def test_insertions_found_without_a_list_and_by_chronic_insertion(tree, files):
     assert row["hemisphere_alyx"] == ["l", None]
 
 
+@pytest.mark.slow
 def test_position_among_the_sessions_of_the_subject(tree, files):
     dates = ["2024-03-01", "2024-03-01", "2024-03-05"]
     eids = [tree.add(files, date=d, number=n) for d, n in zip(dates, (1, 2, 1), strict=True)]

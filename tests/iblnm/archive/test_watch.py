@@ -94,6 +94,7 @@ def test_the_first_round_finds_all_sessions_of_the_project_in_order(watched):
     assert len(watched.versions()) == 6
 
 
+@pytest.mark.slow
 def test_a_round_with_nothing_new_asks_three_times_at_most(watched):
     watched.observe()
     watched.rest()
@@ -153,6 +154,7 @@ def test_a_save_that_matters_is_a_version(watched, fields):
     assert list(watched.versions()) == [eid]
 
 
+@pytest.mark.slow
 def test_a_replaced_file_is_a_version(watched):
     watched.observe()
     watched.rest()
@@ -182,6 +184,7 @@ def test_a_late_commit_behind_the_newest_stamp_is_found(watched, clock):
     assert list(watched.versions()) == [late]
 
 
+@pytest.mark.slow
 def test_a_late_commit_to_a_session_just_looked_at_is_found(watched):
     watched.observe()
     watched.rest()
@@ -223,6 +226,7 @@ def test_a_late_commit_during_a_round_that_takes_hours_is_found(watched, monkeyp
     assert list(watched.versions()) == [late]
 
 
+@pytest.mark.slow
 def test_what_was_committed_late_while_nobody_watched_is_found(watched):
     watched.observe()
     watched.rest()
@@ -263,6 +267,7 @@ def test_a_withdrawn_session_is_marked_after_the_next_full_listing(watched, how)
     assert watched.versions() == {}
 
 
+@pytest.mark.slow
 def test_an_answer_not_found_by_mistake_is_mended_by_the_next_full_listing(watched):
     watched.observe()
     watched.rest()

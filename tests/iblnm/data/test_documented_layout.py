@@ -111,6 +111,7 @@ def test_the_analyses_of_a_group_give_the_same(documented, processed_root):
     assert set(catalog["eid"]) == set(found.sessions["eid"])
 
 
+@pytest.mark.slow
 def test_the_example_of_the_documentation_runs(documented, monkeypatch, capsys):
     page = (Path(__file__).parents[3] / "docs" / "earlier_package.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -63,6 +63,7 @@ def test_from_a_path_or_a_table(cohort, tmp_path, capsys):
         assert recordings["hemisphere"].tolist()[:2] == ["l", "r"]
 
 
+@pytest.mark.slow
 def test_a_table_of_recordings_gives_the_same_group(cohort):
     whole = PhotometrySessionGroup(cohort.catalog, settings=cohort.settings)
     fibers = ["brain_region", "hemisphere", "target_NM"]

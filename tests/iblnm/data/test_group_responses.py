@@ -86,6 +86,7 @@ def test_features_are_those_of_the_session(group):
     assert features.notna().to_numpy().mean() > 0.2
 
 
+@pytest.mark.slow
 def test_features_without_missing_values(group):
     features = group.get_response_features(min_trials=1, max_nan_rate=0.2)
     assert features.notna().all(axis=None)

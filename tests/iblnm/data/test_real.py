@@ -26,6 +26,7 @@ def load(real_data, tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_two_fibers_with_isosbestic(load):
     ps = load(CQ002)
     assert {entry["error_type"] for entry in ps.errors} == {

@@ -436,6 +436,7 @@ def assert_same_data(a, b):
     assert a.errors == b.errors
 
 
+@pytest.mark.slow
 def test_session_file_round_trip(processed, small_settings):
     path = processed.save_h5()
     assert path == small_settings.sessions_h5_dir / f"{processed.eid}.h5"

@@ -391,6 +391,7 @@ def test_a_hang_is_never_answered_and_ends_with_the_server(model):
     assert time.perf_counter() - started < 2
 
 
+@pytest.mark.slow
 def test_faults_of_the_connection(ask, served, model):
     eid = model.register_session()
     served.faults.add("/projects", "reset")

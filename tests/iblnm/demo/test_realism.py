@@ -96,6 +96,7 @@ def test_planted_amplitudes_are_linear_in_the_factors_of_the_models():
     np.testing.assert_allclose(fitted, wanted, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_timing_effect_leaves_the_effect_of_contrast_as_planted():
     trials = simulate_session(2, duration_s=9000, n_trials=2000, fibers=()).trials
     nothing = amplitudes(population_coefficients("DR-5HT"), trials, "l")[STIMULUS_EVENT]

@@ -124,6 +124,7 @@ def test_reaction_times_shorten_with_contrast(session):
     assert reaction.isna().sum() == (trials["choice"] == 0).sum()
 
 
+@pytest.mark.slow
 def test_wheel_turns_by_the_stated_angle_and_speed(session):
     moved = session.trials[session.trials["choice"] != 0]
     start, end = moved["firstMovement_times"], moved["feedback_times"]
@@ -188,6 +189,7 @@ def _expected_decay(event_times, feedback, fiber, event, after):
     return size * (kernel(since + after) - kernel(since - 0.01)) / kernel(np.array(peak_at))
 
 
+@pytest.mark.slow
 def test_artifact_is_shared_and_bleaching_has_the_stated_constant(session):
     from scipy.optimize import curve_fit
 

@@ -28,6 +28,7 @@ def settings(cohort, tmp_path_factory):
     return cohort.settings.model_copy(update={"root": root})
 
 
+@pytest.mark.slow
 def test_rows_are_selected_trials_with_their_curves(settings, cohort):
     found = wide_table(settings, "stimOn_times", window=(-0.2, 0.5))
     table = found.table
@@ -88,6 +89,7 @@ def test_an_event_without_responses_is_named(settings, tmp_path):
         wide_table(settings.model_copy(update={"root": tmp_path}), "stimOn_times")
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_wrote(settings, tmp_path, monkeypatch):
     from iblnm_dagster import export_commands
 

@@ -176,6 +176,7 @@ def test_other_fibers_keep_what_one_has_lost(tree, long_files):
     assert "trials_not_in_photometry_time" not in failed
 
 
+@pytest.mark.slow
 def test_a_clock_set_back_is_not_believed_after_it(tree, long_files):
     long_files[SIGNAL] = set_back(long_files[SIGNAL])
     _, trials, failed, responses = evaluated(tree, long_files)

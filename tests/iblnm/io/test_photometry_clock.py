@@ -103,6 +103,7 @@ def test_the_rule_passes_with_value_limit_and_drift(raw_only):
     assert found.metadata["drift [ppm]"] == pytest.approx(-raw_task.DRIFT_PPM, abs=0.5)
 
 
+@pytest.mark.slow
 def test_extracted_trials_serve_where_only_the_signal_was_not_extracted(tmp_path):
     opened = Opened(tmp_path, omitted=("alf/photometry/*",))
     first = reference_of(opened).iloc[0]

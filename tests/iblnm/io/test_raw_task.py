@@ -86,6 +86,7 @@ def test_nothing_of_the_archive_changes(tmp_path):
     assert {path: path.read_bytes() for path in now} == before
 
 
+@pytest.mark.slow
 def test_extracted_files_stand_before_raw_ones(tmp_path):
     opened = Opened(tmp_path)
     opened.archive.extract()
@@ -98,6 +99,7 @@ def test_extracted_files_stand_before_raw_ones(tmp_path):
     np.testing.assert_array_equal(trace.position, opened.draft.wheel_position)
 
 
+@pytest.mark.slow
 def test_a_damaged_log_names_session_and_file_and_leaves_the_rest(tmp_path):
     opened = Opened(tmp_path)
     log = next(opened.archive.session.rglob("_iblrig_taskData.raw.jsonable"))

@@ -202,6 +202,7 @@ def test_similarity_of_the_same_and_of_independent_activity():
     assert subspace_similarity(identical, identical)["subspace"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_population_rows():
     rng = np.random.default_rng(6)
     grouped = _units([4.0] * 130, [4.0] * 130, rng)

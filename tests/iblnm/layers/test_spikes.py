@@ -43,6 +43,7 @@ def test_real_spikes_have_their_known_values(layers_data, known):
     np.testing.assert_array_equal(grouped.times, times[order])
 
 
+@pytest.mark.slow
 def test_real_duplicates_are_counted_in_whole_samples(layers_data, known):
     folder = layers_data / "bombcell"
     right = known["bombcell"]["exact_duplicates"]

@@ -59,6 +59,7 @@ def test_a_mask_goes_through_the_stages_and_the_session_is_due_until_then(viewed
     assert sessions_with_other_masks(settings) == [eid]
 
 
+@pytest.mark.slow
 def test_the_library_masks_as_the_pipeline_does(viewed_settings, eid):
     from iblnm.archive import connect
     from iblnm.data import PhotometrySession

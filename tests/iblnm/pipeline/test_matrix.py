@@ -93,6 +93,7 @@ def test_what_did_not_run_says_why(evaluations, matrix):
     assert message[B, "insufficient_trials"] == "trials was not made yet."
 
 
+@pytest.mark.slow
 def test_what_could_not_be_evaluated_is_neither_passed_nor_failed(evaluations):
     unknown = evaluation(A, "insufficient_trials", "not evaluated", None)
     rest = evaluations[(evaluations["eid"] == A) & (evaluations["check"] != unknown["check"])]
@@ -106,6 +107,7 @@ def test_what_could_not_be_evaluated_is_neither_passed_nor_failed(evaluations):
     assert pd.isna(row["pass_rate"])
 
 
+@pytest.mark.slow
 def test_severity_is_that_of_what_was_found(evaluations):
     wheel = evaluation(A, "missing_raw_data", "fail", 1.0, severity="WARN")
     trials = evaluation(B, "missing_raw_data", "fail", 1.0, severity="ERROR")
@@ -139,6 +141,7 @@ def test_evaluations_of_unknown_sessions_and_checks_are_left_out(evaluations):
     assert len(matrix) == 2 * len(NAMES)
 
 
+@pytest.mark.slow
 def test_an_instance_without_evaluations_gives_a_matrix(evaluations):
     matrix = complete(evaluations[:0], [A])
     assert matrix["outcome"].unique().tolist() == ["not run"]
@@ -152,6 +155,7 @@ def labels(*rows):
     return LABELS.validate(table.assign(who="me", when="2024-05-31", why="seen"))
 
 
+@pytest.mark.slow
 def test_keep_overrides_a_warning_and_never_a_failure(matrix):
     kept = matrices.apply_labels(matrix, labels((B, None, "keep"), (A, None, "drop")))
     QC_MATRIX.validate(kept)
@@ -199,6 +203,7 @@ def sessions(**columns):
     )
 
 
+@pytest.mark.slow
 def test_summary_counts_per_lab_target_and_month(matrix):
     summary = QC_SUMMARY.validate(qc_summary.summarize(matrix, sessions()))
     keyed = summary.set_index(["scope", "group", "check"])

@@ -91,6 +91,7 @@ def test_temporary_files_of_running_processes_and_other_targets_stay(tmp_path):
     assert path.read_text() == "first"
 
 
+@pytest.mark.slow
 def test_lock_excludes_another_process_and_is_freed_by_its_death(tmp_path):
     path = tmp_path / "file.txt"
     code = (

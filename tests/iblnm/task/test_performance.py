@@ -72,6 +72,7 @@ def test_biased_session(biased):
     assert row["psych_80_at_bound"] is False
 
 
+@pytest.mark.slow
 def test_row_has_the_columns_of_the_schema(biased):
     for trials, kind in ((biased, "ephys"), (biased.iloc[:90], "training")):
         row = session_performance(trials, session_type=kind, eid="x")

@@ -128,6 +128,7 @@ def test_alf_choice_minus_one_is_right(make_trials):
     assert fit_psychometric(mirrored)["r_squared"] < 0
 
 
+@pytest.mark.slow
 def test_mirror_image():
     """Swapping sides negates the bias and swaps the lapses."""
     rng = np.random.default_rng(3)
@@ -164,6 +165,7 @@ def test_small_data_sets_end_in_no_worse_maximum_than_a_dense_search():
         assert value <= best + LIKELIHOOD_TOLERANCE
 
 
+@pytest.mark.slow
 def test_likelihood_is_that_of_psychofit():
     psychofit = pytest.importorskip("psychofit")
     rng = np.random.default_rng(1)

@@ -35,6 +35,7 @@ def test_every_figure_takes_its_tables_counts_and_options(name):
 
 
 @pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.slow
 def test_without_files_the_missing_one_is_named(name, root, reason):
     figure = draw_figure(name, root)
     assert reason(figure) == f"there is no file {FIGURES[name].files[0]}"
@@ -62,6 +63,7 @@ def _schemas():
     }
 
 
+@pytest.mark.slow
 def test_numbers_come_from_the_analysis_and_files_are_saved(root, tmp_path):
     stages = SESSIONS_TO_STAGE.conform(
         pd.DataFrame(

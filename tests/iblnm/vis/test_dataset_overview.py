@@ -215,6 +215,7 @@ def test_all_figures_of_a_cohort_are_drawn_and_saved(tmp_path, settings):
     assert dict(matplotlib.rcParams) == before
 
 
+@pytest.mark.slow
 def test_figures_of_nothing_are_drawn(settings):
     matrix, sessions = simulate_outcomes(2)
     for figure in overview_figures(sessions.head(0), matrix.head(0), settings).values():

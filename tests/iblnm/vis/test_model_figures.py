@@ -49,6 +49,7 @@ def coefficients():
     return pd.DataFrame(rows)
 
 
+@pytest.mark.slow
 def test_coefficients_and_intervals_are_those_of_the_table(coefficients):
     figure = lmm_coefficients_figure(coefficients, settings=SETTINGS)
     titles = [ax.get_title(loc="left") for ax in figure.axes]
@@ -69,6 +70,7 @@ def test_coefficients_and_intervals_are_those_of_the_table(coefficients):
     assert figure.get_supxlabel().startswith("Coefficient (z")
 
 
+@pytest.mark.slow
 def test_no_symbol_is_filled_whose_interval_holds_zero(coefficients):
     coefficients.loc[coefficients["target_NM"] == "LC-NE", "ci_low"] = -0.01
     figure = lmm_coefficients_figure(coefficients, settings=SETTINGS)
@@ -76,6 +78,7 @@ def test_no_symbol_is_filled_whose_interval_holds_zero(coefficients):
     assert labels == {"LC-NE unsure", "VTA-DA sure", "VTA-DA unsure"}
 
 
+@pytest.mark.slow
 def test_a_symbol_without_a_p_is_open_where_the_others_have_one(coefficients):
     coefficients["p_corrected"] = np.nan
     figure = lmm_coefficients_figure(coefficients, settings=SETTINGS)
@@ -83,6 +86,7 @@ def test_a_symbol_without_a_p_is_open_where_the_others_have_one(coefficients):
     assert labels == {f"{target} unsure" for target in TARGETS}
 
 
+@pytest.mark.slow
 def test_fits_that_did_not_converge_are_named_and_not_drawn(coefficients):
     failed = (coefficients["target_NM"] == "LC-NE") & (coefficients["event"] == "feedback_times")
     coefficients.loc[failed, "converged"] = False
@@ -115,6 +119,7 @@ def test_singular_fits_are_named_and_explained(coefficients):
     assert f"{meaning}: all fits; bars" in title
 
 
+@pytest.mark.slow
 def test_counts_of_the_analysis_replace_those_per_target(coefficients):
     figure = lmm_coefficients_figure(coefficients, counts={"subjects": 5}, settings=SETTINGS)
     assert "n = 5 mice\n" in figure.get_suptitle()
@@ -151,6 +156,7 @@ def test_marginal_means_are_at_their_levels_in_order():
     assert reward.texts[0].get_text() == "not in the model"
 
 
+@pytest.mark.slow
 def test_wide_intervals_of_marginal_means_end_in_an_arrow_and_are_named():
     rows = [
         {"target_NM": target, "event": "feedback_times", "factor": "side", "level": level}
@@ -178,6 +184,7 @@ def test_wide_intervals_of_marginal_means_end_in_an_arrow_and_are_named():
     assert "arrows" not in narrow.get_suptitle()
 
 
+@pytest.mark.slow
 def test_levels_that_an_event_has_not_are_not_in_the_model():
     rows = [
         {"target_NM": "LC-NE", "event": event, "level": level, "slope": 0.2, **INTERVAL}
@@ -247,6 +254,7 @@ def permuted(**columns):
     return pd.DataFrame({**columns, **base})
 
 
+@pytest.mark.slow
 def test_no_star_where_the_interval_over_animals_holds_zero(encoding):
     tests = permuted(
         target_NM=["VTA-DA", "LC-NE"],
@@ -262,6 +270,7 @@ def test_no_star_where_the_interval_over_animals_holds_zero(encoding):
     assert "interval over animals without zero" in figure.get_suptitle().replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_a_star_stands_above_the_box_of_its_own_test(encoding):
     tests = permuted(
         target_NM=["VTA-DA", "LC-NE"],
@@ -310,6 +319,7 @@ def test_columns_have_their_own_scale_and_stars_stand_above_points_and_boxes(enc
         assert star.y1 <= ax.get_window_extent().y1 + 4
 
 
+@pytest.mark.slow
 def test_slopes_on_timing_by_contrast():
     table = pd.DataFrame(
         {
@@ -333,6 +343,7 @@ def test_slopes_on_timing_by_contrast():
     assert "n = 3 mice, 500 trials" in figure.get_suptitle()
 
 
+@pytest.mark.slow
 def test_wheel_models_have_coefficient_and_added_variance():
     table = pd.DataFrame(
         {
@@ -361,6 +372,7 @@ def test_wheel_models_have_coefficient_and_added_variance():
     assert "n = 4 mice, 200 trials" in figure.get_suptitle()
 
 
+@pytest.mark.slow
 def test_empty_tables_say_so(coefficients, encoding, reason):
     assert "is empty" in reason(lmm_coefficients_figure(coefficients.head(0), settings=SETTINGS))
     coefficients["estimate"] = np.nan

@@ -85,6 +85,7 @@ def test_counts_are_of_the_signal_band_and_its_sessions(values):
     assert counts == {"subjects": 4, "sessions": 11, "recordings": 11, "trials": 1100}
 
 
+@pytest.mark.slow
 def test_histograms_hold_every_value_of_their_band(values):
     figure = qc_histograms_figure(values, counts={"trials": 1200}, settings=SETTINGS)
     assert "n = 4 mice, 12 sessions, 12 recordings, 1,200 trials" in figure.get_suptitle()
@@ -106,6 +107,7 @@ def test_only_positive_metrics_of_wide_range_are_logarithmic(values):
     assert not is_logarithmic(pd.Series([0.0, np.nan]), "bleaching_tau")
 
 
+@pytest.mark.slow
 def test_violins_show_each_recording_and_the_median(values):
     figure = qc_violins_figure(values, settings=SETTINGS)
     ax = figure.axes[0]
@@ -126,6 +128,7 @@ def test_trend_line_breaks_where_months_are_missing(trend):
     assert figure.get_supxlabel() == "Month of recording"
 
 
+@pytest.mark.slow
 def test_months_without_recordings_take_no_room_and_are_marked(trend):
     ax = qc_trend_figure(trend, settings=SETTINGS).axes[0]
     line = next(line for line in ax.lines if line.get_label() == "LC-NE")
@@ -140,6 +143,7 @@ def test_months_without_recordings_take_no_room_and_are_marked(trend):
     )
 
 
+@pytest.mark.slow
 def test_small_values_are_drawn_in_a_power_of_ten(values):
     small = values[values["metric"] == "ar_score"].assign(metric="median_absolute_deviance")
     small = small.assign(value=3e-4 * small["value"])
@@ -160,6 +164,7 @@ def test_small_values_are_drawn_in_a_power_of_ten(values):
     assert max(len(text) for text in texts) <= 4
 
 
+@pytest.mark.slow
 def test_components_are_drawn_as_they_are_given(scores, components):
     figure = qc_components_figure(scores, components, settings=SETTINGS)
     left, right = figure.axes

@@ -115,6 +115,7 @@ def test_contrasts_differ_in_lightness_and_width(mean_traces):
     assert lightness == sorted(lightness, reverse=True)
 
 
+@pytest.mark.slow
 def test_traces_of_one_animal_have_no_band_and_of_none_no_data(mean_traces):
     one = mean_traces[mean_traces["subject"] == "LC-NE_000"]
     figure = mean_traces_figure(one, settings=SETTINGS)

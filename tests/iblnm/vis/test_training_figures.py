@@ -69,6 +69,7 @@ def test_two_sessions_of_one_number_are_averaged(curves):
     assert animal_curves(own, "fraction_correct").to_numpy().tolist() == [[0.8]]
 
 
+@pytest.mark.slow
 def test_trajectories_are_of_unbiased_trials(curves, reason):
     table = curves.assign(
         block=50,

@@ -27,6 +27,7 @@ def settings(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("code", "n_named"), [(-9, 1), (0, 0)])
+@pytest.mark.slow
 def test_a_fork_that_was_killed_is_named_and_one_that_ended_is_not(
     settings, monkeypatch, code, n_named
 ):

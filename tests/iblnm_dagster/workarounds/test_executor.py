@@ -55,6 +55,7 @@ def _run() -> dg.ExecuteInProcessResult:
     )
 
 
+@pytest.mark.slow
 def test_a_step_below_a_skipped_and_an_abandoned_one_ends_the_run(waits):
     settle_skipped_and_abandoned_steps()
     settle_skipped_and_abandoned_steps()
@@ -65,6 +66,7 @@ def test_a_step_below_a_skipped_and_an_abandoned_one_ends_the_run(waits):
     assert waits == []
 
 
+@pytest.mark.slow
 def test_stock_dagster_still_spins(waits, monkeypatch):
     """When this fails, Dagster ends such runs: drop the work-around."""
     patched = ActiveExecution.plan_events_iterator

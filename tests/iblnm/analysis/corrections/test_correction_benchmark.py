@@ -125,6 +125,7 @@ def test_a_chain_that_gives_nothing_has_a_note_and_costs_no_other():
     assert (rank_chains(benchmark)["n_seeds"] == 0).all()
 
 
+@pytest.mark.slow
 def test_magnitudes_under_each_chain_leave_session_files_as_they_are(viewed_settings):
     store = SessionStore(viewed_settings)
     eids = store.eids("photometry")

@@ -103,6 +103,7 @@ def test_similarity_of_planted_profiles(matrix, settings):
     assert (means["similarity_other_subjects"] != means["similarity"]).any()
 
 
+@pytest.mark.slow
 def test_a_target_of_one_mouse_is_left_out_and_named(matrix, settings):
     lonely = matrix["target_NM"].eq("LC-NE") & matrix["subject"].ne(
         matrix.loc[matrix["target_NM"] == "LC-NE", "subject"].iloc[0]

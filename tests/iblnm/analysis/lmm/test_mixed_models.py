@@ -210,6 +210,7 @@ class TestLikelihoodRatio:
         z = fits[0].coefficients.set_index("term").loc["reward", "z"]
         assert test["chi2"] == pytest.approx(z**2, rel=0.2)
 
+    @pytest.mark.slow
     def test_reml_is_refused(self, cohort):
         table = of(cohort[0], "VTA-DA", STIMULUS)
         full = fit_mixed_model(table, "response_early")
@@ -218,6 +219,7 @@ class TestLikelihoodRatio:
 
 
 class TestMarginal:
+    @pytest.mark.slow
     def test_means(self, feedback_fit):
         beta = feedback_fit.params
         means = compute_marginal_means(feedback_fit, "contrast")
@@ -230,6 +232,7 @@ class TestMarginal:
         with pytest.raises(ValueError, match="not in the model"):
             compute_marginal_means(feedback_fit, "choice")
 
+    @pytest.mark.slow
     def test_slope_at_each_outcome_with_its_variance(self, feedback_fit):
         terms = feedback_fit.terms
         i, j = terms.index("contrast"), terms.index("contrast:reward")
@@ -246,6 +249,7 @@ class TestMarginal:
         found = slopes.loc[("reward", "correct")]
         assert found["ci_low"] < planted < found["ci_high"]
 
+    @pytest.mark.slow
     def test_no_outcome_without_outcome(self, cohort):
         fit = fit_mixed_model(of(cohort[0], "VTA-DA", STIMULUS), "response_early")
         assert contrast_slopes(fit)["factor"].tolist() == ["all", "side", "side"]

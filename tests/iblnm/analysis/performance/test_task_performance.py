@@ -151,6 +151,7 @@ def test_an_animal_first_seen_later_tells_nothing_about_the_stage_before(
     assert n["bias_shift"] == 16
 
 
+@pytest.mark.slow
 def test_no_sessions_give_empty_tables(sessions, performance, settings):
     result = task_performance(sessions[:0], performance, None, settings)
     for name, table in result.tables.items():

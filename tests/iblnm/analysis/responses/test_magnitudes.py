@@ -129,6 +129,7 @@ def test_an_event_left_out_of_the_responses_still_ends_the_one_before(simulated)
     np.testing.assert_array_equal(magnitude, early_responses(responses, trials)[0][[0, 2]])
 
 
+@pytest.mark.slow
 def test_the_table_is_that_of_the_schema(simulated):
     responses, trials = simulated
     other = {**RECORDING, "fiber_idx": 0, "hemisphere": None, "target_NM": np.nan}

@@ -101,6 +101,7 @@ def test_files_say_how_they_were_made(cohort, tmp_path):
     read_table(paths["session_selection"], SESSION_SELECTION)
 
 
+@pytest.mark.slow
 def test_response_matrix(cohort):
     table = _run("response_magnitudes", cohort).tables["responses"]
     settings = cohort.settings.model_copy(
@@ -120,6 +121,7 @@ def test_response_matrix(cohort):
     assert rows["other_block"] == 8 * 3 * 60
 
 
+@pytest.mark.slow
 def test_too_few_trials_give_an_empty_matrix_and_name_the_limit(cohort, tmp_path):
     table = _run("response_magnitudes", cohort).tables["responses"]
     cells = cohort.settings.cohort.model_copy(update={"min_trials_per_cell": 500})

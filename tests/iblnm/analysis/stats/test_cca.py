@@ -86,6 +86,7 @@ def test_p_of_later_components_leaves_out_the_earlier_ones():
     assert (np.diff(result.p_values) >= 0).all()
 
 
+@pytest.mark.slow
 def test_permutations_keep_sessions_together_and_sizes_apart():
     labels = np.array(["a", "b", "a", "c", "b", "c", "d", "e", "f", "f", "f"])
     orders = session_permutations(labels, 300, seed=1)
