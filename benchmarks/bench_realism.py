@@ -124,7 +124,6 @@ def demo_properties(n_animals: int) -> pd.DataFrame:
             n_subjects=n_animals,
             sessions_per_subject=1,
             defects=False,
-            effects="realistic",
         )
         settings = Settings(root=folder / "root", one_cache_dir=folder / "alf")
         eids = [session["eid"] for session in truth["sessions"]]

@@ -57,12 +57,21 @@ def _no_settings_from_outside():
 
 @pytest.fixture(scope="session")
 def small_archive(tmp_path_factory) -> tuple[Path, dict]:
-    """Two subjects, two short sessions each, no defects; (cache folder, truth). Read only."""
+    """Two subjects, two short sessions each, no defects; (cache folder, truth). Read only.
+
+    Its responses are strong: ten minutes would not show such as are like real ones.
+    """
     from iblnm.demo import build_archive
 
     cache = tmp_path_factory.mktemp("small") / "alf"
     truth = build_archive(
-        cache, seed=3, n_subjects=2, sessions_per_subject=2, duration_s=600.0, defects=False
+        cache,
+        seed=3,
+        n_subjects=2,
+        sessions_per_subject=2,
+        duration_s=600.0,
+        defects=False,
+        effects="clear",
     )
     return cache, truth
 

@@ -25,18 +25,18 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--seed", type=int, default=0, help="same seed, same files")
     result.add_argument(
-        "--subjects", type=int, default=12, help=f"number of mice; with faults at least {SMALLEST}"
+        "--subjects", type=int, default=20, help=f"number of mice; with faults at least {SMALLEST}"
     )
-    result.add_argument("--sessions", type=int, default=5, help="regular sessions per mouse")
+    result.add_argument("--sessions", type=int, default=4, help="regular sessions per mouse")
     result.add_argument("--duration", type=float, default=1500.0, help="length of a task [s]")
     result.add_argument(
         "--no-defects", action="store_true", help="plant no faults, only regular sessions"
     )
     result.add_argument(
         "--effects",
-        choices=("clear", "realistic"),
-        default="clear",
-        help="strong responses, the same everywhere, or such as real recordings have",
+        choices=("realistic", "clear"),
+        default="realistic",
+        help="responses such as real recordings have, or strong ones that are the same everywhere",
     )
     result.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return result

@@ -22,7 +22,7 @@ from iblnm.errors import ArchiveMismatchError
 
 STAMP = "demo.json"
 # raised whenever the same parameters give other files
-VERSION = 3
+VERSION = 4
 _CREATED = "2024-06-01 00:00"
 _PROJECT = "ibl_fibrephotometry"
 
@@ -33,11 +33,11 @@ def build_archive(
     cache_dir: Path | str,
     *,
     seed: int = 0,
-    n_subjects: int = 12,
-    sessions_per_subject: int = 5,
+    n_subjects: int = 20,
+    sessions_per_subject: int = 4,
     duration_s: float = 1500.0,
     defects: bool = True,
-    effects: Effects = "clear",
+    effects: Effects = "realistic",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Build a simulated archive in place.
@@ -56,10 +56,10 @@ def build_archive(
     defects : bool
         Whether to plant one fault of every kind; needs at least
         `iblnm.demo.defect.SMALLEST`.
-    effects : {'clear', 'realistic'}
-        Strong responses that are the same everywhere; or such as differ between trials, sessions
-        and animals, under the noise of real recordings, with the planted value of every
-        coefficient of the mixed models in the truth.
+    effects : {'realistic', 'clear'}
+        Responses that differ between trials, sessions and animals, under the noise of real
+        recordings, with the planted value of every coefficient of the mixed models in the truth;
+        or strong ones that are the same everywhere.
     progress : callable, optional
         Called with the number of sessions written and in total.
 
@@ -107,11 +107,11 @@ def ensure_archive(
     cache_dir: Path | str,
     *,
     seed: int = 0,
-    n_subjects: int = 12,
-    sessions_per_subject: int = 5,
+    n_subjects: int = 20,
+    sessions_per_subject: int = 4,
     duration_s: float = 1500.0,
     defects: bool = True,
-    effects: Effects = "clear",
+    effects: Effects = "realistic",
     progress: Progress | None = None,
 ) -> Path:
     """Build a simulated archive unless it is there; a broken-off build leaves nothing there.
@@ -203,8 +203,7 @@ def _parameters(
         "duration_s": float(duration_s),
         "defects": bool(defects),
         "version": VERSION,
-        # archives of clear effects were stamped before there were others
-        **({} if effects == "clear" else {"effects": effects}),
+        "effects": effects,
     }
 
 
@@ -287,7 +286,7 @@ def _planted(
     targets: list[str], plans: list[SessionPlan], parameters: dict[str, Any]
 ) -> dict[str, Any]:
     """Responses of the targets, and of the animals where they differ."""
-    if parameters.get("effects", "clear") == "clear":
+    if parameters["effects"] == "clear":
         contrasts = tuple(sorted({*FULL_CONTRASTS, *EARLY_CONTRASTS}))
         amplitudes = {t: photometry.amplitude_table(t, contrasts) for t in targets}
         return {"response_amplitudes": amplitudes}

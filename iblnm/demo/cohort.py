@@ -23,20 +23,28 @@ _LINES = {"DA": "Ai148xDat", "5HT": "Ai148xSert", "NE": "Ai148xDbh", "ACh": "Ai1
 _STRAINS = ("C57BL/6J", "B6.Cg", "B6.129S2")
 _FIRST_DAY = datetime(2024, 1, 8, 9, 30)
 
-# (target, side) of the fibers of each mouse of the cohort
+# (target, side) of the fibers of each mouse: five mice for each of five targets
 _IMPLANTS = (
     (("VTA-DA", "l"),),
-    (("SNc-DA", "r"),),
-    (("DR-5HT", "l"),),
-    (("MR-5HT", "r"),),
+    (("DR-5HT", "l"), ("MR-5HT", "r")),
     (("LC-NE", "l"),),
     (("NBM-ACh", "l"), ("NBM-ACh", "r")),
-    (("SI-ACh", "l"), ("PPT-ACh", "r")),
-    (("PPT-ACh", "l"),),
     (("VTA-DA", "r"), ("SNc-DA", "l")),
-    (("DR-5HT", "r"), ("MR-5HT", "l")),
-    (("LC-NE", "r"),),
     (("NBM-ACh", "r"), ("SI-ACh", "l")),
+    (("LC-NE", "r"),),
+    (("DR-5HT", "r"), ("MR-5HT", "l")),
+    (("DR-5HT", "l"), ("MR-5HT", "r")),
+    (("VTA-DA", "l"), ("SNc-DA", "r")),
+    (("LC-NE", "l"),),
+    (("VTA-DA", "r"), ("SNc-DA", "l")),
+    (("NBM-ACh", "l"), ("PPT-ACh", "r")),
+    (("LC-NE", "r"),),
+    (("DR-5HT", "r"), ("MR-5HT", "l")),
+    (("NBM-ACh", "r"), ("PPT-ACh", "l")),
+    (("NBM-ACh", "l"), ("SI-ACh", "r")),
+    (("LC-NE", "l"),),
+    (("VTA-DA", "l"), ("SNc-DA", "r")),
+    (("DR-5HT", "l"), ("MR-5HT", "r")),
 )
 # sessions of training and of biased blocks among five, for mice of different pace
 _PACES = ((3, 1), (2, 2), (1, 2), (1, 1))
@@ -121,7 +129,7 @@ def make_subject(
     fibers: tuple[tuple[str, str], ...] | None = None,
     **changes: Any,
 ) -> Subject:
-    """Mouse number `index` of the cohort; implants repeat after twelve."""
+    """Mouse number `index` of the cohort; implants repeat after twenty."""
     fibers = fibers or _IMPLANTS[index % len(_IMPLANTS)]
     subject = Subject(
         nickname=nickname or f"DM-{index + 1:03d}",
@@ -255,11 +263,17 @@ def make_cohort(
     n_added: dict[str, int] = {}
     for number, defect in enumerate(defects):
         if defect.subject is None:
-            plan = next((p for p in free if defect.fits(p)), None)
-            free = [p for p in free if p is not plan]
+            plan = None
+            if not defect.is_same_day:
+                plan = next((p for p in free if defect.fits(p)), None)
+                free = [p for p in free if p is not plan]
             if plan is None or plan is earliest:
                 # the first row of a table is what a newcomer opens: the fault goes elsewhere
-                plan = _added(plans, defect, n_added, n_subjects, sessions_per_subject)
+                like = _like(plans, defect, n_added, n_subjects, sessions_per_subject)
+                plan = _added(like, defect, n_added, sessions_per_subject)
+                if defect.is_same_day:
+                    # no other fault may spoil the first session of that day
+                    free = [p for p in free if p is not like]
         else:
             subject = make_subject(n_subjects + number, **defect.subject)
             plan = plan_session(subject, 3, 5, duration_s, seed)
@@ -277,23 +291,29 @@ def make_cohort(
     return plans
 
 
-def _added(
+def _like(
     plans: list[SessionPlan],
     defect: Defect,
     n_added: dict[str, int],
     n_subjects: int,
     sessions_per_subject: int,
 ) -> SessionPlan:
-    """A further session of a mouse that suits the defect, the least burdened first."""
-    last = [plan for plan in plans if plan.defect is None and defect.fits(plan)]
-    last.sort(key=lambda plan: n_added.get(plan.subject.nickname, 0))
-    if not last:
+    """A session that suits the defect, of the mouse with the fewest that were added."""
+    suited = [plan for plan in plans if plan.defect is None and defect.fits(plan)]
+    suited.sort(key=lambda plan: n_added.get(plan.subject.nickname, 0))
+    if not suited:
         raise ValueError(
             f"defect {defect.name} needs a session that {n_subjects} subjects of "
             f"{sessions_per_subject} sessions do not have: build at least {SMALLEST}, or "
             "defects=False"
         )
-    like = last[0]
+    return suited[0]
+
+
+def _added(
+    like: SessionPlan, defect: Defect, n_added: dict[str, int], sessions_per_subject: int
+) -> SessionPlan:
+    """A further session of a mouse, for the defect."""
     name = like.subject.nickname
     n_added[name] = n_added.get(name, 0) + 1
     if defect.is_same_day:

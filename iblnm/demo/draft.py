@@ -12,7 +12,7 @@ from iblnm.demo.effects import TIMING_EFFECTS, animal_coefficients, session_coef
 from iblnm.demo.realism import Nature, draw_nature
 from iblnm.demo.session import SimulatedSession, simulate_session
 
-Effects = Literal["clear", "realistic"]
+Effects = Literal["realistic", "clear"]
 
 CAMERA_HZ = 20.0
 _PROTOCOL = "_iblrig_tasks_{}ChoiceWorld8.12.5"
@@ -45,13 +45,13 @@ class Draft:
     plan : SessionPlan
     seed : int
     duration_s : float
-    effects : {'clear', 'realistic'}
-        Strong responses that are the same in every trial, animal and session; or those of
-        `iblnm.demo.effects` with the noise of `iblnm.demo.realism`.
+    effects : {'realistic', 'clear'}
+        Responses of `iblnm.demo.effects` with the noise of `iblnm.demo.realism`; or strong ones
+        that are the same in every trial, animal and session.
     """
 
     def __init__(
-        self, plan: SessionPlan, seed: int, duration_s: float, effects: Effects = "clear"
+        self, plan: SessionPlan, seed: int, duration_s: float, effects: Effects = "realistic"
     ):
         sequence = np.random.SeedSequence([seed, 2, plan.index])
         simulated, drafted = sequence.spawn(2)

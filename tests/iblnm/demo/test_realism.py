@@ -29,7 +29,7 @@ SMALL = {"n_subjects": 2, "sessions_per_subject": 2, "duration_s": 300.0, "defec
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory):
     folder = tmp_path_factory.mktemp("real") / "alf"
-    build_archive(folder, effects="realistic", **SMALL)
+    build_archive(folder, **SMALL)
     return json.loads((folder / "truth.json").read_text())
 
 
