@@ -15,11 +15,18 @@ from iblnm.analysis.corrections.disagreement import (
     evaluate_disagreement,
 )
 from iblnm.analysis.corrections.figures import ranking_figure
-from iblnm.analysis.corrections.magnitudes import compare_chains, open_session
+from iblnm.analysis.corrections.magnitudes import (
+    RawSession,
+    compare_chains,
+    magnitudes_table,
+    open_session,
+    session_magnitudes,
+)
 from iblnm.analysis.corrections.protocol import CASES, plant
 from iblnm.analysis.corrections.tables import TABLES
 from iblnm.analysis.corrections.traits import Traits, white_noise
 from iblnm.config import ChainSettings, Settings
+from iblnm.constants import REFERENCE_BAND, SIGNAL_BAND
 from iblnm.signal.chains import CHAINS, DOCUMENTED, RATIO, find_chain
 from iblnm.signal.chains.baselines import DoubleExponential
 from iblnm.storage.store import SessionStore
@@ -240,3 +247,34 @@ def test_the_check_takes_the_median_of_a_target_and_event():
     tolerant = Settings(chains=ChainSettings(max_disagreement=0.4))
     assert evaluate_disagreement({DISAGREEMENTS: rows}, tolerant).passed
     assert len(outcome.message) < 500
+
+
+def planted_session(case, own, seed):
+    """A session with one recording of a case."""
+    planted, name = plant(CASE[case], own, seed, 30.0), "VTA-l"
+    recording = {"fiber_idx": 0, "recording_name": name, "subject": f"DM-{seed:03d}"}
+    recording |= {"eid": own.eid, "target_NM": own.target_NM, "brain_region": "VTA"}
+    session = RawSession(own.eid, [recording], pd.DataFrame(), planted.trials, {}, Settings())
+    bands = {SIGNAL_BAND: planted.signal, REFERENCE_BAND: planted.reference}
+    # in place of what would be read from files
+    vars(session)["bands"] = {band: series.to_frame(name) for band, series in bands.items()}
+    return session
+
+
+def test_the_check_warns_where_artifacts_at_the_events_have_another_gain():
+    """The ratio takes all of the reference away, the documented chain as much as there is."""
+    chains = [find_chain(DOCUMENTED), find_chain(RATIO)]
+    # artifacts of gain 1 that follow no event are nothing to the mean of a response
+    for case, gain, agree in (("motion", 1.0, True), ("motion_at_events", 0.4, False)):
+        own = traits(gain=gain, noise=0.001, reference_noise=0.001)
+        rows = [
+            row
+            for seed in range(3)
+            for row in session_magnitudes(planted_session(case, own, seed), chains)
+        ]
+        found = disagreements(magnitudes_table(rows))
+        assert [row["recordings"] for row in found] == [3]
+        outcome = evaluate_disagreement({DISAGREEMENTS: found}, Settings())
+        assert outcome.evaluated
+        assert outcome.passed == agree, case
+        assert outcome.value < 0.05 if agree else outcome.value > 0.4, case
