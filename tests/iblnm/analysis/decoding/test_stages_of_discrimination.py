@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from bench.cohort_tables import simulate_magnitudes
 
-from iblnm.analysis import registry
+from iblnm.analysis import decode_targets, registry
 from iblnm.analysis.anova.compute import response_anova
 from iblnm.analysis.decoding.compute import target_decoding
 from iblnm.analysis.result import write_result
@@ -63,6 +63,25 @@ def test_decoding_of_planted_profiles(decoding, matrix):
     features = set(from_table(matrix)[0].columns)
     assert set(decoding.tables["decoding_contributions"]["feature"]) == features
     assert len(decoding.tables["decoding_coefficients"]) == 3 * len(features)
+
+
+def test_every_left_out_animal_is_decoded_where_animals_are_alike(settings):
+    """Differences between the animals of a target and noise are small beside those planted."""
+    table, _ = simulate_magnitudes(
+        targets=("VTA-DA", "LC-NE", "NBM-ACh"),
+        n_subjects=4,
+        n_trials=700,
+        subject_sd=0.05,
+        slope_sd=0.02,
+        noise_sd=0.5,
+        seed=1,
+    )
+    clear = response_matrix(table, settings).tables["response_matrix"]
+    vectors, subjects = from_table(clear)
+    labels = vectors.index.get_level_values("target_NM").to_numpy()
+    found = decode_targets(vectors, labels, subjects.to_numpy())
+    assert subjects.nunique() >= 10
+    assert (found["predictions"].to_numpy() == labels).all()
 
 
 @pytest.mark.slow
