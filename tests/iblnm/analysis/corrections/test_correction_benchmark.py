@@ -261,6 +261,7 @@ def planted_session(case, own, seed):
     return session
 
 
+@pytest.mark.slow
 def test_the_check_warns_where_artifacts_at_the_events_have_another_gain():
     """The ratio takes all of the reference away, the documented chain as much as there is."""
     chains = [find_chain(DOCUMENTED), find_chain(RATIO)]
