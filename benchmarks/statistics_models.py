@@ -5,12 +5,14 @@ Run: python benchmarks/statistics_models.py [n_cohorts]
 0 for coverage, from 10,000 without effects, from 20,000 for shuffled responses), about four
 minutes of CPU. Each line has the rate, the number of tests, its 95 % binomial interval (Clopper &
 Pearson) and whether that holds the nominal rate; of many lines some 5 % are expected not to.
-With three mice the variance of slopes is often estimated as none (singular fits); limiting the
-degrees of freedom there makes the intervals of slopes wider than nominal, without it they are
-too narrow.
+With four mice a variance is often estimated as none (singular fits); limiting the degrees of
+freedom there makes intervals wider than nominal, without it they are too narrow.
 
-- Coverage: effects are planted, subjects differ in intercept and slope; the interval of
-  the slope of contrast, at each outcome too, and of the other effects.
+Mice differ in their intercept (sd 0.5 z) and in the effects of contrast (0.1 per log unit), side
+(0.4) and reward (0.5); random effects are those of the pipeline (`models.re_formulas`).
+
+- Coverage: effects are planted; the interval of the slope of contrast, at each outcome too,
+  and of the other effects.
 - False positives: nothing is planted but the differences between subjects; for the wheel and
   the movement models the responses are shuffled within session.
 - Two fibers of a session whose noise has a correlation of 0.9 (seeds from 30,000), nothing
@@ -31,9 +33,9 @@ import numpy as np
 import pandas as pd
 from _common import row
 from bench.cohort_tables import EVENTS, planted_effects, simulate_magnitudes
-from bench.correlated_trials import drifting_cohort, with_second_fiber
+from bench.correlated_trials import drifting_cohort, with_animal_effects, with_second_fiber
 
-from iblnm.analysis.lmm.marginal import compute_contrast_slopes
+from iblnm.analysis.lmm.marginal import contrast_slopes
 from iblnm.analysis.lmm.model import LMMResult, fit_best_random_effects
 from iblnm.analysis.movement.cross_validation import fit_timing_slopes
 from iblnm.analysis.movement.permutation import movement_permutation_test
@@ -41,7 +43,8 @@ from iblnm.analysis.movement.wheel import fit_wheel_model
 
 STIMULUS, FEEDBACK = EVENTS
 TARGET, RESPONSE = "VTA-DA", "response_early"
-N_SUBJECTS = (3, 6)
+N_SUBJECTS = (4, 8)
+SIDE_SD, REWARD_SD = 0.4, 0.5
 N_TRIALS = 150
 N_PERMUTATIONS = 99
 LEVEL = 0.05
@@ -66,21 +69,29 @@ def cohorts(n: int, first_seed: int, **options) -> Iterator[tuple[pd.DataFrame, 
         yield simulate_magnitudes(targets=[TARGET], n_trials=N_TRIALS, seed=seed, **options)
 
 
+def fits(n: int, first_seed: int, **options) -> Iterator[LMMResult]:
+    """Models at the feedback of simulated cohorts whose mice differ in all effects."""
+    for seed, (table, _) in enumerate(cohorts(n, first_seed, **options), start=first_seed):
+        differing = with_animal_effects(
+            table[table["event"] == FEEDBACK], side_sd=SIDE_SD, reward_sd=REWARD_SD, seed=seed
+        )
+        yield fit_best_random_effects(differing, RESPONSE, re_formulas=RANDOM_EFFECTS)
+
+
 def coverage(n: int, n_subjects: int) -> None:
     """Planted effects within their 95 % intervals."""
     truth = planted_effects(TARGET)[FEEDBACK]
     slopes, effects, wald, unlimited = {}, {}, [], []
     converged = singular = 0
-    for table, _ in cohorts(n, 0, n_subjects=n_subjects):
-        fit = fit_best_random_effects(table[table["event"] == FEEDBACK], RESPONSE)
+    for fit in fits(n, 0, n_subjects=n_subjects):
         singular += fit.is_singular
         if not fit.is_converged:
             continue
         converged += 1
         if fit.is_singular:
-            found = compute_contrast_slopes(replace(fit, is_singular=False)).iloc[0]
+            found = contrast_slopes(replace(fit, is_singular=False)).iloc[0]
             unlimited.append(found["ci_low"] <= truth["contrast"] <= found["ci_high"])
-        for found in compute_contrast_slopes(fit).itertuples():
+        for found in contrast_slopes(fit).itertuples():
             planted = truth["contrast"]
             if found.factor == "reward":
                 shift = 0.5 if found.level == "correct" else -0.5
@@ -108,8 +119,7 @@ def false_positives(n: int, n_subjects: int) -> None:
     """Nothing planted: terms of the mixed model at p < 0.05."""
     nothing = {TARGET: {STIMULUS: {}, FEEDBACK: {}}}
     rejected: dict[str, list[bool]] = {}
-    for table, _ in cohorts(n, NULL_SEED, n_subjects=n_subjects, effects=nothing):
-        fit: LMMResult = fit_best_random_effects(table[table["event"] == FEEDBACK], RESPONSE)
+    for fit in fits(n, NULL_SEED, n_subjects=n_subjects, effects=nothing):
         if not fit.is_converged:
             continue
         for found in fit.coefficients.itertuples():
@@ -129,7 +139,7 @@ def shuffled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def wheel_and_movement(n: int, n_subjects: int) -> None:
-    """Shuffled responses: likelihood ratio of the wheel models, permutation test of ΔR²."""
+    """Shuffled responses: wheel models by t over animals, permutation test of ΔR²."""
     wheel: dict[str, list[bool]] = {}
     movement: dict[str, list[bool]] = {}
     conditional = []
@@ -142,7 +152,7 @@ def wheel_and_movement(n: int, n_subjects: int) -> None:
         own = own[own["contrast"] == 0]
         for variable in ("peak_velocity", "reaction_time"):
             found = fit_wheel_model(own, variable)
-            wheel.setdefault(variable, []).append(found["lrt_pvalue"] < LEVEL)
+            wheel.setdefault(variable, []).append(found["animal_p"] < LEVEL)
         options = {"n_permutations": N_PERMUTATIONS, "seed": seed}
         tests = movement_permutation_test(mixed, RESPONSE, "reaction_time", **options)
         for found in tests.itertuples():

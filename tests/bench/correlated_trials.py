@@ -50,6 +50,28 @@ def with_second_fiber(
     return pd.concat([one, other], ignore_index=True)
 
 
+def with_animal_effects(
+    table: pd.DataFrame, *, side_sd: float, reward_sd: float, seed: int
+) -> pd.DataFrame:
+    """Magnitudes whose effects of side and reward differ between animals, around those planted.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Magnitudes of one target.
+    side_sd, reward_sd : float
+        Standard deviation between animals of the difference between the two sides (contra,
+        ipsi) and the two outcomes (rewarded or not) [z].
+    seed : int
+    """
+    subjects, code = np.unique(table["subject"], return_inverse=True)
+    of_side, of_reward = np.random.default_rng(seed).normal(size=(2, len(subjects)))
+    side = np.where(table["side"] == "contra", 0.5, -0.5)
+    reward = np.where(table["feedbackType"] == 1, 0.5, -0.5)
+    added = side_sd * of_side[code] * side + reward_sd * of_reward[code] * reward
+    return table.assign(response_early=table[RESPONSE] + added)
+
+
 def drift(rng: np.random.Generator, n: int, memory: float = _MEMORY) -> np.ndarray:
     """Noise of unit variance that remembers the trial before."""
     steps = rng.normal(size=n) * np.sqrt(1 - memory**2)
