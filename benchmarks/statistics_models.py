@@ -2,7 +2,7 @@
 
 Run: python benchmarks/statistics_models.py [n_cohorts]
 200 cohorts of one target by default (`bench.cohort_tables.simulate_magnitudes`; seeds from
-0 for coverage, from 10,000 without effects, from 20,000 for shuffled responses), about four
+0 for coverage, from 10,000 without effects, from 20,000 for shuffled responses), about twenty
 minutes of CPU. Each line has the rate, the number of tests, its 95 % binomial interval (Clopper &
 Pearson) and whether that holds the nominal rate; of many lines some 5 % are expected not to.
 With four mice a variance is often estimated as none (singular fits); limiting the degrees of
