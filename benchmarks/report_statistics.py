@@ -14,6 +14,7 @@ FOLDER = Path(__file__).resolve().parent
 STUDIES = {
     "signals": "The whole chain, from signals to coefficients",
     "models": "Mixed models, movement and wheel models",
+    "waveforms": "Whole curves over animals",
     "discrimination": "Similarity and decoding of targets",
     "encoding": "Regressions per recording, canonical correlation, comparisons of targets",
 }
