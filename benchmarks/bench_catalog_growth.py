@@ -22,9 +22,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 from _common import row, temporary_root
 from bench_framework import warm_worker
 from bench_sensor import bench_remote_tick
+from pyarrow import parquet
 
 from iblnm.config import Settings
 
@@ -46,11 +48,19 @@ def process_some(root: Path) -> tuple[Settings, list[str]]:
     return settings, eids
 
 
+def with_values(table: pa.Table, values: dict[str, str]) -> pa.Table:
+    """The table with one value in each of some columns of text."""
+    for name, value in values.items():
+        field = table.schema.field(name)
+        column = pa.array([value] * len(table), pa.string()).cast(field.type)
+        table = table.set_column(table.schema.get_field_index(name), field, column)
+    return table
+
+
 def multiply(source: Settings, eids: list[str], settings: Settings, n: int) -> None:
     """Fill a root with copies of the tables and outcomes of a few sessions."""
     from iblnm.pipeline.graph import all_stages
     from iblnm.pipeline.outcomes import EVALUATION_COLUMNS, open_outcomes
-    from iblnm.storage import read_table, write_table
     from iblnm_dagster.instance import open_instance
     from iblnm_dagster.partitions import add_sessions
 
@@ -59,11 +69,13 @@ def multiply(source: Settings, eids: list[str], settings: Settings, n: int) -> N
     attempts = {eid: known.attempts_of(eid).values() for eid in eids}
     stages = [stage for stage in all_stages() if stage.table is not None]
     stored = {
-        (stage.name, eid): stage.table.restore(read_table(path))
+        (stage.name, eid): parquet.read_table(path)
         for stage in stages
         for eid in eids
         if (path := source.root / stage.folder / f"{eid}.pqt").exists()
     }
+    for stage in stages:
+        (settings.root / stage.folder).mkdir(parents=True, exist_ok=True)
     new = [str(uuid.UUID(int=i + 1, version=4)) for i in range(n)]
     start = pd.Timestamp(2024, 1, 1, 10)
     rows = []
@@ -72,13 +84,16 @@ def multiply(source: Settings, eids: list[str], settings: Settings, n: int) -> N
         for stage in stages:
             if (table := stored.get((stage.name, like))) is None:
                 continue
-            table = table.assign(eid=eid)
+            changes = {"eid": eid}
             if stage.name == "session":
                 day = start + pd.Timedelta(days=i % N_PER_MOUSE)
-                table = table.assign(
-                    subject=f"mouse-{i // N_PER_MOUSE}", start_time=day.isoformat()
-                )
-            write_table(table, settings.root / stage.folder / f"{eid}.pqt", stage.table)
+                changes |= {
+                    "subject": f"mouse-{i // N_PER_MOUSE}",
+                    "start_time": day.isoformat(),
+                }
+            parquet.write_table(
+                with_values(table, changes), settings.root / stage.folder / f"{eid}.pqt"
+            )
         own = evaluations[evaluations["eid"] == like].assign(eid=eid)
         rows += own[list(EVALUATION_COLUMNS)].itertuples(index=False, name=None)
     target.insert_evaluations(rows)
@@ -157,7 +172,7 @@ def main() -> None:
             with temporary_root() as root:
                 cpus.setdefault("tick", []).append(tick(root, n))
             row(f"tick, {n} sessions", cpus["tick"][-1], "CPU-s", LIMITS["tick"])
-    for name, used in cpus.items():
+    for name, used in cpus.items() if len(sizes) > 1 else ():
         exponent = math.log(used[-1] / used[0]) / math.log(sizes[-1] / sizes[0])
         row(f"{name}, exponent of growth", exponent, "", f"{sizes[0]} to {sizes[-1]}")
 
