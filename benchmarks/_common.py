@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,17 @@ def cpu_seconds(function: Callable[[], object], repeats: int = 3) -> float:
         function()
         times.append(time.process_time() - start)
     return min(times)
+
+
+def report_rate(name: str, hits: Sequence[bool], nominal: float) -> None:
+    """Print a rate, of how many, its interval (Clopper & Pearson) and the nominal rate."""
+    from scipy.stats import binomtest
+
+    n = len(hits)
+    interval = binomtest(int(sum(hits)), n, nominal).proportion_ci(0.95)
+    holds = "holds" if interval.low <= nominal <= interval.high else "differs from"
+    text = f"n {n} [{interval.low:.3f}, {interval.high:.3f}] {holds} {nominal:g}"
+    row(name, sum(hits) / n, "", text)
 
 
 def row(name: str, value: float, unit: str, limit: str = "") -> None:

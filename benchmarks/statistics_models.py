@@ -31,7 +31,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from _common import row
+from _common import report_rate, row
 from bench.cohort_tables import EVENTS, planted_effects, simulate_magnitudes
 from bench.correlated_trials import drifting_cohort, with_animal_effects, with_second_fiber
 
@@ -50,17 +50,6 @@ N_PERMUTATIONS = 99
 LEVEL = 0.05
 NULL_SEED, SHUFFLE_SEED, FIBER_SEED, DRIFT_SEED = 10_000, 20_000, 30_000, 40_000
 RANDOM_EFFECTS = ("contrast + side + reward ||", "contrast", "1")
-
-
-def report(name: str, hits: list[bool] | np.ndarray, nominal: float) -> None:
-    """Print n, rate, its binomial interval and the nominal rate."""
-    from scipy.stats import binomtest
-
-    hits = np.asarray(hits, dtype=bool)
-    test = binomtest(int(hits.sum()), len(hits), nominal).proportion_ci(0.95)
-    holds = "holds" if test.low <= nominal <= test.high else "differs from"
-    text = f"n {len(hits)} [{test.low:.3f}, {test.high:.3f}] {holds} {nominal:g}"
-    row(name, hits.mean(), "", text)
 
 
 def cohorts(n: int, first_seed: int, **options) -> Iterator[tuple[pd.DataFrame, dict]]:
@@ -108,11 +97,11 @@ def coverage(n: int, n_subjects: int) -> None:
     row(f"coverage, {n_subjects} mice: fits that converged", converged, f"of {n}")
     row("  of them singular", singular, "")
     for name, held in {**slopes, **effects}.items():
-        report(f"  {name}", held, 1 - LEVEL)
-    report("  slope of contrast, normal interval (not used)", wald, 1 - LEVEL)
+        report_rate(f"  {name}", held, 1 - LEVEL)
+    report_rate("  slope of contrast, normal interval (not used)", wald, 1 - LEVEL)
     if unlimited:
         name = "  the same, singular fits, Satterthwaite without limit (not used)"
-        report(name, unlimited, 1 - LEVEL)
+        report_rate(name, unlimited, 1 - LEVEL)
 
 
 def false_positives(n: int, n_subjects: int) -> None:
@@ -128,7 +117,7 @@ def false_positives(n: int, n_subjects: int) -> None:
                 name = f"{found.term}, normal p of statsmodels (not used)"
                 rejected.setdefault(name, []).append(found.p_wald < LEVEL)
     for name, values in rejected.items():
-        report(f"false positives, {n_subjects} mice: {name}", values, LEVEL)
+        report_rate(f"false positives, {n_subjects} mice: {name}", values, LEVEL)
 
 
 def shuffled(table: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -161,10 +150,10 @@ def wheel_and_movement(n: int, n_subjects: int) -> None:
         tests = movement_permutation_test(stimulus, RESPONSE, "reaction_time", **options)
         conditional.append(tests.set_index("predictor").loc["timing", "p"] <= LEVEL)
     for name, values in wheel.items():
-        report(f"false positives, {n_subjects} mice: wheel, {name}", values, LEVEL)
+        report_rate(f"false positives, {n_subjects} mice: wheel, {name}", values, LEVEL)
     for name, values in movement.items():
-        report(f"false positives, {n_subjects} mice: movement ΔR², {name}", values, LEVEL)
-    report("  timing, contrast planted, not shuffled", conditional, LEVEL)
+        report_rate(f"false positives, {n_subjects} mice: movement ΔR², {name}", values, LEVEL)
+    report_rate("  timing, contrast planted, not shuffled", conditional, LEVEL)
 
 
 def two_fibers(n: int, n_subjects: int) -> None:
@@ -185,7 +174,7 @@ def two_fibers(n: int, n_subjects: int) -> None:
                     own = rejected.setdefault(f"{found.term}, {fibers}", [])
                     own.append(found.p < LEVEL)
     for name, values in rejected.items():
-        report(f"two fibers, {n_subjects} mice: {name}", values, LEVEL)
+        report_rate(f"two fibers, {n_subjects} mice: {name}", values, LEVEL)
 
 
 def drifts(n: int, n_subjects: int) -> None:
@@ -209,7 +198,7 @@ def drifts(n: int, n_subjects: int) -> None:
         for name in ("animal_p", "lrt_pvalue"):
             rejected.setdefault(f"wheel, {name}", []).append(found[name] < LEVEL)
     for name, values in rejected.items():
-        report(f"drift, {n_subjects} mice: {name}", values, LEVEL)
+        report_rate(f"drift, {n_subjects} mice: {name}", values, LEVEL)
 
 
 def main() -> None:

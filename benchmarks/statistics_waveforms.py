@@ -23,9 +23,9 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
-from _common import row
+from _common import report_rate
 from bench.signal_cohort import CENTER, Noise, simulate_recording
-from scipy.stats import binomtest, t
+from scipy.stats import t
 
 from iblnm.analysis.kernels.effects import kernel_effects
 from iblnm.analysis.kernels.regression import fit_kernels
@@ -73,13 +73,6 @@ def cohorts(curves: np.ndarray, n: int, n_animals: int, heavy: bool) -> Iterator
         yield drawn
 
 
-def report(name: str, hits: list[bool], nominal: float) -> None:
-    """Print rate, number and binomial interval."""
-    interval = binomtest(sum(hits), len(hits), nominal).proportion_ci(0.95)
-    text = f"n {len(hits)} [{interval.low:.3f}, {interval.high:.3f}], nominal {nominal:g}"
-    row(name, float(np.mean(hits)), "", text)
-
-
 def study(curves: np.ndarray, name: str, n: int, n_animals: int, heavy: bool) -> None:
     """Error, coverage, single times and groups of one kind of curve."""
     rejected, held, single, groups = [], [], [], []
@@ -94,11 +87,11 @@ def study(curves: np.ndarray, name: str, n: int, n_animals: int, heavy: bool) ->
             p = group_test(drawn[:half], drawn[half:], n_permutations=200)
             groups.append(bool(p.min() <= LEVEL))
     label = f"{n_animals} animals{', heavy tails' if heavy else ''}: {name}"
-    report(f"{label}, familywise error", rejected, LEVEL)
-    report(f"{label}, coverage", held, 1 - LEVEL)
-    report(f"{label}, intervals of single times", single, LEVEL)
+    report_rate(f"{label}, familywise error", rejected, LEVEL)
+    report_rate(f"{label}, coverage", held, 1 - LEVEL)
+    report_rate(f"{label}, intervals of single times", single, LEVEL)
     if groups:
-        report(f"{label}, two groups", groups, LEVEL)
+        report_rate(f"{label}, two groups", groups, LEVEL)
 
 
 def main() -> None:

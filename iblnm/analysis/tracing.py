@@ -243,7 +243,8 @@ def _forecast(eid: str, settings: Settings) -> str:
 def _verdict(entry: dict[str, Any]) -> str:
     if entry["used"]:
         return f"used; rows in {', '.join(entry['tables'])}" if entry["tables"] else "used"
-    return f"not used: {entry['why']}"
+    by = "" if entry["used"] is None else "left out by: "
+    return f"not used: {by}{entry['why']}"
 
 
 def _check_words(row: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from iblnm.demo.defect import SMALLEST
+from iblnm.demo.defect import N_SUBJECTS, SESSIONS_PER_SUBJECT, SMALLEST
 from iblnm.errors import ArchiveMismatchError
 
 
@@ -25,9 +25,14 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--seed", type=int, default=0, help="same seed, same files")
     result.add_argument(
-        "--subjects", type=int, default=20, help=f"number of mice; with faults at least {SMALLEST}"
+        "--subjects",
+        type=int,
+        default=N_SUBJECTS,
+        help=f"number of mice; with faults at least {SMALLEST}",
     )
-    result.add_argument("--sessions", type=int, default=4, help="regular sessions per mouse")
+    result.add_argument(
+        "--sessions", type=int, default=SESSIONS_PER_SUBJECT, help="regular sessions per mouse"
+    )
     result.add_argument("--duration", type=float, default=1500.0, help="length of a task [s]")
     result.add_argument(
         "--no-defects", action="store_true", help="plant no faults, only regular sessions"

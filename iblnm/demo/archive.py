@@ -15,6 +15,7 @@ from iblnm.demo import effects as planted
 from iblnm.demo import photometry, raw_task, records
 from iblnm.demo.behavior import EARLY_CONTRASTS, FULL_CONTRASTS
 from iblnm.demo.cohort import SessionPlan, fiber_table, make_cohort
+from iblnm.demo.defect import N_SUBJECTS, SESSIONS_PER_SUBJECT
 from iblnm.demo.defects import DEFECTS
 from iblnm.demo.draft import CAMERA_HZ, Draft, Effects
 from iblnm.demo.files import write_session
@@ -33,8 +34,8 @@ def build_archive(
     cache_dir: Path | str,
     *,
     seed: int = 0,
-    n_subjects: int = 20,
-    sessions_per_subject: int = 4,
+    n_subjects: int = N_SUBJECTS,
+    sessions_per_subject: int = SESSIONS_PER_SUBJECT,
     duration_s: float = 1500.0,
     defects: bool = True,
     effects: Effects = "realistic",
@@ -107,8 +108,8 @@ def ensure_archive(
     cache_dir: Path | str,
     *,
     seed: int = 0,
-    n_subjects: int = 20,
-    sessions_per_subject: int = 4,
+    n_subjects: int = N_SUBJECTS,
+    sessions_per_subject: int = SESSIONS_PER_SUBJECT,
     duration_s: float = 1500.0,
     defects: bool = True,
     effects: Effects = "realistic",

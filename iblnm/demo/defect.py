@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from iblnm.demo.cohort import SessionPlan
     from iblnm.demo.draft import Draft
 
+N_SUBJECTS, SESSIONS_PER_SUBJECT = 20, 4
+"""Size of the demo."""
 SMALLEST = "7 subjects of 5 sessions or 10 of 4"
 """Cohorts in which every fault finds its place."""
 

@@ -101,8 +101,7 @@ class Catalog:
         -------
         list of dict
             ``folder``; ``used``, true, false, or null where no account of the selection was
-            stored; ``why``, in words, with the criterion that removed it; ``tables``, those that
-            hold it.
+            stored; ``why``, the criterion that removed it; ``tables``, those that hold it.
         """
         folders = sorted(path for path in self._settings.results_dir.glob("*") if path.is_dir())
         return [entry for folder in folders if (entry := self._analysis(folder, eid))]
@@ -129,7 +128,7 @@ class Catalog:
         return {
             "folder": folder.name,
             "used": bool(holding) or not why,
-            "why": f"it fails the criterion: {why}" if why and not holding else "",
+            "why": "" if holding else why,
             "tables": holding,
         }
 
