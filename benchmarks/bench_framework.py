@@ -206,10 +206,12 @@ def _launch_backfill(port: int, eids: list[str]) -> None:
 
 
 def _post(port: int, body: dict) -> dict:
+    page = f"http://127.0.0.1:{port}"
     request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/graphql",
+        f"{page}/graphql",
         data=json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
+        # the page refuses what does not come from itself
+        headers={"Content-Type": "application/json", "Origin": page},
     )
     with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
