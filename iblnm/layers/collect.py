@@ -21,15 +21,8 @@ if TYPE_CHECKING:
 
 def collect(store: SessionStore, asset: str, table: Table) -> pd.DataFrame:
     """Rows of all sessions; further columns of an open table are united."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    paths = store.table_paths(asset)
-    if not paths:
-        return table.empty()
-    parts = [pq.read_table(path, use_threads=False) for path in paths]
-    united = pa.concat_tables(parts, promote_options="permissive")
-    return table.validate(united.replace_schema_metadata(None).to_pandas())
+    rows = store.collect_arrow(asset)
+    return table.empty() if rows is None else table.validate(rows.to_pandas())
 
 
 def sessions_table(

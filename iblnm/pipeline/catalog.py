@@ -57,7 +57,8 @@ def sessions_table(
 
 def qc_photometry_table(store: SessionStore) -> pd.DataFrame:
     """Quality metrics of all sessions; schema `QC_PHOTOMETRY`."""
-    return _stack([table for _, table in store.iterate("photometry_qc")], QC_PHOTOMETRY)
+    rows = store.collect_rows("photometry_qc", QC_PHOTOMETRY, lambda _, table: table)
+    return QC_PHOTOMETRY.validate(rows)
 
 
 def video_table(store: SessionStore) -> pd.DataFrame:
@@ -69,7 +70,11 @@ def video_table(store: SessionStore) -> pd.DataFrame:
 
 def trial_timing_table(store: SessionStore) -> pd.DataFrame:
     """Conditions and times of all trials of all sessions; schema `TRIAL_TIMING`."""
-    return stack_timing(store.iterate("trials"))
+    from iblnm.pipeline.versions import method_version
+
+    made_by = str(method_version("task.timing"))
+    rows = store.collect_rows("trials", TRIAL_TIMING, _timing_of, made_by=made_by)
+    return TRIAL_TIMING.validate(rows)
 
 
 _MADE_HERE = ("reaction_time", "movement_time", "response_time")
@@ -83,25 +88,22 @@ def stack_timing(sessions: Iterable[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
     sessions : iterable of (eid, trials)
         Taken one after the other.
     """
+    tables = [_timing_of(eid, trials) for eid, trials in sessions]
+    if not tables:
+        return TRIAL_TIMING.empty()
+    return TRIAL_TIMING.validate(pd.concat(tables, ignore_index=True))
+
+
+def _timing_of(eid: str, trials: pd.DataFrame) -> pd.DataFrame:
     from iblnm.task import trial_timing
 
     conditions = [
         name for name in TRIAL_TIMING.names if name not in (*_MADE_HERE, "eid", "trial", "source")
     ]
-    tables = []
-    for eid, trials in sessions:
-        timing = trial_timing(trials).reset_index(drop=True)
-        timing["trial"] = range(len(timing))
-        timing[conditions] = trials[conditions].reset_index(drop=True)
-        made_of = {"eid": eid, "source": trials.attrs.get("source")}
-        tables.append(TRIAL_TIMING.conform(timing.assign(**made_of)))
-    return _stack(tables, TRIAL_TIMING)
-
-
-def _stack(tables: list[pd.DataFrame], schema) -> pd.DataFrame:
-    if not tables:
-        return schema.empty()
-    return schema.validate(pd.concat(tables, ignore_index=True))
+    timing = trial_timing(trials).reset_index(drop=True)
+    timing["trial"] = range(len(timing))
+    timing[conditions] = trials[conditions].reset_index(drop=True)
+    return timing.assign(eid=eid, source=trials.attrs.get("source"))
 
 
 def _pseudonym(user: str) -> str:

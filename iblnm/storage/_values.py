@@ -93,9 +93,9 @@ def read_values(dataset: h5py.Dataset) -> np.ndarray:
         array = dataset.asstr()[()].astype(object)
     else:
         array = dataset[()]
-        if dataset.attrs.get("dtype") == "bool":
+        if _attribute(dataset, "dtype") == "bool":
             array = array.astype(bool)
-    packed = dataset.attrs.get(NULL_MASK)
+    packed = _attribute(dataset, NULL_MASK)
     if packed is not None:
         array = array.astype(object)
         array[np.unpackbits(packed, count=len(array)).astype(bool)] = None
@@ -110,7 +110,7 @@ def read_list(dataset: h5py.Dataset) -> list[Any]:
 def read_column(dataset: h5py.Dataset) -> Any:
     """Read a dataset as a column with the pandas type it had."""
     array = read_values(dataset)
-    dtype = dataset.attrs.get(PANDAS_DTYPE)
+    dtype = _attribute(dataset, PANDAS_DTYPE)
     return array if dtype is None else pd.array(array, dtype=dtype)
 
 
@@ -159,6 +159,13 @@ def read_attrs(target: h5py.Group | h5py.Dataset) -> dict[str, Any]:
 def clean_text(text: str) -> str:
     """Text that HDF5 can hold: without NUL characters and lone surrogates."""
     return text.replace("\x00", "\\x00").encode("utf-8", "replace").decode("utf-8")
+
+
+def _attribute(dataset: h5py.Dataset, name: str) -> Any | None:
+    import h5py
+
+    is_there = h5py.h5a.exists(dataset.id, name.encode("utf-8"))
+    return dataset.attrs[name] if is_there else None
 
 
 def _plain(value: Any) -> Any:

@@ -90,7 +90,7 @@ def read_table(
     MalformedFileError
         If the schema refuses its content.
     """
-    table = _open(Path(path), eid)
+    table = read_arrow(path, eid=eid)
     lists = [field.name for field in table.schema if _is_list(field.type)]
     df = table.to_pandas()
     for name in lists:
@@ -100,12 +100,13 @@ def read_table(
 
 def read_provenance(path: Path | str) -> Provenance | None:
     """Provenance stored with a table; None if there is none."""
-    metadata = _open(Path(path)).schema.metadata or {}
+    metadata = read_arrow(path).schema.metadata or {}
     text = metadata.get(_PROVENANCE_KEY)
     return None if text is None else Provenance.from_json(text.decode())
 
 
-def _open(path: Path, eid: str | None = None) -> pa.Table:
+def read_arrow(path: Path | str, *, eid: str | None = None) -> pa.Table:
+    """Read a table as it is stored; raises as `read_table`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,13 @@ import pandas as pd
 from iblnm.config import Settings
 from iblnm.errors import UnreadableFileError
 from iblnm.storage.names import validate_eid
+from iblnm.storage.remembered import gather_rows
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from iblnm.pipeline.stage import Stage
+    from iblnm.schemas import Table
 
 
 class SessionStore:
@@ -47,7 +51,7 @@ class SessionStore:
         UnreadableFileError
             The file is there but damaged.
         """
-        from iblnm.storage.h5 import list_groups, read_group, read_provenance
+        from iblnm.storage.h5 import read_groups, read_provenance
         from iblnm.storage.parquet import read_table
 
         stage = _stage(asset)
@@ -58,12 +62,12 @@ class SessionStore:
             path = self._root / stage.folder / f"{validate_eid(eid)}.pqt"
             return stage.table.restore(read_table(path)) if path.exists() else None
         path, group = self.h5_path(eid), stage.h5_group
-        if not path.exists() or group not in list_groups(path):
+        if not path.exists() or (value := read_groups(path, [group]).get(group)) is None:
             return None
-        value = read_group(path, group)
         if asset == "trials":
             origin = read_provenance(path, group)
-            value.attrs["block_repair"] = origin.parameters.get("block_repair", "")
+            repair = "" if origin is None else origin.parameters.get("block_repair", "")
+            value.attrs["block_repair"] = repair
         return value
 
     def remove(self, assets: Iterable[str], eid: str) -> None:
@@ -101,22 +105,56 @@ class SessionStore:
         paths = (self._root / folder).glob(pattern) if folder else self.h5_dir.glob("*.h5")
         return sorted(path.stem for path in paths)
 
-    def table_paths(self, asset: str) -> list[Path]:
-        """Stored tables of an asset, in order of their eids."""
-        return sorted((self._root / _stage(asset).folder).glob("*.pqt"))
-
     def collect(self, asset: str) -> pd.DataFrame:
         """Rows of all sessions of an asset that is stored in parquet, ordered by eid."""
-        import pyarrow.dataset as ds
-
-        stage = _stage(asset)
-        if stage.table is None:
+        table = _stage(asset).table
+        if table is None:
             raise ValueError(f"{asset} is stored in the session files, not as tables")
-        table, paths = stage.table, self.table_paths(asset)
-        if not paths:
-            return table.empty()
-        frame = ds.dataset([str(path) for path in paths], format="parquet").to_table().to_pandas()
-        return table.conform(frame)
+        rows = self.collect_arrow(asset)
+        return table.empty() if rows is None else table.conform(rows.to_pandas())
+
+    def collect_arrow(self, asset: str) -> pa.Table | None:
+        """As `collect`, with all columns that a file has; None without any row."""
+        from iblnm.storage.parquet import read_arrow
+
+        folder = self._root / _stage(asset).folder
+        return gather_rows(self._memory(asset), folder, ".pqt", read_arrow)
+
+    def collect_rows(
+        self,
+        asset: str,
+        table: Table,
+        rows_of: Callable[[str, Any], pd.DataFrame],
+        *,
+        made_by: str = "",
+    ) -> pd.DataFrame:
+        """Rows made of what the session files have of an asset, ordered by eid.
+
+        Parameters
+        ----------
+        asset : str
+        table : Table
+            Schema of the rows.
+        rows_of : callable
+            From an eid and the value of the asset to its rows.
+        made_by : str
+            Version of `rows_of`; rows made by another are made anew.
+        """
+        import pyarrow as pa
+
+        def read(path: Path) -> pa.Table | None:
+            value = self.load(asset, path.stem)
+            if value is None:
+                return None
+            return pa.Table.from_pandas(rows_of(path.stem, value), preserve_index=False)
+
+        columns = ",".join(f"{column.name}:{column.dtype}" for column in table.columns)
+        made_by = f"{table.name} {made_by} {columns}"
+        rows = gather_rows(self._memory(table.name), self.h5_dir, ".h5", read, made_by=made_by)
+        return table.empty() if rows is None else table.conform(rows.to_pandas())
+
+    def _memory(self, name: str) -> Path:
+        return self._root / ".remembered" / f"{name}.pqt"
 
     def iterate(self, asset: str) -> Iterator[tuple[str, Any]]:
         """Pairs (eid, value) of an asset, one session in memory at a time."""

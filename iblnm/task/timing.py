@@ -8,6 +8,8 @@ import pandas as pd
 from iblnm.constants import TRIAL_EVENTS
 from iblnm.task.contrasts import require_columns
 
+METHOD_VERSION = 1
+
 
 def trial_timing(trials: pd.DataFrame) -> pd.DataFrame:
     """Reaction, movement and response time of each trial.

@@ -14,6 +14,7 @@ from iblnm.vis.style import FAINT, NEUTRAL, new_figure, ordered_targets, plain_a
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.path import Path
 
 STAGES = {
     "all": "All sessions",
@@ -95,10 +96,11 @@ def recordings_table(sessions: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFra
         the stages. A fiber that a human dropped does not pass.
     """
     rows = []
+    of_session = stages.to_dict("index")
     for row in sessions.to_dict("records"):
         excluded = set(get_list(row, "excluded"))
+        reached = of_session[str(row["eid"])]
         for fiber, target in enumerate(get_list(row, "target_NM")):
-            reached = stages.loc[str(row["eid"])]
             kept = fiber not in excluded
             rows.append(
                 {
@@ -134,26 +136,27 @@ def session_matrix_figure(
     settings : Settings
         Colors of the targets.
     """
-    from matplotlib.collections import PatchCollection
-    from matplotlib.patches import Patch, Rectangle
+    from matplotlib.patches import Patch, PathPatch
 
     sessions = sessions[sessions["session_n"].notna()]
     subjects = _subjects_by_target(sessions, settings)
     position = {subject: i for i, subject in enumerate(subjects)}
     shown = included.reindex(sessions["eid"].astype(str), fill_value=False).to_numpy(dtype=bool)
-    patches, faces, edges = [], [], []
+    cells: dict[tuple[str, bool], list[tuple[float, float, float]]] = {}
     for row, is_in in zip(sessions.to_dict("records"), shown, strict=True):
         x, y = float(row["session_n"]) - 0.44, position[str(row["subject"])] - 0.42
         targets = ordered_targets((t for t in get_list(row, "target_NM") if t), settings)
+        height = 0.84 / max(len(targets), 1)
         for i, target in enumerate(targets or [None]):
-            height = 0.84 / max(len(targets), 1)
-            patches.append(Rectangle((x, y + i * height), 0.88, height))
-            faces.append(target_color(target, settings) if is_in else "white")
-            edges.append("none" if is_in else NEUTRAL)
+            key = (target_color(target, settings) if is_in else "white", bool(is_in))
+            cells.setdefault(key, []).append((x, y + i * height, height))
     n_columns = int(sessions["session_n"].max()) if len(sessions) else 1
     figure = new_figure(2.6 + _ROW_HEIGHT * max(n_columns, 16), _height(len(subjects)))
     ax = plain_axes(figure.add_subplot())
-    ax.add_collection(PatchCollection(patches, facecolors=faces, edgecolors=edges, linewidths=0.5))
+    for (color, is_in), corners in cells.items():
+        edge = "none" if is_in else NEUTRAL
+        path = _rectangles(np.array(corners), 0.88)
+        ax.add_patch(PathPatch(path, facecolor=color, edgecolor=edge, linewidth=0.5))
     ax.set(xlim=(0.4, n_columns + 0.6), ylim=(max(len(subjects), 1) - 0.4, -0.6))
     ax.set_yticks(range(len(subjects)), subjects, fontsize=7)
     ax.xaxis.get_major_locator().set_params(integer=True)
@@ -167,6 +170,8 @@ def session_matrix_figure(
         Patch(color=target_color(target, settings), label=target)
         for target in ordered_targets(found, settings)
     ]
+    if (target_color(None, settings), True) in cells:
+        handles.append(Patch(color=target_color(None, settings), label="target unknown"))
     handles.append(Patch(facecolor="white", edgecolor=NEUTRAL, label="not at this stage"))
     figure.legend(handles=handles, loc="outside right upper", fontsize=7, frameon=False)
     return figure
@@ -283,6 +288,24 @@ def overview_figures(
     figures["recordings_per_target"] = recordings_per_target_figure(recordings, settings)
     figures["recordings_per_mouse"] = recordings_per_mouse_figure(recordings, settings)
     return figures
+
+
+def _rectangles(corners: np.ndarray, width: float) -> Path:
+    """Many rectangles as one path, which is drawn a hundred times faster than as many.
+
+    Parameters
+    ----------
+    corners : ndarray, shape (n, 3)
+        Left, top and height of each.
+    width : float
+    """
+    from matplotlib.path import Path
+
+    x, y, height = corners.T
+    outline = [(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y)]
+    vertices = np.moveaxis(np.array(outline), 2, 0).reshape(-1, 2)
+    codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]
+    return Path(vertices, np.tile(np.array(codes, dtype=Path.code_type), len(corners)))
 
 
 def _height(n_rows: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -79,14 +80,24 @@ def lists_agree(row: Row) -> bool:
 
 def listed_categories(row: Row, settings: Settings) -> set[str]:
     """Dataset categories of the settings of which the session lists at least one file."""
+    paths = tuple(map(str, get_list(row, "datasets")))
+    known = tuple((name, tuple(found)) for name, found in settings.dataset_categories.items())
+    return set(_categories(paths, known))
+
+
+@lru_cache(maxsize=4096)
+def _categories(
+    paths: tuple[str, ...], known: tuple[tuple[str, tuple[str, ...]], ...]
+) -> frozenset[str]:
+    """Remembered, since most sessions of a cohort list the same files."""
     from fnmatch import fnmatchcase
 
-    paths = [_without_revision(str(path)) for path in get_list(row, "datasets")]
-    return {
+    plain = {_without_revision(path) for path in paths}
+    return frozenset(
         category
-        for category, patterns in settings.dataset_categories.items()
-        if any(fnmatchcase(path, pattern) for path in paths for pattern in patterns)
-    }
+        for category, patterns in known
+        if any(fnmatchcase(path, pattern) for path in plain for pattern in patterns)
+    )
 
 
 def as_values(given: Any) -> list[Any]:

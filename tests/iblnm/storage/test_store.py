@@ -6,7 +6,9 @@ import pandas as pd
 import pytest
 
 from iblnm.config import Settings
+from iblnm.errors import UnreadableFileError
 from iblnm.schemas import PERFORMANCE
+from iblnm.schemas.core import Column, Table
 from iblnm.storage.h5 import list_groups, write_groups
 from iblnm.storage.parquet import write_table
 from iblnm.storage.provenance import Provenance
@@ -50,3 +52,35 @@ def test_nothing_stored_and_a_damaged_file_are_passed_over(store):
     store.remove(["trials", "performance"], EID)
     assert not path.exists()
     assert store.load("performance", EID) is None
+
+
+def test_rows_of_session_files_follow_what_is_stored(store):
+    table = Table(
+        "choices", "Choices", (Column("eid", "str", "Session"), Column("right", "int", "Count"))
+    )
+
+    def rows_of(eid, trials):
+        return pd.DataFrame({"eid": [eid], "right": [(trials["choice"] > 0).sum()]})
+
+    def collected(made_by="1"):
+        rows = store.collect_rows("trials", table, rows_of, made_by=made_by)
+        return dict(zip(rows["eid"], rows["right"], strict=True))
+
+    assert collected() == collected() == {OTHER: 1, EID: 1}
+    write_groups(store.h5_path(EID), {"trials": pd.DataFrame({"choice": [1.0, 1.0]})})
+    assert collected() == {OTHER: 1, EID: 2}
+    store.remove(["trials"], EID)
+    assert collected() == {OTHER: 1}
+    assert store.collect_rows("responses", table, rows_of).empty
+
+
+def test_trials_of_a_file_without_origin_are_read(store):
+    write_groups(store.h5_path(EID), {"trials": pd.DataFrame({"choice": [1.0]})})
+    assert store.load("trials", EID)["choice"].tolist() == [1.0]
+
+
+def test_a_damaged_table_is_named(store):
+    store.collect("performance")
+    (store.h5_path(EID).parents[1] / "performance" / f"{EID}.pqt").write_bytes(b"PAR1")
+    with pytest.raises(UnreadableFileError, match=EID):
+        store.collect("performance")

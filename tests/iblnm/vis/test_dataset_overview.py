@@ -166,12 +166,20 @@ def test_session_matrix_shows_those_of_the_stage_in_the_targets_color(sessions, 
         sessions, stages["passing_qc"], title="Passing", settings=settings
     )
     (ax,) = figure.axes
-    faces = [to_hex(color) for color in ax.collections[0].get_facecolors()]
+    cells = {
+        to_hex(patch.get_facecolor()): patch.get_path().to_polygons(closed_only=True)
+        for patch in ax.patches
+    }
     # B: three of four sessions, each with two targets; C: one without target
-    assert faces.count(target_color("LC-NE", settings)) == 3
-    assert faces.count(target_color("VTA-DA", settings)) == 3
-    assert faces.count(target_color(None, settings)) == 1
-    assert faces.count("#ffffff") == 4 + 2
+    assert len(cells[target_color("LC-NE", settings)]) == 3
+    assert len(cells[target_color("VTA-DA", settings)]) == 3
+    assert len(cells["#ffffff"]) == 4 + 2
+    # C is the third mouse, and this its first session
+    (only,) = cells[target_color(None, settings)]
+    assert only.min(axis=0) == pytest.approx([0.56, 1.58])
+    assert only.max(axis=0) == pytest.approx([1.44, 2.42])
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["VTA-DA", "LC-NE", "target unknown", "not at this stage"]
     assert figure.get_suptitle() == "Passing\nn = 4 of 9 sessions, 2 of 3 mice"
     assert [label.get_text() for label in ax.get_yticklabels()] == ["A", "B", "C"]
     assert ax.get_xlabel() == "Session of the mouse (number)"
