@@ -136,9 +136,11 @@ def session_matrix_figure(
     settings : Settings
         Colors of the targets.
     """
-    from matplotlib.patches import Patch, PathPatch
+    from matplotlib.collections import PathCollection
+    from matplotlib.patches import Patch
 
-    sessions = sessions[sessions["session_n"].notna()]
+    columns = ["eid", "subject", "session_n", "target_NM"]
+    sessions = sessions.loc[sessions["session_n"].notna(), columns]
     subjects = _subjects_by_target(sessions, settings)
     position = {subject: i for i, subject in enumerate(subjects)}
     shown = included.reindex(sessions["eid"].astype(str), fill_value=False).to_numpy(dtype=bool)
@@ -156,7 +158,8 @@ def session_matrix_figure(
     for (color, is_in), corners in cells.items():
         edge = "none" if is_in else NEUTRAL
         path = _rectangles(np.array(corners), 0.88)
-        ax.add_patch(PathPatch(path, facecolor=color, edgecolor=edge, linewidth=0.5))
+        drawn = PathCollection([path], facecolors=color, edgecolors=edge, linewidths=0.5)
+        ax.add_collection(drawn, autolim=False)
     ax.set(xlim=(0.4, n_columns + 0.6), ylim=(max(len(subjects), 1) - 0.4, -0.6))
     ax.set_yticks(range(len(subjects)), subjects, fontsize=7)
     ax.xaxis.get_major_locator().set_params(integer=True)

@@ -167,8 +167,8 @@ def test_session_matrix_shows_those_of_the_stage_in_the_targets_color(sessions, 
     )
     (ax,) = figure.axes
     cells = {
-        to_hex(patch.get_facecolor()): patch.get_path().to_polygons(closed_only=True)
-        for patch in ax.patches
+        to_hex(drawn.get_facecolor()[0]): drawn.get_paths()[0].to_polygons(closed_only=True)
+        for drawn in ax.collections
     }
     # B: three of four sessions, each with two targets; C: one without target
     assert len(cells[target_color("LC-NE", settings)]) == 3
