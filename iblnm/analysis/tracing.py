@@ -11,8 +11,9 @@ from iblnm.analysis import registry
 from iblnm.analysis.declaration import CATALOG_FILES
 from iblnm.analysis.staleness import figure_tables, input_file, stored_digest
 from iblnm.config import Settings
-from iblnm.errors import DataError, MissingFileError
+from iblnm.errors import DataError, InvalidNameError, MissingFileError
 from iblnm.pipeline.outcomes import OutcomeStore, open_outcomes
+from iblnm.pipeline.stage import SESSION
 from iblnm.pipeline.wording import stored_session_words
 from iblnm.storage.names import validate_eid
 from iblnm.storage.parquet import read_provenance, read_table
@@ -50,7 +51,10 @@ def trace_figure(path: Path | str, settings: Settings) -> list[str]:
         )
     drawn_from = figure_tables(path)
     if not drawn_from:
-        raise DataError("the file does not say what it was drawn from", path=path)
+        raise DataError(
+            "the file does not say what it was drawn from; if it is one of iblnm, draw it again",
+            path=path,
+        )
     lines = [str(path)]
     files: dict[str, None] = {}
     for file, digest in drawn_from.items():
@@ -68,12 +72,18 @@ def trace_figure(path: Path | str, settings: Settings) -> list[str]:
 def trace_session(eid: str, settings: Settings) -> list[str]:
     """What was made of a session, a line per asset, table and figure.
 
+    Parameters
+    ----------
+    eid : str
+        Or the first characters of one, if no other stored session begins so.
+    settings : Settings
+
     Raises
     ------
     DataError
         If nothing was ever made of it.
     """
-    eid = validate_eid(eid)
+    eid = _find_eid(eid, settings)
     outcomes = open_outcomes(settings)
     table = outcomes.origins(eid)
     if table.empty:
@@ -114,6 +124,7 @@ def why(eid: str, settings: Settings, figure: str | None = None) -> list[str]:
     Parameters
     ----------
     eid : str
+        Or the first characters of one, if no other stored session begins so.
     settings : Settings
     figure : str, optional
         Name or file of a figure.
@@ -121,9 +132,9 @@ def why(eid: str, settings: Settings, figure: str | None = None) -> list[str]:
     Raises
     ------
     DataError
-        If there is no such figure.
+        If there is no such figure, or more than one session begins so.
     """
-    eid = validate_eid(eid)
+    eid = _find_eid(eid, settings)
     known = Catalog(settings)
     facts = known.session(eid)
     folders = None if figure is None else {_placed(figure).analysis.folder}
@@ -141,6 +152,19 @@ def why(eid: str, settings: Settings, figure: str | None = None) -> list[str]:
         for row in facts["labels"]
     ]
     return lines
+
+
+def _find_eid(text: str, settings: Settings) -> str:
+    try:
+        return validate_eid(text)
+    except InvalidNameError:
+        known = SessionStore(settings).eids(SESSION)
+        found = [eid for eid in known if text and eid.startswith(text.lower())]
+        if not found:
+            raise
+    if len(found) > 1:
+        raise DataError(f"{len(found)} sessions begin with {text}: {', '.join(found[:5])}")
+    return found[0]
 
 
 def _table_lines(
@@ -166,19 +190,19 @@ def _table_lines(
 
 
 def _sessions_of(files: Sequence[str] | dict[str, None], settings: Settings) -> frozenset[str]:
-    """Sessions of the first tables that name any, tables of the catalog aside."""
-    for file in files:
-        if file not in CATALOG_FILES.values():
-            found = table_eids(settings.root / file)
-            if found:
-                return found
+    """Sessions of the first table that names any: of these, beside these, of the catalog."""
+    general = [file for file in [*CATALOG_FILES.values()][::-1] if file in files]
+    own = [file for file in files if file not in general]
+    makers = [entry for entry in registry.ANALYSES if {*entry.files.values()} & {*own}]
+    beside = [file for entry in makers for file in entry.files.values()]
+    for file in (*own, *beside, *general):
+        if found := table_eids(settings.root / file):
+            return found
     return frozenset()
 
 
 def _stages_read(file: str) -> tuple[str, ...]:
-    makers = {entry.name: entry for entry in registry.ANALYSES}
-    maker = makers.get(registry.producer(file))
-    return () if maker is None else maker.reads
+    return next((entry.reads for entry in registry.ANALYSES if file in entry.files.values()), ())
 
 
 def _resting_on(files: set[str]) -> set[str]:

@@ -51,6 +51,7 @@ def build_dashboard(
     stale: Iterable[Stale] = (),
     settings: Settings,
     built_at: datetime | None = None,
+    origin: str = "",
 ) -> str:
     """The page as text.
 
@@ -79,6 +80,8 @@ def build_dashboard(
         Colors of the targets, and the address of the viewer for links.
     built_at : datetime, optional
         Time to show on the page; now by default.
+    origin : str
+        What it was made from, for `iblnm trace`; it is not shown.
 
     Returns
     -------
@@ -104,6 +107,7 @@ def build_dashboard(
         "viewer": settings.viewer_url,
         "reports": "".join("1" if eid in reports else "0" for eid in eids),
         "runs": _runs(runs or {}, eids, checks),
+        "origin": origin,
         "built": built_at.strftime("%Y-%m-%d %H:%M %Z").strip(),
         "colors": {name: target_color(name, settings) for name in targets},
         "checks": checks,

@@ -3,9 +3,12 @@
 import pandas as pd
 from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, ResourceParam, asset
 
+from iblnm.analysis.declaration import CATALOG_FILES
 from iblnm.config import Settings
 from iblnm_dagster.migration import outcomes_of
 from iblnm_dagster.page_links import page_url, runs_of_problems
+
+_MATRIX, _SESSIONS = "metadata/qc_matrix.pqt", CATALOG_FILES["sessions"]
 
 
 @asset(
@@ -23,6 +26,7 @@ def qc_dashboard(
     errors: pd.DataFrame,
     settings: ResourceParam[Settings],
 ) -> MaterializeResult:
+    from iblnm.analysis.staleness import figure_origin
     from iblnm.pipeline.rules import RULES
     from iblnm.pipeline.staleness import find_stale
     from iblnm.viewer.report import reported_sessions
@@ -38,6 +42,7 @@ def qc_dashboard(
         runs=runs_of_problems(context.instance, qc_matrix),
         stale=find_stale(outcomes_of(context.instance, settings), settings, sessions=sessions),
         settings=settings,
+        origin=figure_origin(settings, (_MATRIX, CATALOG_FILES["errors"], _SESSIONS)),
     )
     path = save_dashboard(page, settings.figures_dir / "qc" / "dashboard.html")
     return MaterializeResult(
@@ -60,12 +65,14 @@ def qc_dashboard(
 def dataset_overview(
     qc_matrix: pd.DataFrame, sessions: pd.DataFrame, settings: ResourceParam[Settings]
 ) -> MaterializeResult:
+    from iblnm.analysis.staleness import figure_origin
     from iblnm.vis import overview_figures, save_figure, thumbnail
 
     folder = settings.figures_dir / "dataset_overview"
     figures = overview_figures(sessions, qc_matrix, settings)
+    origin = figure_origin(settings, (_MATRIX, _SESSIONS))
     for name, figure in figures.items():
-        save_figure(figure, folder / name)
+        save_figure(figure, folder / name, origin=origin)
     return MaterializeResult(
         metadata={
             "path": MetadataValue.path(str(folder)),

@@ -13,7 +13,7 @@ from iblnm.analysis import registry
 from iblnm.analysis.staleness import figure_origin, find_stale_analyses
 from iblnm.analysis.tracing import trace_figure, trace_session, why
 from iblnm.config import Settings
-from iblnm.errors import DataError
+from iblnm.errors import DataError, InvalidNameError
 from iblnm.pipeline.outcomes import open_outcomes
 from iblnm.storage.parquet import read_provenance, read_table
 from iblnm.storage.store import SessionStore
@@ -27,6 +27,7 @@ from iblnm_dagster.running.nightly import NIGHTLY_JOB
 from iblnm_dagster.running.side_by_side import run_side_by_side
 from iblnm_dagster.running.worker import Worker
 from iblnm_dagster.selection import WORKER_TAG
+from iblnm_dagster.tables import update_tables
 
 pytestmark = pytest.mark.slow
 
@@ -111,8 +112,33 @@ def test_a_figure_leads_to_its_raw_files(cohort):
         trace_figure(plain, settings)
 
 
+def test_figures_of_all_sessions_lead_to_their_raw_files(cohort):
+    settings, instance, eids = cohort
+    assert analyse(settings, instance, ["qc_overview"], report=lambda _: None)
+    update_tables(build_defs(settings), instance)
+    # a table without sessions, beside one that has them; and one of the catalog alone
+    folder, named = settings.figures_dir, {}
+    values = read_table(settings.root / "results/qc_overview/qc_values.pqt")
+    for name, used in (("qc_trend", set(values["eid"])), ("video", set(eids))):
+        origin = figure_origin(settings, registry.figures()[name].files)
+        figure = draw_figure(name, settings)
+        (path,) = save_figure(figure, folder / name, types=("png",), origin=origin)
+        named[path] = used
+    named |= dict.fromkeys([*folder.glob("dataset_overview/*"), folder / "qc/dashboard.html"], eids)
+    assert len(named) > 20
+    for path, used in named.items():
+        lines = trace_figure(path, settings)
+        assert f"  {len(used)} sessions" in lines, path
+        assert not any("today it is" in line for line in lines)
+        n_signals = sum("photometry.signal.pqt" in line and "md5" in line for line in lines)
+        assert n_signals == len(used)
+
+
 def test_a_session_leads_to_what_was_made_of_it(cohort):
     settings, _, eids = cohort
+    assert trace_session(eids[0][:13].upper(), settings) == trace_session(eids[0], settings)
+    with pytest.raises(InvalidNameError):
+        trace_session("zz", settings)
     text = "\n".join(trace_session(eids[0], settings))
     assert f"responses: stored {digests(settings)[eids[0], 'responses']}" in text
     assert "alf/_ibl_trials.table.pqt: " in text
