@@ -124,7 +124,9 @@ def test_figures_of_all_sessions_lead_to_their_raw_files(cohort):
         figure = draw_figure(name, settings)
         (path,) = save_figure(figure, folder / name, types=("png",), origin=origin)
         named[path] = used
-    named |= dict.fromkeys([*folder.glob("dataset_overview/*"), folder / "qc/dashboard.html"], eids)
+    named |= dict.fromkeys(
+        [*folder.glob("dataset_overview/*"), folder / "qc/dashboard.html"], eids
+    )
     assert len(named) > 20
     for path, used in named.items():
         lines = trace_figure(path, settings)

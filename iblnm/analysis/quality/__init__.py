@@ -21,7 +21,13 @@ ANALYSIS = Analysis(
     figures=(
         Figure("qc_histograms", "figures:qc_histograms_figure", ("qc_values",), **_COUNTS),
         Figure("qc_violins", "figures:qc_violins_figure", ("qc_values",), **_COUNTS),
-        Figure("qc_trend", "trend_figures:qc_trend_figure", ("qc_trend",), **_COUNTS),
+        Figure(
+            "qc_trend",
+            "trend_figures:qc_trend_figure",
+            ("qc_trend",),
+            count_by="trend_figures:trend_counts",
+            count_tables=("qc_values", "performance_table"),
+        ),
         Figure(
             "qc_components",
             "trend_figures:qc_components_figure",

@@ -13,6 +13,7 @@ from iblnm.analysis.quality.figures import (
     is_logarithmic,
     metric_exponent,
     metric_label,
+    quality_counts,
 )
 from iblnm.config import Settings
 from iblnm.constants import SIGNAL_BAND
@@ -94,11 +95,12 @@ def qc_trend_figure(
         ax.set_ylabel(metric_label(metric, exponent).replace(" (", "\n("), fontsize=SMALL)
     figure.supxlabel("Month of recording", fontsize=8)
     target_legend(figure, targets, settings)
-    numbers = {**(counts or {}), **_trend_counts(table)}
+    if not counts:  # of the metric that most have, so that no recording counts twice
+        counts = {"recordings": int(table.groupby("metric")["n_recordings"].sum().max())}
     note = "median of the month's recordings; bars: quartiles"
     if gaps:
         note += "; only months with recordings have room, dotted: months left out"
-    give_title(figure, f"Quality of {band} over time", counts=numbers, note=note)
+    give_title(figure, f"Quality of {band} over time", counts=counts, note=note)
     return figure
 
 
@@ -121,10 +123,20 @@ def _draw_months(
     ax.plot(x, own["median"], markersize=3, linewidth=1.0, label=target, **style)
 
 
-def _trend_counts(table: pd.DataFrame) -> dict[str, int]:
-    """Sums over months of the metric that most recordings have, so that none counts twice."""
-    sums = table.groupby("metric")[["n_recordings"]].sum()
-    return {"recordings": int(sums["n_recordings"].max())}
+def trend_counts(
+    values: pd.DataFrame, performance: pd.DataFrame, *, settings: Settings | None = None
+) -> dict[str, int]:
+    """As `quality_counts`, of the recordings that have a place in the figure.
+
+    Parameters
+    ----------
+    values : DataFrame
+        Schema `iblnm.analysis.quality.tables.QC_VALUES`.
+    performance : DataFrame
+        ``eid``, ``n_trials``.
+    """
+    placed = values.dropna(subset=["target_NM", "start_time"])
+    return quality_counts(placed, performance)
 
 
 @or_no_data("Principal components of the quality metrics")

@@ -10,7 +10,11 @@ from iblnm.analysis.quality.figures import (
     qc_violins_figure,
     quality_counts,
 )
-from iblnm.analysis.quality.trend_figures import qc_components_figure, qc_trend_figure
+from iblnm.analysis.quality.trend_figures import (
+    qc_components_figure,
+    qc_trend_figure,
+    trend_counts,
+)
 from iblnm.analysis.quality.video_figures import verdict_counts, video_figure
 from iblnm.config import Settings
 from iblnm.schemas import VIDEO
@@ -126,6 +130,17 @@ def test_trend_line_breaks_where_months_are_missing(trend):
     np.testing.assert_allclose(line.get_ydata(), [0.5, 0.6, np.nan, np.nan, 0.8])
     assert "n = 12 recordings" in figure.get_suptitle()
     assert figure.get_supxlabel() == "Month of recording"
+
+
+def test_trend_counts_what_has_a_target_and_a_month(values):
+    known = values["target_NM"].notna()
+    assert 0 < known.sum() < len(values)
+    values = values.assign(start_time="2024-01-05T10:00:00")
+    performance = pd.DataFrame({"eid": values["eid"].unique()}).assign(n_trials=100)
+    counts = trend_counts(values, performance)
+    eids = values.loc[known & values["start_time"].notna(), "eid"].unique()
+    assert counts["sessions"] == len(eids)
+    assert counts["trials"] == 100 * len(eids)
 
 
 @pytest.mark.slow
