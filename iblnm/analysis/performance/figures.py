@@ -106,11 +106,10 @@ def learning_curves_figure(
             axes[i, 0], f"{target} ({own['subject'].nunique()})", target_color(target, settings)
         )
     for ax in axes[-1]:
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        number_sessions(ax)
     label_outer(figure, "Session of the task (number)", MEASURES.get(measure, measure))
     note = "thin: animals (number in brackets); thick: mean ± SEM of animals"
-    numbers = {**(counts or {}), **unique_sessions(table)}
-    give_title(figure, "Learning curves", counts=numbers, note=note)
+    give_title(figure, "Learning curves", counts=counts_of_sessions(counts, table), note=note)
     return figure
 
 
@@ -127,14 +126,25 @@ def _draw_curves(ax: Axes, animals: pd.DataFrame, target: str, settings: Setting
     ax.fill_between(x, mean - sem, mean + sem, color=style["color"], alpha=0.25, linewidth=0)
 
 
-def unique_sessions(table: pd.DataFrame) -> dict[str, int]:
-    """Numbers of a table that has the sessions of an animal once per target of its fibers."""
+def number_sessions(ax: Axes) -> None:
+    """Whole numbers on the horizontal axis, also where there is one session."""
+    left, right = ax.get_xlim()
+    ax.set_xlim(min(left, 0.5), max(right, 1.5))
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
+def counts_of_sessions(counts: Mapping[str, int] | None, table: pd.DataFrame) -> dict[str, int]:
+    """Counts of a table that has the sessions of an animal once per target of its fibers.
+
+    Recordings, if any are counted, are those of all targets and not of the table: left out.
+    """
     unique = table.drop_duplicates("eid")
-    return {
+    own = {
         "subjects": int(unique["subject"].nunique()),
         "sessions": len(unique),
         "trials": int(unique["n_trials"].sum()),
     }
+    return {name: n for name, n in {**(counts or {}), **own}.items() if name != "recordings"}
 
 
 @or_no_data("Sessions to each stage")

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from iblnm.analysis.performance.figures import animal_curves, session_types, unique_sessions
+from iblnm.analysis.performance.figures import (
+    animal_curves,
+    counts_of_sessions,
+    number_sessions,
+    session_types,
+)
 from iblnm.config import Settings
 from iblnm.task.psychometric import LOWER, UPPER
 from iblnm.task.psychometric import PARAMETERS as FIT_PARAMETERS
@@ -97,12 +102,12 @@ def psychometric_trajectories_figure(
     for ax, kind in zip(axes[0], kinds, strict=True):
         panel_title(ax, kind.capitalize())
     for ax in axes[-1]:
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        number_sessions(ax)
     figure.align_ylabels(axes[:, 0])
     label_outer(figure, "Session of the task (number)")
     target_legend(figure, targets, settings)
     note = f"mean ± SEM of animals{_bound_text(table.drop_duplicates('eid'))}"
-    numbers = {**(counts or {}), **unique_sessions(table)}
+    numbers = counts_of_sessions(counts, table)
     give_title(figure, "Psychometric parameters over training", counts=numbers, note=note)
     return figure
 

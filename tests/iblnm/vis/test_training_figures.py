@@ -55,6 +55,16 @@ def test_curves_are_animals_and_their_mean_in_percent(curves, reason):
     assert learning_curves_figure(curves[curves["subject"] == "c"], settings=SETTINGS).axes
 
 
+def test_sessions_are_numbered_in_whole_numbers_and_recordings_of_others_not_told(curves):
+    first = curves[curves["stage_index"] == 1]
+    figure = learning_curves_figure(first, counts={"recordings": 99}, settings=SETTINGS)
+    assert "recordings" not in figure.get_suptitle()
+    for ax in figure.axes:
+        low, high = ax.get_xlim()
+        ticks = [x for x in ax.get_xticks() if low <= x <= high]
+        assert ticks == [1]
+
+
 def test_a_session_of_two_targets_counts_once(curves):
     twice = pd.concat([curves, curves[curves["subject"] == "c"].assign(target_NM="SNc-DA")])
     assert (
