@@ -87,14 +87,18 @@ def read_values(dataset: h5py.Dataset) -> np.ndarray:
     """Read what `write_values` stored; an object array where values are missing or text."""
     import h5py
 
-    if dataset.dtype.kind == "S":
+    dtype = dataset.dtype
+    if dtype.kind in "biuf":
+        array = np.empty(dataset.shape, dtype)
+        dataset.id.read(h5py.h5s.ALL, h5py.h5s.ALL, array)
+        if _attribute(dataset, "dtype") == "bool":
+            array = array.astype(bool)
+    elif dtype.kind == "S":
         array = np.char.decode(dataset[()], "utf-8", "replace").astype(object)
-    elif h5py.check_string_dtype(dataset.dtype) is not None:
+    elif h5py.check_string_dtype(dtype) is not None:
         array = dataset.asstr()[()].astype(object)
     else:
         array = dataset[()]
-        if _attribute(dataset, "dtype") == "bool":
-            array = array.astype(bool)
     packed = _attribute(dataset, NULL_MASK)
     if packed is not None:
         array = array.astype(object)
