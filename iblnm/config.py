@@ -310,6 +310,10 @@ class Settings(BaseSettings):
         return self.root / "figures"
 
     @property
+    def remembered_dir(self) -> Path:
+        return self.root / ".remembered"
+
+    @property
     def sessions_h5_dir(self) -> Path:
         return self.data_dir / "sessions"
 

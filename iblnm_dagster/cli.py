@@ -333,6 +333,7 @@ def reset(yes: bool) -> None:
             settings.data_dir,
             settings.results_dir,
             settings.figures_dir,
+            settings.remembered_dir,
             storage_dir(settings),
             *sorted(settings.metadata_dir.glob("*")),
         )

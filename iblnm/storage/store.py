@@ -35,6 +35,7 @@ class SessionStore:
 
     def __init__(self, settings: Settings):
         self._root = settings.root
+        self._remembered = settings.remembered_dir
         self.h5_dir = settings.sessions_h5_dir
 
     def h5_path(self, eid: str) -> Path:
@@ -154,7 +155,7 @@ class SessionStore:
         return table.empty() if rows is None else table.conform(rows.to_pandas())
 
     def _memory(self, name: str) -> Path:
-        return self._root / ".remembered" / f"{name}.pqt"
+        return self._remembered / f"{name}.pqt"
 
     def iterate(self, asset: str) -> Iterator[tuple[str, Any]]:
         """Pairs (eid, value) of an asset, one session in memory at a time."""

@@ -57,9 +57,9 @@ def test_batch_then_summary_then_reset(run, settings, monkeypatch):
     assert f"{expected}(insufficient_trials): iblnm batch --checks-only" in run("summary").output
     kept = run("reset", input="n\n")
     assert kept.exit_code == 1
-    assert settings.sessions_h5_dir.exists()
+    assert settings.sessions_h5_dir.exists() and settings.remembered_dir.exists()
     assert run("reset", "--yes").exit_code == 0
-    assert not settings.data_dir.exists()
+    assert not settings.data_dir.exists() and not settings.remembered_dir.exists()
     assert (settings.cache_dir / "sessions.pqt").exists()
     assert "nothing to delete" in run("reset", "--yes").output
 
