@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from iblnm.config import Settings
-from iblnm.errors import UnreadableFileError
+from iblnm.errors import MissingFileError, UnreadableFileError
 from iblnm.storage.names import validate_eid
 from iblnm.storage.remembered import gather_rows
 
@@ -118,8 +119,12 @@ class SessionStore:
         """As `collect`, with all columns that a file has; None without any row."""
         from iblnm.storage.parquet import read_arrow
 
-        folder = self._root / _stage(asset).folder
-        return gather_rows(self._memory(asset), folder, ".pqt", read_arrow)
+        def read(path: Path) -> pa.Table | None:
+            with suppress(MissingFileError):  # taken back since the folder was listed
+                return read_arrow(path)
+            return None
+
+        return gather_rows(self._memory(asset), self._root / _stage(asset).folder, ".pqt", read)
 
     def collect_rows(
         self,
