@@ -28,8 +28,10 @@ def plain_loop(settings: Settings, eids: list[str]) -> float:
     from iblnm.archive.connection import connect
     from iblnm.data import stages
     from iblnm.pipeline.graph import find_stage
+    from iblnm.pipeline.stages import session_page
     from iblnm.storage.h5 import read_group, write_groups
     from iblnm.storage.parquet import read_table, write_table
+    from iblnm.viewer.report import save_report
 
     one = connect(settings)
 
@@ -72,6 +74,10 @@ def plain_loop(settings: Settings, eids: list[str]) -> float:
             stages.wheel_velocity(one, row_of().iloc[0], trials(), settings),
         )
         keep("video_qc", eid, stages.video_quality(one, row_of().iloc[0], settings))
+        page = session_page(row_of().iloc[0], settings)
+        save_report(
+            page.value, settings.root / find_stage("session_report").folder / f"{eid}.html"
+        )
 
     session(eids[0])
     start = time.process_time()

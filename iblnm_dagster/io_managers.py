@@ -117,9 +117,9 @@ class SessionParquetIOManager(_SessionFiles):
             write_groups(self._h5_dir / f"{path.stem}.h5", {stage.h5_group: obj}, provenance)
 
     def load_from_path(self, context: InputContext, path: UPath) -> Any:
-        from iblnm.storage.parquet import read_table
+        from iblnm.storage.recent import read_recent
 
-        table = _stage_of(context).table.restore(read_table(Path(path)))
+        table = read_recent(Path(path), _stage_of(context).table)
         if table.empty:
             raise MalformedFileError("0 rows: materialize it again", path=path.name)
         return table

@@ -54,7 +54,7 @@ class SessionStore:
             The file is there but damaged.
         """
         from iblnm.storage.h5 import read_groups, read_provenance
-        from iblnm.storage.parquet import read_table
+        from iblnm.storage.recent import read_recent
 
         stage = _stage(asset)
         if stage.is_page:
@@ -62,7 +62,7 @@ class SessionStore:
             return page.read_text(encoding="utf-8") if page.exists() else None
         if stage.table is not None:
             path = self._root / stage.folder / f"{validate_eid(eid)}.pqt"
-            return stage.table.restore(read_table(path)) if path.exists() else None
+            return read_recent(path, stage.table) if path.exists() else None
         path, group = self.h5_path(eid), stage.h5_group
         if not path.exists() or (value := read_groups(path, [group]).get(group)) is None:
             return None

@@ -11,7 +11,8 @@
    session, 1 s with 5,000 sessions. This storage keeps the answer until an event is written;
    the second question waits for the answer to the first.
 3. Every evaluation of a check asks whether the table of checks exists, in SQLite with a new
-   engine and connection. This storage asks until a table is there; none is dropped.
+   engine and connection, and every event of an asset whether the table of assets has a column.
+   This storage asks until a table or column is there; none is dropped.
 """
 
 from __future__ import annotations
@@ -49,6 +50,14 @@ class RemembersKeysAndStates(SqlEventLogStorage):
         if table_name not in self._tables and super().has_table(table_name):
             self._tables.add(table_name)
         return table_name in self._tables
+
+    def _has_asset_key_col_on_connection(self, conn: db.Connection, column_name: str) -> bool:
+        known = f"column {column_name}"
+        if known not in self._tables and super()._has_asset_key_col_on_connection(
+            conn, column_name
+        ):
+            self._tables.add(known)
+        return known in self._tables
 
     def has_dynamic_partition(self, partitions_def_name: str, partition_key: str) -> bool:
         """Whether the key exists; see the module's docstring."""

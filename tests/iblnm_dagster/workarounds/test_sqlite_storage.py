@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy as db
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionResolvedStatus
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
@@ -190,3 +194,80 @@ def test_a_table_that_is_there_is_asked_for_once(tmp_path, monkeypatch):
     # when the second is no more than the first, Dagster remembers too: drop that part
     assert _engines_of_a_question(storage, monkeypatch) == 1
     assert _engines_of_a_question(stock, monkeypatch) == 2
+
+
+def _made_by_migration(storage, monkeypatch, run_ids):
+    """How many databases of runs are made by the steps of the migration."""
+    made = []
+    original = SqliteEventLogStorage._initdb
+    monkeypatch.setattr(
+        SqliteEventLogStorage,
+        "_initdb",
+        lambda *args, **kwargs: made.append(1) or original(*args, **kwargs),
+    )
+    for run_id in run_ids:
+        with storage.run_connection(run_id):
+            pass
+    monkeypatch.undo()
+    return len(made)
+
+
+def _content(path):
+    with closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        version = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        (n_events,) = connection.execute("SELECT count(*) FROM event_logs").fetchone()
+    return tables, version, mode, n_events, path.stat().st_mode
+
+
+def test_the_database_of_a_run_is_a_copy_of_an_empty_one(tmp_path, monkeypatch):
+    storage = SqliteStorage(str(tmp_path)).event_log_storage
+    runs = ["first", "second", "third"]
+    assert _made_by_migration(storage, monkeypatch, runs) == 1
+    first, *others = (_content(Path(storage.path_for_shard(run))) for run in runs)
+    assert first[2:4] == ("wal", 0)
+    assert others == [first, first]
+    assert not list(Path(storage.path_for_shard("x")).parent.glob(".*"))
+
+
+def test_a_run_whose_database_is_there_keeps_its_events(tmp_path):
+    mine = SqliteStorage(str(tmp_path)).event_log_storage
+    other = SqliteStorage(str(tmp_path)).event_log_storage
+    insert = "INSERT INTO event_logs (run_id, event) VALUES ('b', '{}')"
+    with mine.run_connection("a"):
+        pass
+    with other.run_connection("b") as connection:
+        connection.exec_driver_sql(insert)
+    with mine.run_connection("b") as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM event_logs").scalar() == 1
+    # nor is a database with events the pattern of others
+    third = SqliteStorage(str(tmp_path)).event_log_storage
+    for run in ("b", "c"):
+        with third.run_connection(run):
+            pass
+    assert _content(Path(third.path_for_shard("c")))[3] == 0
+
+
+@pytest.mark.slow
+def test_stock_dagster_still_migrates_every_run(tmp_path, monkeypatch):
+    """When this fails, Dagster makes the databases of runs at once: drop the work-around."""
+    storage = SqliteEventLogStorage(str(tmp_path))
+    assert _made_by_migration(storage, monkeypatch, ["first", "second"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "expected"), [(SqliteEventLogStorage, 2), (SqliteStorage, 1)], ids=["stock", "ours"]
+)
+def test_columns_are_asked_for_at_every_event_by_stock_dagster_only(tmp_path, kind, expected):
+    """When the first fails, Dagster remembers columns: drop the work-around."""
+    storage = kind(str(tmp_path))
+    storage = getattr(storage, "event_log_storage", storage)
+    asked = []
+    with storage.index_connection() as connection:
+        listen = lambda *given: asked.append("PRAGMA" in given[2] and "table_" in given[2])  # noqa: E731
+        db.event.listen(connection, "before_cursor_execute", listen)
+        for _ in range(2):
+            assert storage._has_asset_key_index_cols_on_connection(connection)
+    assert sum(asked) == expected
