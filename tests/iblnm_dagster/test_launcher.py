@@ -149,7 +149,7 @@ def wait_for(found, timeout_s: float = TIMEOUT_S):
 def is_alive(pid: int) -> bool:
     try:
         return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second if it ends while this reads
         return False
 
 
