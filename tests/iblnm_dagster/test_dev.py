@@ -77,9 +77,10 @@ def _tree(pid: int) -> set[int]:
     found, below = {pid}, [pid]
     while below:
         for task in Path(f"/proc/{below.pop()}/task").glob("*/children"):
-            children = [int(child) for child in task.read_text().split()]
-            found.update(children)
-            below += children
+            with suppress(OSError):  # of one that has just ended
+                children = [int(child) for child in task.read_text().split()]
+                found.update(children)
+                below += children
     return found
 
 
