@@ -83,6 +83,11 @@ def write_whole(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def file_stamp(status: os.stat_result) -> str:
+    """Number, size and time of change: another one if the file was written whole since."""
+    return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
+
+
 @contextmanager
 def update_whole(
     path: Path | str,

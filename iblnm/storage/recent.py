@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iblnm.errors import MissingFileError
+from iblnm.storage.atomic import file_stamp
 from iblnm.storage.parquet import read_table
 
 if TYPE_CHECKING:
@@ -43,10 +44,9 @@ def read_recent(path: Path, table: Table) -> pd.DataFrame:
         raise MissingFileError("no such file", path=path) from error
     if status.st_size > _LARGEST_BYTES:
         return table.restore(read_table(path))
-    stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
-    return _read(path, stamp, table).copy()
+    return _read(path, file_stamp(status), table).copy()
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _read(path: Path, stamp: tuple[int, int, int], table: Table) -> pd.DataFrame:
+def _read(path: Path, stamp: str, table: Table) -> pd.DataFrame:
     return table.restore(read_table(path))

@@ -1,7 +1,7 @@
 """Rows of all sessions, of which only those are read again whose files have changed since.
 
-A file of a session that is written anew is another file (`iblnm.storage.atomic`), so that its
-number, size and time of change tell whether its rows are still those of the last time.
+The stamp of a session's file (`iblnm.storage.atomic.file_stamp`) tells whether its rows are still
+those of the last time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iblnm.errors import NotWritableError
-from iblnm.storage.atomic import write_whole
+from iblnm.storage.atomic import file_stamp, write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,7 +66,7 @@ def gather_rows(
             continue
         named = pa.array([name] * len(rows), pa.string())
         parts.append(_without_types_of_nulls(rows).append_column(_OF, named))
-    n_other = len(now) - len(same) + len(before) - len(same)
+    n_other = len({*now, *before} - same)
     if not parts:
         return None
     table = pa.concat_tables(parts, promote_options="permissive")
@@ -97,9 +97,7 @@ def _stamps(folder: Path, suffix: str) -> dict[str, str]:
         for entry in entries:
             if entry.name.endswith(suffix) and not entry.name.startswith("."):
                 with suppress(FileNotFoundError):
-                    status = entry.stat()
-                    stamp = f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
-                    found[entry.name.removesuffix(suffix)] = stamp
+                    found[entry.name.removesuffix(suffix)] = file_stamp(entry.stat())
     return dict(sorted(found.items()))
 
 
@@ -138,4 +136,4 @@ def _rows_of(table: pa.Table, names: Iterable[str], *, of_all: bool) -> pa.Table
     table = table.replace_schema_metadata(None)
     if of_all:
         return table
-    return table.filter(pc.is_in(table[_OF], value_set=pa.array(sorted(names), pa.string())))
+    return table.filter(pc.is_in(table[_OF], value_set=pa.array(list(names), pa.string())))

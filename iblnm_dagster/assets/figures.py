@@ -5,10 +5,11 @@ from dagster import AssetExecutionContext, MaterializeResult, MetadataValue, Res
 
 from iblnm.analysis.declaration import CATALOG_FILES
 from iblnm.config import Settings
+from iblnm_dagster.assets.quality import MATRIX_FILE
 from iblnm_dagster.migration import outcomes_of
 from iblnm_dagster.page_links import page_url, runs_of_problems
 
-_MATRIX, _SESSIONS = "metadata/qc_matrix.pqt", CATALOG_FILES["sessions"]
+_SESSIONS = CATALOG_FILES["sessions"]
 
 
 @asset(
@@ -42,7 +43,7 @@ def qc_dashboard(
         runs=runs_of_problems(context.instance, qc_matrix),
         stale=find_stale(outcomes_of(context.instance, settings), settings, sessions=sessions),
         settings=settings,
-        origin=figure_origin(settings, (_MATRIX, CATALOG_FILES["errors"], _SESSIONS)),
+        origin=figure_origin(settings, (MATRIX_FILE, CATALOG_FILES["errors"], _SESSIONS)),
     )
     path = save_dashboard(page, settings.figures_dir / "qc" / "dashboard.html")
     return MaterializeResult(
@@ -70,7 +71,7 @@ def dataset_overview(
 
     folder = settings.figures_dir / "dataset_overview"
     figures = overview_figures(sessions, qc_matrix, settings)
-    origin = figure_origin(settings, (_MATRIX, _SESSIONS))
+    origin = figure_origin(settings, (MATRIX_FILE, _SESSIONS))
     for name, figure in figures.items():
         save_figure(figure, folder / name, origin=origin)
     return MaterializeResult(

@@ -12,6 +12,8 @@ from iblnm_dagster.columns import column_schema
 from iblnm_dagster.migration import outcomes_of
 from iblnm_dagster.partitions import known_sessions
 
+MATRIX_FILE = "metadata/qc_matrix.pqt"
+
 
 @asset(
     group_name="quality",
@@ -35,7 +37,7 @@ def labels(settings: ResourceParam[Settings]) -> MaterializeResult:
 
 
 @catalog_asset(
-    file="metadata/qc_matrix.pqt",
+    file=MATRIX_FILE,
     table=QC_MATRIX,
     deps=["labels", *(name for name in checked_stages() if name != SESSION)],
     group="quality",

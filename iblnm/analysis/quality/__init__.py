@@ -25,8 +25,7 @@ ANALYSIS = Analysis(
             "qc_trend",
             "trend_figures:qc_trend_figure",
             ("qc_trend",),
-            count_by="trend_figures:trend_counts",
-            count_tables=("qc_values", "performance_table"),
+            **_COUNTS | {"count_by": "trend_figures:trend_counts"},
         ),
         Figure(
             "qc_components",
